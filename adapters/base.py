@@ -1,0 +1,527 @@
+"""The driver under every adapter: sockets, clock and handlers around an `AttachmentCore`. No thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import zmq
+
+from lanebus.adapters.core import AttachmentCore, Dial, Send, State
+from lanebus.adapters.dispatch import dispatch, requeue
+from lanebus.adapters.errors import Closed, NotConnected, TooLarge
+from lanebus.adapters.event import Event, Receipt, Unsettled
+from lanebus.adapters.outlane import LaneStats
+from lanebus.adapters.session import SessionCore
+from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
+from lanebus.wire.errors import ProtocolError
+from lanebus.wire.lanes import LANES, Lane, lane_of
+from lanebus.wire.messages import PROCESS_BYTES
+from lanebus.wire.names import Role, parse_destination, valid_topic
+from lanebus.wire.outcomes import Book, Reason
+
+log = logging.getLogger("lanebus.adapters")
+
+DEFAULT_BROKER = "tcp://127.0.0.1:5570"
+DEFAULT_OUTBOX_BYTES = 8 << 20
+FORGOTTEN_POLL_S = 5.0
+"""Time between two turns after which one warning says that `poll` seems to have been forgotten."""
+_READ_FRAMES = 256
+
+HandlerT = TypeVar("HandlerT", bound=Callable[[Event], Any])
+UnsettledT = TypeVar("UnsettledT", bound=Callable[[Unsettled], Any])
+Destinations = str | Sequence[str] | None
+
+_encode = msgspec.msgpack.Encoder().encode
+_TOPICS: dict[str, None] = {}
+"""Topics found valid, at most 8192."""
+
+
+class Observer(Protocol):
+    """Who drives several adapters in one thread, and must know of their sockets."""
+
+    def opened(self, adapter: Adapter, socket: Socket) -> None:
+        """`adapter` has a new socket."""
+
+    def closing(self, adapter: Adapter, socket: Socket) -> None:
+        """`adapter` is about to close a socket."""
+
+    def touched(self, adapter: Adapter) -> None:
+        """`adapter` has something to do before anybody waits."""
+
+
+class AdapterStats:
+    """What went over an adapter's links, since its start."""
+
+    def __init__(self, core: AttachmentCore) -> None:
+        self.lanes: dict[Lane, LaneStats] = {lane: core.lanes[lane].stats for lane in LANES}
+        self.control_messages_out = core.control_messages_out
+        """Messages other than batches."""
+        self.control_bytes_out = core.control_bytes_out
+        self.control_messages_in = core.control_messages_in
+        self.control_bytes_in = core.control_bytes_in
+        self.reconnects = max(0, core.reconnects)
+
+
+class Speaker:
+    """Sending and handling for one session; what adapters and gateways' sessions have in common."""
+
+    def __init__(self, adapter: Adapter, session: SessionCore) -> None:
+        self._adapter = adapter
+        self._session = session
+
+    @property
+    def name(self) -> str:
+        """The full name, for example ``player:42``."""
+        return self._session.name
+
+    @property
+    def in_flight(self) -> int:
+        """Events accepted and not settled, all lanes."""
+        return self._session.outbox.in_flight
+
+    def book(self, lane: str | Lane) -> Book:
+        """A copy of the book of one lane: what `send` accepted, and how it ended."""
+        return Book.from_list(self._session.outbox.books[lane_of(lane)].as_list())
+
+    def on(self, pattern: str, schema: Any = None) -> Callable[[HandlerT], HandlerT]:
+        """Decorate the handler of the topics that match `pattern`; it gets one `Event`.
+
+        Args:
+            pattern: a topic, in which ``*`` stands for one word and a last ``**`` for one or more.
+            schema: a type that payloads are decoded as and checked against (msgspec structs, dataclasses, typed
+                dicts, builtins); a payload that does not fit ends as ``refused: bad_payload``.
+
+        Raises:
+            ValueError: it is not a topic pattern.
+        """
+
+        def register(function: HandlerT) -> HandlerT:
+            session = self._session
+            session.handlers.add(pattern, function, schema)
+            waiting = list(session.unhandled)
+            session.unhandled.clear()
+            requeue(self._adapter.core, waiting)
+            self._adapter._handlers_changed()
+            return function
+
+        return register
+
+    def on_unsettled(self, function: UnsettledT) -> UnsettledT:
+        """Decorate a function that is told of every event that ended other than delivered."""
+        self._session.on_unsettled.append(function)
+        return function
+
+    def send(
+        self,
+        topic: str,
+        payload: Any = None,
+        *,
+        to: Destinations = None,
+        lane: str | Lane = Lane.NORMAL,
+        exclude: Sequence[str] = (),
+        flush: bool = False,
+        receipt: bool = False,
+    ) -> int | Receipt:
+        """Accept an event for delivery; never blocks. It is settled once its receivers' handlers have run.
+
+        Args:
+            topic: dotted words, for example ``player.attack``.
+            payload: anything that encodes as MessagePack; `Raw` passes encoded bytes through.
+            to: ``player:42``, ``server:arena-1``, ``service:combat``, ``group:room:7``, ``all``, or a list of them.
+                A client may leave it out: the event goes to the servers that handle its topic.
+            lane: ``critical``, ``normal`` or ``low``.
+            exclude: full names of peers left out of a group or list.
+            flush: let it leave now, with everything queued before it.
+            receipt: return a `Receipt` that follows the event.
+
+        Returns:
+            The event's number on its lane, or its receipt.
+
+        Raises:
+            OutboxFull: no room; nothing was accepted.
+            TooLarge: the payload is past the broker's limit.
+            Closed: the adapter or session is closed.
+            ValueError: the topic, the lane or a destination is malformed.
+            TypeError: the payload does not encode.
+        """
+        adapter = self._adapter
+        session = self._session
+        core = adapter.core
+        if session.closed or core.state is State.CLOSED:
+            raise core.failure or Closed(f"{session.name} is closed")
+        if topic not in _TOPICS:
+            _remember_topic(topic)
+        if not isinstance(lane, Lane):
+            lane = lane_of(lane)
+        if to is None or to.__class__ is str:
+            destination: Any = to
+            if to is None:
+                adapter._check_undirected()
+            else:
+                _check_destination(destination)
+        else:
+            destination = list(to)
+            for each in destination:
+                _check_destination(each)
+        encoded = _encode(payload)
+        if len(encoded) > core.limits.event_bytes:
+            raise TooLarge(topic, len(encoded), core.limits.event_bytes)
+        event = session.outbox.accept(
+            session.index,
+            lane,
+            topic,
+            destination,
+            list(exclude) if exclude else [],
+            encoded,
+            time.monotonic(),
+            core.last_request,
+            receipt,
+        )
+        core.send(event)
+        if flush:
+            adapter.flush()
+        elif adapter._observer is not None:
+            adapter._observer.touched(adapter)
+        return event.number if event.receipt is None else event.receipt
+
+
+class Adapter(Speaker):
+    """A process' attachment to the broker. Everything happens in the calls of the thread that made it."""
+
+    def __init__(
+        self,
+        name: str,
+        role: Role,
+        *,
+        broker: str | Sequence[str] = DEFAULT_BROKER,
+        outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
+        strict: bool = False,
+    ) -> None:
+        process = os.urandom(PROCESS_BYTES)
+        self.core = AttachmentCore(name, role, process, [broker] if isinstance(broker, str) else list(broker))
+        """The part without I/O."""
+        session = self.core.open_session(0, name, process, outbox_bytes=outbox_bytes, strict=strict)
+        super().__init__(self, session)
+        self._sockets: list[Socket | None] = [None for _ in LANES]
+        self._poller = zmq.Poller()
+        self._observer: Observer | None = None
+        self._last_turn: float | None = None
+        self._turn_gap_s = 0.0
+        self._warned = False
+
+    # What the program calls
+
+    @property
+    def state(self) -> str:
+        """``new``, ``connecting``, ``up``, ``down`` (it comes back by itself) or ``closed``."""
+        return self.core.state.value
+
+    @property
+    def rtt_ms(self) -> float | None:
+        """The last round trip to the broker and back, milliseconds; None before the first."""
+        return None if self.core.rtt_s is None else self.core.rtt_s * 1e3
+
+    @property
+    def requests_pending(self) -> int:
+        """Joins, assigns, opens and so on that the broker has not answered."""
+        return self.core.requests_pending
+
+    def stats(self) -> AdapterStats:
+        """What went over the links so far."""
+        return AdapterStats(self.core)
+
+    def start(self) -> None:
+        """Begin to connect without waiting; `poll`, `wait` or a `Loop` does the rest."""
+        if self.core.state is State.NEW:
+            self._before_start()
+            self.core.start(time.monotonic())
+            self._act()
+
+    def connect(self, timeout_s: float = 5.0) -> None:
+        """Connect, and wait until all links are up.
+
+        Raises:
+            NotConnected: no broker answered in time; the adapter is closed.
+            HelloRefused: the broker does not want this peer.
+        """
+        self.start()
+        deadline = time.monotonic() + timeout_s
+        while self.core.state is not State.UP:
+            if self.core.failure is not None:
+                raise self.core.failure
+            if time.monotonic() >= deadline:
+                where = ", ".join(self.core.brokers)
+                self._hang_up(0.0)
+                self.core.state = State.CLOSED
+                raise NotConnected(f"no broker answered {self.name} at {where} within {timeout_s:g} s")
+            self._turn(time.monotonic())
+            self._sleep(min(deadline, time.monotonic() + 0.05))
+
+    def poll(self, budget_ms: float = 4.0) -> int:
+        """Read what came, run handlers (critical first) for about `budget_ms`, flush what should not wait.
+
+        For programs whose loop belongs to an engine: call it every frame. Never blocks.
+
+        Returns:
+            Events handled.
+
+        Raises:
+            Closed: the adapter was fenced by a newer process of its name.
+            HelloRefused: the broker does not want this peer.
+        """
+        now = time.monotonic()
+        if self._last_turn is not None:
+            gap_s = now - self._last_turn
+            self._turn_gap_s += 0.2 * (gap_s - self._turn_gap_s)
+            if gap_s > FORGOTTEN_POLL_S and not self._warned:
+                self._warned = True
+                log.warning(
+                    "= %s was not polled for %.1f s: nothing is sent or handled meanwhile", self.name, gap_s
+                )
+        self._raise_failure()
+        return self._turn(now + budget_ms / 1e3, next_turn_in_s=self._turn_gap_s)
+
+    def wait(self, timeout_s: float | None = None, *, until: float | None = None) -> int:
+        """Handle what comes until the time is over; with no time given, until at least one event was handled.
+
+        Args:
+            timeout_s: seconds from now.
+            until: an instant of `time.monotonic()`, for example the next tick.
+
+        Returns:
+            Events handled.
+
+        Raises:
+            Closed: the adapter was fenced by a newer process of its name.
+            HelloRefused: the broker does not want this peer.
+        """
+        start = time.monotonic()
+        ends = [
+            each for each in (until, None if timeout_s is None else start + timeout_s) if each is not None
+        ]
+        deadline = min(ends) if ends else None
+        handled = 0
+        while True:
+            self._raise_failure()
+            handled += self._turn(deadline if deadline is not None else time.monotonic() + 0.1)
+            if deadline is None and handled:
+                return handled
+            if deadline is not None and time.monotonic() >= deadline:
+                return handled
+            self._sleep(deadline if deadline is not None else time.monotonic() + 1.0)
+
+    def flush(self) -> None:
+        """End of a tick: everything sent so far leaves now, batched."""
+        self.core.flush(time.monotonic())
+        self._act()
+
+    def close(self, timeout_s: float = 5.0) -> int:
+        """Flush, wait for settlements until the timeout while handling what comes, and say goodbye.
+
+        Returns:
+            Events that were not settled in time; they end as ``unknown: closed``.
+        """
+        core = self.core
+        if core.state not in (State.NEW, State.CLOSED):
+            deadline = time.monotonic() + timeout_s
+            while (
+                any(session.outbox.in_flight for session in core.sessions.values()) or core.requests_pending
+            ):
+                if time.monotonic() >= deadline or core.failure is not None:
+                    break
+                core.flush(time.monotonic())
+                self._turn(deadline)
+                self._sleep(min(deadline, time.monotonic() + 0.05))
+        left = 0
+        for session in list(core.sessions.values()):
+            for each in session.outbox.abandon(Reason.CLOSED):
+                left += 1
+                core.told.append((session, each))
+            session.closed = True
+        self._tell()
+        core.close(time.monotonic(), "closed")
+        self._act()
+        core.state = State.CLOSED
+        return left
+
+    def __enter__(self: AdapterT) -> AdapterT:
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.state}, {self.in_flight} in flight>"
+
+    # For drivers of several adapters
+
+    def observe(self, observer: Observer | None) -> None:
+        """Let a `Loop` drive this adapter, or no longer."""
+        self._observer = observer
+
+    def open_sockets(self) -> list[Socket]:
+        """The sockets that exist now."""
+        return [socket for socket in self._sockets if socket is not None]
+
+    def turn(self, until: float) -> int:
+        """One turn whose next follows as soon as there is something to do; for a `Loop`."""
+        return self._turn(until)
+
+    # Inside
+
+    def _before_start(self) -> None:
+        """What a kind of adapter does before its first hello."""
+
+    def _handlers_changed(self) -> None:
+        """What a kind of adapter does after `on`."""
+
+    def _check_undirected(self) -> None:
+        raise ValueError(
+            f"{self.name} must say whom an event is for: to='player:42', 'group:room:7', 'all' …"
+        )
+
+    def _raise_failure(self) -> None:
+        if self.core.failure is not None:
+            raise self.core.failure
+        if self.core.state is State.CLOSED:
+            raise Closed(f"{self.name} is closed")
+
+    def _turn(self, until: float, *, next_turn_in_s: float = 0.0) -> int:
+        core = self.core
+        self._last_turn = time.monotonic()
+        self._read()
+        handled = dispatch(core, time.monotonic, until) if any(core.arrivals) else 0
+        if core.told:
+            self._tell()
+        if core.request_failed:
+            self._report_failed()
+        now = time.monotonic()
+        core.end_turn(now, now + next_turn_in_s)
+        self._act()
+        return handled
+
+    def _read(self) -> None:
+        core = self.core
+        for lane in LANES:
+            socket = self._sockets[lane]
+            if socket is None:
+                continue
+            events = pending(socket)
+            left = _READ_FRAMES
+            while events & POLLIN and left:
+                frame = socket.recv(NOBLOCK, copy=False)
+                more = frame.more
+                while more and socket.getsockopt(zmq.RCVMORE):
+                    socket.recv(NOBLOCK)
+                core.receive(lane, frame.bytes, time.monotonic(), more=more)
+                if self._sockets[lane] is not socket:
+                    return
+                left -= 1
+                events = pending(socket)
+            if not events & POLLOUT and not events & POLLIN:
+                # No connection is left on the socket: it does not reconnect by itself.
+                core.lost(time.monotonic())
+                self._act()
+                return
+
+    def _act(self) -> None:
+        core = self.core
+        observer = self._observer
+        for action in core.take():
+            if isinstance(action, Send):
+                socket = self._sockets[action.lane]
+                if socket is None:
+                    continue
+                try:
+                    socket.send(action.frame, NOBLOCK)
+                except zmq.Again:
+                    core.lost(time.monotonic())
+                    if observer is not None:
+                        observer.touched(self)
+            elif isinstance(action, Dial):
+                old = self._sockets[action.lane]
+                if old is not None:
+                    self._close_socket(old, 0.0)
+                socket = dial(action.address, frame_bytes=core.limits.raw_bytes)
+                self._sockets[action.lane] = socket
+                self._poller.register(socket, zmq.POLLIN)
+                if observer is not None:
+                    observer.opened(self, socket)
+            else:
+                self._hang_up(action.linger_s)
+        if observer is not None and any(
+            socket is not None and pending(socket) & POLLIN for socket in self._sockets
+        ):
+            # A socket's descriptor is not readable again for what a send has already taken notice of.
+            observer.touched(self)
+
+    def _hang_up(self, linger_s: float) -> None:
+        for lane in LANES:
+            socket = self._sockets[lane]
+            if socket is not None:
+                self._close_socket(socket, linger_s)
+                self._sockets[lane] = None
+
+    def _close_socket(self, socket: Socket, linger_s: float) -> None:
+        if self._observer is not None:
+            self._observer.closing(self, socket)
+        self._poller.unregister(socket)
+        socket.close(linger=int(linger_s * 1000))
+
+    def _sleep(self, until: float) -> None:
+        """Wait for a socket, a timer of the core, or `until`."""
+        if any(self.core.arrivals):
+            return
+        due = self.core.next_timer()
+        if due is not None and due < until:
+            until = due
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            return
+        if left_s >= 0.001:
+            self._poller.poll(int(left_s * 1000))
+        elif not self._poller.poll(0):
+            time.sleep(left_s)
+
+    def _tell(self) -> None:
+        told, self.core.told = self.core.told, []
+        for session, unsettled in told:
+            for function in session.on_unsettled:
+                try:
+                    function(unsettled)
+                except Exception:
+                    log.exception("! on_unsettled of %s failed", session.name)
+
+    def _report_failed(self) -> None:
+        failed, self.core.request_failed = self.core.request_failed, []
+        for what, number, detail in failed:
+            log.error("! %s: %s was refused: %s (error %d)", self.name, what, detail, number)
+
+
+AdapterT = TypeVar("AdapterT", bound=Adapter)
+
+
+def _remember_topic(topic: str) -> None:
+    if not valid_topic(topic):
+        raise ValueError(
+            f"{topic!r} is no topic: dotted words of letters, digits, '_' and '-', at most 128 bytes"
+        )
+    if len(_TOPICS) >= 8192:
+        _TOPICS.clear()
+    _TOPICS[topic] = None
+
+
+def _check_destination(text: str) -> None:
+    try:
+        parse_destination(text)
+    except ProtocolError as error:
+        raise ValueError(error.detail) from None

@@ -1,0 +1,77 @@
+"""Dispatch: arrived events to handlers, critical first, within a budget of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from lanebus.adapters.core import AttachmentCore
+from lanebus.adapters.event import Event
+from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
+from lanebus.adapters.inbox import Arrival, Stream
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.batches import EVENT_REDELIVERED, DownEvent
+from lanebus.wire.lanes import LANES
+from lanebus.wire.outcomes import Outcome, Reason
+
+_NO_HANDLER: Final = (Outcome.REFUSED, Reason.NO_HANDLER)
+_RAISED: Final = (Outcome.REFUSED, Reason.HANDLER_ERROR)
+
+
+def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float) -> int:
+    """Run handlers until nothing waits or `until` has passed, and say for how many events.
+
+    A handler may send, register handlers and close sessions. The budget is looked at between events: a handler that
+    takes long takes long.
+    """
+    handled = 0
+    now = clock()
+    for lane in LANES:
+        arrivals = core.arrivals[lane]
+        stats = core.lanes[lane].stats
+        while arrivals:
+            stream, event = arrivals.popleft()
+            session = core.sessions.get(stream.inbox.session)
+            if session is None:
+                continue
+            if not session.reading:
+                session.unread.append((stream, event))
+                continue
+            handled += 1
+            stats.handled += 1
+            _handle(core, session, stream, event, now)
+            now = clock()
+            if now >= until:
+                return handled
+    return handled
+
+
+def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: DownEvent, now: float) -> None:
+    handlers = session.handlers.match(event.topic)
+    if not handlers:
+        session.unhandled.append((stream, event))
+        if len(session.unhandled) > MAX_UNHANDLED_EVENTS:
+            oldest_stream, oldest = session.unhandled.popleft()
+            session.inbox.settle(oldest_stream, oldest, _NO_HANDLER)
+        return
+    shown = Event(
+        event.number,
+        event.topic,
+        event.payload,
+        stream.name,
+        session.name,
+        stream.lane,
+        core.age_s(event.stamp, now) * 1e3,
+        bool(event.flags & EVENT_REDELIVERED),
+    )
+    result = _RAISED
+    try:
+        result = session.handlers.run(handlers, shown)
+    finally:
+        session.inbox.settle(stream, event, result)
+
+
+def requeue(core: AttachmentCore, waiting: list[Arrival]) -> None:
+    """Put events back in front, in order: they are older than all that wait."""
+    for stream, event in reversed(waiting):
+        core.arrivals[stream.lane].appendleft((stream, event))

@@ -1,0 +1,116 @@
+"""The gateway adapter: many players over one process' three links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter, Speaker
+from lanebus.adapters.core import Request
+from lanebus.adapters.dispatch import requeue
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.kinds import Kind
+from lanebus.wire.messages import PROCESS_BYTES, Open
+from lanebus.wire.names import Role, full_name
+from lanebus.wire.outcomes import Reason
+
+
+class GatewaySession(Speaker):
+    """One player behind a gateway: sends and handles as a client adapter does. Made by `GatewayAdapter.open`."""
+
+    def __init__(self, gateway: GatewayAdapter, session: SessionCore, opening: Request) -> None:
+        super().__init__(gateway, session)
+        self._gateway = gateway
+        self._opening = opening
+
+    @property
+    def reading(self) -> bool:
+        """Whether events are handled. While False they stay unsettled, up to the broker's credit for the session."""
+        return self._session.reading
+
+    @reading.setter
+    def reading(self, value: bool) -> None:
+        session = self._session
+        if value and not session.reading:
+            waiting = list(session.unread)
+            session.unread.clear()
+            requeue(self._gateway.core, waiting)
+        session.reading = value
+
+    def close(self) -> int:
+        """End the player's session.
+
+        Returns:
+            Events that were not settled; they end as ``unknown: closed``.
+        """
+        return self._gateway._close_session(self._session, self._opening)
+
+
+class GatewayAdapter(Adapter):
+    """Holds players' connections of its own, and speaks for all of them over three sockets.
+
+    Args:
+        name: ``gw-1`` or ``gateway:gw-1``.
+        broker: address of the broker's critical lane, or a list to go through.
+        session_outbox_bytes: how much each player may have sent and not settled.
+        strict: raise what handlers raise; for tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: str | Sequence[str] = DEFAULT_BROKER,
+        session_outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(
+            full_name(name, Role.GATEWAY), Role.GATEWAY, broker=broker, outbox_bytes=0, strict=strict
+        )
+        # The gateway itself is no sender or receiver: index 0 stays unused on its links.
+        del self.core.sessions[0]
+        self._session_outbox_bytes = session_outbox_bytes
+        self._strict = strict
+        self._next_index = 1
+
+    def open(self, player: str, *, rtt_ms: float | None = None) -> GatewaySession:
+        """Begin a player's session; what is sent on it waits until the broker has opened it.
+
+        Args:
+            player: ``42`` or ``player:42``.
+            rtt_ms: round trip between gateway and player, where known; the player's quality includes it.
+
+        Raises:
+            ValueError: `player` cannot name a player.
+            Closed: the gateway is closed.
+        """
+        name = full_name(player, Role.CLIENT)
+        process = os.urandom(PROCESS_BYTES)
+        index = self._next_index
+        opening = Request(
+            Kind.OPEN,
+            lambda number: Open(request=number, index=index, name=name, process=process, rtt_ms=rtt_ms),
+            f"opening {name}",
+        )
+        self.core.request(opening)
+        self._next_index += 1
+        session = self.core.open_session(
+            index, name, process, outbox_bytes=self._session_outbox_bytes, strict=self._strict
+        )
+        if self._observer is not None:
+            self._observer.touched(self)
+        return GatewaySession(self, session, opening)
+
+    def _close_session(self, session: SessionCore, opening: Request) -> int:
+        if session.closed:
+            return 0
+        session.closed = True
+        left = session.outbox.abandon(Reason.CLOSED)
+        self.core.told.extend((session, each) for each in left)
+        if opening in self.core.assertions:
+            self.core.assertions.remove(opening)
+        self.core.end_session(session)
+        return len(left)
+
+    def _check_undirected(self) -> None:
+        """A player may leave the choice to the broker."""

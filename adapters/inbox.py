@@ -1,0 +1,159 @@
+"""The inbox: events that arrived and wait for a handler, each once, and what is to be said of those handled."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from lanebus.wire.batches import DownEvent
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Settlement
+from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.runs import add_number, runs_of
+
+Result = tuple[Outcome, Reason]
+
+DELIVERED: Final[Result] = (Outcome.DELIVERED, Reason.NONE)
+
+
+class Stream:
+    """What this session has seen of one sender's process on one lane: an exact set, from the sender's base up."""
+
+    __slots__ = ("base", "inbox", "lane", "name", "origin", "reports", "seen")
+
+    def __init__(self, inbox: Inbox, name: str, lane: Lane) -> None:
+        self.inbox = inbox
+        self.name = name
+        self.lane = lane
+        self.origin = 0
+        """The broker's number for the sender, in the broker's present epoch."""
+        self.base = 0
+        self.seen: dict[int, Result | None] = {}
+        """Numbers from `base` up, and how they ended; None while they wait or are being handled."""
+        self.reports: dict[Result, list[int]] = {}
+        """Runs of numbers to be settled with the broker."""
+
+    def rebase(self, base: int) -> None:
+        """Forget the numbers below `base`: their sender has been told."""
+        if base <= self.base:
+            return
+        self.base = base
+        seen = self.seen
+        while seen and (first := next(iter(seen))) < base:
+            if seen[first] is None:
+                return
+            del seen[first]
+
+    def report(self, number: int, result: Result) -> None:
+        """Settle `number` with the next control message."""
+        runs = self.reports.get(result)
+        if runs is None:
+            runs = self.reports[result] = []
+        add_number(runs, number)
+
+    def report_all(self) -> None:
+        """Settle everything remembered once more."""
+        ends: dict[Result, list[int]] = {}
+        for number, result in self.seen.items():
+            if result is not None:
+                ends.setdefault(result, []).append(number)
+        self.reports = {result: runs_of(numbers) for result, numbers in ends.items()}
+
+
+Arrival = tuple[Stream, DownEvent]
+"""An event that waits for its handler, and the stream that it came on."""
+
+Arrivals = tuple[deque[Arrival], ...]
+"""By lane: what has arrived for all sessions of an attachment, in order."""
+
+
+class Inbox:
+    """One session's arrivals."""
+
+    def __init__(self, session: int, arrivals: Arrivals, to_report: set[int]) -> None:
+        """
+        Args:
+            session: index of the session in its attachment.
+            arrivals: where events go that are to be handled; shared by all sessions of the attachment.
+            to_report: set of the indexes of sessions with something to settle; likewise shared.
+        """
+        self.session = session
+        self._arrivals = arrivals
+        self._to_report = to_report
+        self.duplicates = 0
+        self.handled_bytes = 0
+        """Handled since the last control message, for the decision to send one early."""
+        self._senders: dict[tuple[str, bytes], list[Stream]] = {}
+        self._origins: dict[int, list[Stream]] = {}
+        self.reporting: dict[Stream, None] = {}
+        """Streams with something to settle."""
+
+    def know(self, origin: int, name: str, process: bytes) -> list[Stream]:
+        """The broker calls a sender's process `origin` from now on."""
+        streams = self._senders.get((name, process))
+        if streams is None:
+            streams = self._senders[name, process] = [Stream(self, name, lane) for lane in LANES]
+        for stream in streams:
+            stream.origin = origin
+        self._origins[origin] = streams
+        return streams
+
+    def stream(self, origin: int, lane: Lane) -> Stream | None:
+        """The stream of a sender that the broker has named; None if this session does not know it."""
+        streams = self._origins.get(origin)
+        return None if streams is None else streams[lane]
+
+    def forget_origins(self) -> None:
+        """A new broker epoch, or a new session: numbers of senders mean nothing any more; senders' processes do."""
+        self._origins.clear()
+        self.reporting.clear()
+        for streams in self._senders.values():
+            for stream in streams:
+                stream.reports = {}
+
+    def arrive(self, stream: Stream, event: DownEvent) -> bool:
+        """Take in an event; False if it was seen before. A duplicate is settled as what it was the first time."""
+        number = event.number
+        seen = stream.seen
+        if number in seen or number < stream.base:
+            self.duplicates += 1
+            result = seen.get(number)
+            if number < stream.base:
+                # Below the base its sender is settled; this is an echo that nobody waits for.
+                return False
+            if result is not None:
+                stream.report(number, result)
+                self._note(stream)
+            return False
+        seen[number] = None
+        self._arrivals[stream.lane].append((stream, event))
+        return True
+
+    def settle(self, stream: Stream, event: DownEvent, result: Result) -> None:
+        """The event's handler has run, or it was refused."""
+        stream.seen[event.number] = result
+        self.handled_bytes += len(event.payload)
+        stream.report(event.number, result)
+        self._note(stream)
+
+    def _note(self, stream: Stream) -> None:
+        self.reporting[stream] = None
+        self._to_report.add(self.session)
+
+    def take_settlements(self) -> Iterator[Settlement]:
+        """What is to be settled with the broker, each once."""
+        for stream in self.reporting:
+            for (outcome, reason), runs in stream.reports.items():
+                yield Settlement(self.session, stream.origin, stream.lane, outcome, reason, runs)
+            stream.reports = {}
+        self.reporting = {}
+        self.handled_bytes = 0
+
+    def report_again(self) -> None:
+        """After a resume: settle again whatever may have been lost with the link."""
+        for streams in self._origins.values():
+            for stream in streams:
+                stream.report_all()
+                if stream.reports:
+                    self._note(stream)

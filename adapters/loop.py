@@ -1,0 +1,94 @@
+"""A loop that drives many adapters in one thread, and waits for all of them at once."""
+
+from __future__ import annotations
+
+import select
+import time
+
+from lanebus.adapters.base import Adapter
+from lanebus.adapters.sockets import Socket
+
+SHARE_S = 0.002
+"""How long one adapter's handlers may run before the next adapter's turn."""
+
+
+class Loop:
+    """Drives adapters: bots, tests, a process with a server and its tools. Not needed for one adapter."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._by_descriptor: dict[int, Adapter] = {}
+        self._touched: dict[Adapter, None] = {}
+        self._adapters: dict[Adapter, float | None] = {}
+        """With the instant of each one's next timer, as of its last turn."""
+
+    def add(self, adapter: Adapter) -> None:
+        """Drive `adapter` from now on."""
+        self._adapters[adapter] = None
+        adapter.observe(self)
+        for socket in adapter.open_sockets():
+            self.opened(adapter, socket)
+        self._touched[adapter] = None
+
+    def remove(self, adapter: Adapter) -> None:
+        """Drive `adapter` no longer; it stays connected while somebody polls it."""
+        for socket in adapter.open_sockets():
+            self.closing(adapter, socket)
+        adapter.observe(None)
+        self._adapters.pop(adapter, None)
+        self._touched.pop(adapter, None)
+
+    def turn(self, timeout_s: float) -> int:
+        """Give every adapter that has something to do its turn; wait up to `timeout_s` if none has.
+
+        Returns:
+            Events handled.
+        """
+        now = time.monotonic()
+        wait_s = 0.0
+        if not self._touched:
+            due = min((at for at in self._adapters.values() if at is not None), default=None)
+            wait_s = timeout_s if due is None else min(timeout_s, due - now)
+        # epoll counts whole milliseconds and rounds up; the last fraction is not worth being late for.
+        ready = self._epoll.poll(int(max(0.0, wait_s) * 1000) / 1000, 256)
+        now = time.monotonic()
+        run, self._touched = self._touched, {}
+        for descriptor, _ in ready:
+            adapter = self._by_descriptor.get(descriptor)
+            if adapter is not None:
+                run[adapter] = None
+        for adapter, at in self._adapters.items():
+            if at is not None and at <= now:
+                run[adapter] = None
+        handled = 0
+        for adapter in run:
+            if adapter not in self._adapters:
+                continue
+            handled += adapter.turn(time.monotonic() + SHARE_S)
+            if any(adapter.core.arrivals):
+                self._touched[adapter] = None
+            self._adapters[adapter] = adapter.core.next_timer()
+        return handled
+
+    def close(self) -> None:
+        """Let go of all adapters; they are not closed."""
+        for adapter in list(self._adapters):
+            self.remove(adapter)
+        self._epoll.close()
+
+    def opened(self, adapter: Adapter, socket: Socket) -> None:
+        """`adapter` has a new socket."""
+        descriptor = socket.fileno()
+        self._by_descriptor[descriptor] = adapter
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._touched[adapter] = None
+
+    def closing(self, adapter: Adapter, socket: Socket) -> None:
+        """`adapter` is about to close a socket."""
+        descriptor = socket.fileno()
+        if self._by_descriptor.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def touched(self, adapter: Adapter) -> None:
+        """`adapter` has something to do before anybody waits."""
+        self._touched[adapter] = None

@@ -1,0 +1,170 @@
+"""One lane's way out of an adapter: the queue that becomes batches, and the window of those not acknowledged."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from lanebus.adapters.outbox import OutEvent
+from lanebus.wire.batches import STAMP_MODULUS, TICKS_PER_S, EncodedBatch, encode_batch, ticks
+from lanebus.wire.lanes import DEFAULT_TIMINGS, Lane
+
+
+class LaneStats:
+    """What went over one lane; plain numbers that only grow."""
+
+    __slots__ = (
+        "batches_in",
+        "batches_out",
+        "bytes_in",
+        "bytes_out",
+        "events_in",
+        "events_out",
+        "handled",
+        "unbatched_bytes_out",
+    )
+
+    def __init__(self) -> None:
+        self.events_out = 0
+        self.batches_out = 0
+        self.bytes_out = 0
+        """Of whole frames, as they travel."""
+        self.unbatched_bytes_out = 0
+        """What the same events would have taken in one uncompressed frame each."""
+        self.events_in = 0
+        self.batches_in = 0
+        self.bytes_in = 0
+        self.handled = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """The figures by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Window:
+    """What the broker said a link may hold, and how its batches are made."""
+
+    __slots__ = ("batch_bytes", "batch_events", "batches", "bytes", "threshold_bytes")
+
+    def __init__(self) -> None:
+        self.batches = 64
+        self.bytes = 4_194_304
+        self.batch_bytes = 32_768
+        self.batch_events = 4096
+        self.threshold_bytes = 256
+
+
+class OutLane:
+    """Events of all sessions of an adapter on one lane, on their way to the broker."""
+
+    def __init__(self, lane: Lane, window: Window) -> None:
+        self.lane = lane
+        self.timing = DEFAULT_TIMINGS[lane]
+        self.queue: deque[OutEvent] = deque()
+        self.queued_bytes = 0
+        self.last_flush = float("-inf")
+        self.next_number = 1
+        self.stats = LaneStats()
+        self._window = window
+        self._unacked: deque[tuple[int, int, list[OutEvent]]] = deque()
+        self._unacked_bytes = 0
+
+    def put(self, event: OutEvent) -> None:
+        """Queue an event."""
+        self.queue.append(event)
+        self.queued_bytes += event.size
+
+    @property
+    def due(self) -> float | None:
+        """When the queue should leave: at once after a quiet interval, else with it, but never past the hold."""
+        if not self.queue or self.window_full:
+            return None
+        if self.queued_bytes >= self._window.batch_bytes:
+            return float("-inf")
+        return min(self.last_flush + self.timing.interval_s, self.queue[0].sent_at + self.timing.hold_s)
+
+    @property
+    def window_full(self) -> bool:
+        """Whether the broker must acknowledge before more may leave."""
+        return len(self._unacked) >= self._window.batches or self._unacked_bytes >= self._window.bytes
+
+    def next_batch(
+        self, now: float, clock_offset_s: float, bases: dict[int, int], *, incarnation: int, ack: int
+    ) -> EncodedBatch | None:
+        """Make one batch of what is queued; None if nothing is, or the window is full.
+
+        Args:
+            clock_offset_s: what to add to the local clock for the broker's.
+            bases: for each session index, its lowest unsettled number on this lane.
+        """
+        if not self.queue or self.window_full:
+            return None
+        queue = self.queue
+        events: list[OutEvent] = []
+        size = 0
+        while queue and size < self._window.batch_bytes and len(events) < self._window.batch_events:
+            event = queue.popleft()
+            size += event.size
+            events.append(event)
+        self.queued_bytes -= size
+        rows = []
+        after = 0
+        for event in events:
+            stamp = int((event.sent_at + clock_offset_s) * TICKS_PER_S) % STAMP_MODULUS
+            row = (event.session, event.number, stamp, event.topic, event.to, event.payload)
+            rows.append((*row, event.exclude) if event.exclude else row)
+            if event.after > after:
+                after = event.after
+        speakers = {event.session for event in events}
+        preamble = (
+            ticks(now - events[0].sent_at),
+            after,
+            [(session, bases[session]) for session in speakers],
+        )
+        batch = encode_batch(
+            self.lane,
+            preamble,
+            rows,
+            incarnation=incarnation,
+            number=self.next_number,
+            ack=ack,
+            threshold_bytes=self._window.threshold_bytes,
+        )
+        self._unacked.append((self.next_number, size, events))
+        self._unacked_bytes += size
+        self.next_number += 1
+        self.last_flush = now
+        stats = self.stats
+        stats.events_out += len(events)
+        stats.batches_out += 1
+        stats.bytes_out += len(batch.frame)
+        stats.unbatched_bytes_out += batch.unbatched_bytes
+        return batch
+
+    def acknowledged(self, number: int) -> bool:
+        """The broker has received every batch up to `number`; False if that many were never sent."""
+        if number >= self.next_number:
+            return False
+        unacked = self._unacked
+        while unacked and unacked[0][0] <= number:
+            self._unacked_bytes -= unacked.popleft()[1]
+        return True
+
+    def unsent(self) -> list[OutEvent]:
+        """What is queued, or was sent and not acknowledged, in the order in which it left or is to leave."""
+        return [*(event for _, _, events in self._unacked for event in events), *self.queue]
+
+    def discard(self, session: int) -> None:
+        """Take the events of a closed session out of the queue."""
+        kept = [event for event in self.queue if event.session != session]
+        if len(kept) < len(self.queue):
+            self.queue = deque(kept)
+            self.queued_bytes = sum(event.size for event in kept)
+
+    def relink(self, events: list[OutEvent]) -> None:
+        """Start again on a fresh link with `events` to send."""
+        self.queue = deque(events)
+        self.queued_bytes = sum(event.size for event in events)
+        self._unacked.clear()
+        self._unacked_bytes = 0
+        self.next_number = 1
+        self.last_flush = float("-inf")

@@ -1,0 +1,42 @@
+"""When to try again: tenacity decides each wait, nobody sleeps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+
+MIN_WAIT_S: Final = 0.05
+MAX_WAIT_S: Final = 5.0
+
+
+def _must_not_sleep(seconds: float) -> None:
+    raise AssertionError(f"an adapter never sleeps, least of all for {seconds} s")
+
+
+_POLICY: Final = Retrying(
+    wait=wait_exponential_jitter(multiplier=MIN_WAIT_S, max=MAX_WAIT_S, jitter=MIN_WAIT_S),
+    sleep=_must_not_sleep,
+)
+
+
+class Backoff:
+    """The waits between attempts at one thing: exponential with jitter, bounded; starts over after a success."""
+
+    def __init__(self) -> None:
+        self._state = RetryCallState(retry_object=_POLICY, fn=None, args=(), kwargs={})
+
+    @property
+    def attempts(self) -> int:
+        """Attempts that have failed since the last success."""
+        return self._state.attempt_number - 1
+
+    def next_wait_s(self) -> float:
+        """An attempt has failed: seconds until the next one."""
+        wait_s = float(_POLICY.wait(self._state))
+        self._state.attempt_number += 1
+        return wait_s
+
+    def succeeded(self) -> None:
+        """Start over."""
+        self._state.attempt_number = 1

@@ -1,0 +1,54 @@
+"""One peer's session inside an adapter: its outbox, its inbox, and its handlers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from lanebus.adapters.event import Unsettled
+from lanebus.adapters.handlers import Handlers
+from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
+from lanebus.adapters.outbox import Outbox
+
+
+class SessionCore:
+    """What belongs to one name."""
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        process: bytes,
+        *,
+        arrivals: Arrivals,
+        to_report: set[int],
+        outbox_bytes: int,
+        strict: bool,
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.process = process
+        self.outbox = Outbox(name, outbox_bytes)
+        self.inbox = Inbox(index, arrivals, to_report)
+        self.handlers = Handlers(strict=strict)
+        self.on_unsettled: list[Callable[[Unsettled], Any]] = []
+        self.unhandled: deque[Arrival] = deque()
+        """Events of topics without a handler yet; at most `MAX_UNHANDLED_EVENTS`."""
+        self.unread: deque[Arrival] = deque()
+        """Events that came while the session was not reading; bounded by the broker's credit."""
+        self.reading = True
+        self.closed = False
+        self.books_reported: list[list[int]] | None = None
+
+    def book_figures(self) -> list[list[int]]:
+        """The books of all lanes, as they travel."""
+        return [book.as_list() for book in self.outbox.books]
+
+    def changed_books(self) -> list[list[int]] | None:
+        """The books, if they have changed since this was last asked."""
+        figures = self.book_figures()
+        if figures == self.books_reported:
+            return None
+        self.books_reported = figures
+        return figures

@@ -1,0 +1,62 @@
+"""DEALER sockets of adapters: every option, and why it is set."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import zmq
+
+Socket = zmq.Socket[bytes]
+
+EVENTS = 15
+"""``zmq.EVENTS`` as a plain integer: building pyzmq's enums costs more than the call."""
+NOBLOCK = 1
+POLLIN = 1
+POLLOUT = 2
+
+
+@lru_cache(maxsize=1)
+def _context_of(process_id: int) -> zmq.Context[Socket]:
+    context: zmq.Context[Socket] = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, 16_384)
+    return context
+
+
+def context() -> zmq.Context[Socket]:
+    """This process' ZeroMQ context; a forked child gets one of its own, since sockets do not survive a fork."""
+    return _context_of(os.getpid())
+
+
+def pending(socket: Socket) -> int:
+    """What the socket is ready for: a sum of `POLLIN` and `POLLOUT`."""
+    return socket.getsockopt(EVENTS)  # type: ignore[return-value]
+
+
+def dial(address: str, *, frame_bytes: int) -> Socket:
+    """A fresh DEALER that connects to `address` once: a lost link gets another socket, never a second life.
+
+    Args:
+        frame_bytes: largest frame that is accepted.
+
+    Raises:
+        ValueError: the address is malformed.
+    """
+    socket = context().socket(zmq.DEALER)
+    socket.setsockopt(zmq.LINGER, 0)
+    # libzmq would flush what it had queued into the new connection, in front of any hello.
+    socket.setsockopt(zmq.RECONNECT_IVL, -1)
+    socket.setsockopt(zmq.SNDHWM, 4096)
+    socket.setsockopt(zmq.RCVHWM, 4096)
+    socket.setsockopt(zmq.MAXMSGSIZE, frame_bytes + 65_536)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+    if "[" in address:
+        socket.setsockopt(zmq.IPV6, 1)
+    try:
+        socket.connect(address)
+    except zmq.ZMQError as error:
+        socket.close()
+        raise ValueError(
+            f"{address!r} is no address to connect to, such as tcp://127.0.0.1:5570: {error}"
+        ) from None
+    return socket

@@ -1,0 +1,427 @@
+"""The broker without I/O: frames and the time go in, frames and the next wanted time come out.
+
+    core.receive(lane, route, frame, now)   for every frame that arrives
+    core.lost(lane, route, now)             when a frame could not be sent: its connection is gone
+    core.end_turn(now)                      after a portion of frames, and when `core.next_timer()` has come
+    core.take()                             the frames to send, in order
+
+`receive` raises nothing: what a peer does wrong ends that peer's link with a numbered error, and is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from lanebus.broker.directory import Directory
+from lanebus.broker.egress import Egress
+from lanebus.broker.intake import Intake
+from lanebus.broker.outgoing import Counters, Frame, Outgoing
+from lanebus.broker.registry import Registry
+from lanebus.broker.requests import Requests
+from lanebus.broker.sessions import Attachment, Link
+from lanebus.broker.settling import Settling
+from lanebus.broker.timers import Timers
+from lanebus.conf.model import Config
+from lanebus.wire.batches import TICKS_PER_S
+from lanebus.wire.bodies import open_body
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.header import VERSION, Header, decode_header
+from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
+from lanebus.wire.lanes import LANES, Lane, LaneTiming
+from lanebus.wire.messages import (
+    Ack,
+    Bye,
+    ErrorMessage,
+    Hello,
+    LaneHello,
+    LaneWelcome,
+    Limits,
+    Ping,
+    Pong,
+    Settle,
+    Welcome,
+    check_settlement,
+    decode_message,
+)
+from lanebus.wire.names import valid_peer
+from lanebus.wire.outcomes import RECEIVER_REASONS, Book
+from lanebus.wire.runs import numbers_in
+
+log = logging.getLogger("lanebus.broker")
+
+SWEEP_S = 1.0
+"""How often leases, grace periods and ages are looked at."""
+
+
+class BrokerCore:
+    """Everything that the broker decides."""
+
+    def __init__(
+        self, config: Config, *, epoch: bytes, random: Callable[[int], bytes], started: float
+    ) -> None:
+        """
+        Args:
+            epoch: random bytes that no earlier start of the broker had.
+            random: random bytes of a size, for tokens.
+            started: the time of the start, on the clock that all `now` are from.
+        """
+        lanes = (config.lanes.critical, config.lanes.normal, config.lanes.low)
+        self.config = config
+        self.epoch = epoch
+        self.started = started
+        self.timings = tuple(LaneTiming(lane.interval_ms / 1e3, lane.hold_ms / 1e3) for lane in lanes)
+        self.ports = [lane.port for lane in lanes]
+        """What peers are told; the driver sets the real ones after binding."""
+        self.counters = Counters()
+        self.timers = Timers()
+        self.outgoing = Outgoing(self.counters)
+        self.directory = Directory()
+        self.settling = Settling(self.outgoing, self.timers, config.window.control_interval_ms / 1e3)
+        self.egress = Egress(
+            config, self.timings, self.outgoing, self.counters, self.timers, self.settling.part_ended
+        )
+        self.intake = Intake(config, self.timings, self.counters, self.directory, self.egress, self.settling)
+        self.registry = Registry(config, self.directory, self.egress, self.outgoing, random)
+        self.requests = Requests(
+            config.limits,
+            self.directory,
+            self.outgoing,
+            self.registry.open_session,
+            self.registry.end_session,
+        )
+        self._links: list[dict[bytes, Link]] = [{} for _ in LANES]
+        self._frame_bytes = config.limits.frame_bytes
+        self._raw_bytes = config.limits.raw_bytes
+        self._handlers: dict[Kind, Callable[[Link, Any, float], None]] = {
+            Kind.HELLO: self._hello,
+            Kind.ACK: self._ack,
+            Kind.SETTLE: self._settle,
+            Kind.PING: self._ping,
+            Kind.BYE: self._bye,
+            Kind.ERROR: self._error,
+        }
+        self.timers.at(started + SWEEP_S, self._sweep)
+
+    # The driver's calls
+
+    def receive(self, lane: Lane, route: bytes, frame: bytes, now: float, *, more: bool = False) -> None:
+        """Take one frame from the connection `route` of a lane's socket.
+
+        Args:
+            more: whether the message had further frames, which the driver has read and thrown away.
+        """
+        link = self._links[lane].get(route)
+        try:
+            if more:
+                raise ProtocolError(ErrorNumber.SEVERAL_FRAMES, "a message is one frame")
+            if len(frame) > self._frame_bytes:
+                raise ProtocolError(
+                    ErrorNumber.FRAME_TOO_LARGE, f"{len(frame)} bytes, at most {self._frame_bytes} allowed"
+                )
+            header = decode_header(frame, max_raw_bytes=self._raw_bytes)
+            if header.lane is not lane:
+                raise ProtocolError(
+                    ErrorNumber.WRONG_LANE, f"{header.lane.label} frame on the {lane.label} lane"
+                )
+            if link is None:
+                link = self._first(lane, route, header, now)
+                if link is None:
+                    return
+            self._dispatch(link, header, frame, now)
+        except ProtocolError as error:
+            self._fail(lane, route, link, error, now)
+
+    def lost(self, lane: Lane, route: bytes, now: float) -> None:
+        """The connection `route` no longer exists."""
+        link = self._links[lane].get(route)
+        if link is not None:
+            self._drop(link, now)
+
+    def end_turn(self, now: float) -> None:
+        """Do what is due, and let leave what need not wait."""
+        self.timers.run(now)
+        self.egress.end_turn(now)
+
+    def next_timer(self) -> float | None:
+        """When `end_turn` is next wanted."""
+        return self.timers.next()
+
+    def take(self) -> list[Frame]:
+        """The frames to send, in order, each once."""
+        return self.outgoing.take()
+
+    def clock(self, now: float) -> int:
+        """Ticks since the start."""
+        return int((now - self.started) * TICKS_PER_S)
+
+    def goodbye(self, now: float, reason: str) -> None:
+        """Flush every lane, then tell every attachment that the broker ends."""
+        for attachment in self.registry.attachments.values():
+            for out in attachment.outbound:
+                self.egress.flush(out, now)
+            self.settling.send_control(attachment, now)
+            critical = attachment.links[Lane.CRITICAL]
+            if critical is not None:
+                self.outgoing.control(critical, Kind.BYE, Bye(reason=reason))
+
+    # Links
+
+    def _first(self, lane: Lane, route: bytes, header: Header, now: float) -> Link | None:
+        if header.kind is Kind.HELLO:
+            link = Link(lane, route, now)
+            link.incarnation = header.incarnation
+            self._links[lane][route] = link
+            return link
+        if header.kind is not Kind.ERROR:
+            # A frame that outlived its session; its sender is told, and not punished.
+            self.outgoing.answer(
+                lane,
+                route,
+                Kind.ERROR,
+                ErrorMessage(number=ErrorNumber.NO_SESSION, text="say hello first"),
+                incarnation=header.incarnation,
+            )
+        return None
+
+    def _dispatch(self, link: Link, header: Header, frame: bytes, now: float) -> None:
+        kind = header.kind
+        if kind not in LEGAL[Side.PEER][link.state][link.lane]:
+            raise ProtocolError(
+                ErrorNumber.NOT_LEGAL_HERE, f"{kind.label} on a link that is {link.state.value}"
+            )
+        if header.incarnation != link.incarnation:
+            raise ProtocolError(
+                ErrorNumber.OLD_INCARNATION, f"incarnation {header.incarnation}, this is {link.incarnation}"
+            )
+        attachment = link.attachment
+        if attachment is not None:
+            attachment.last_seen = now
+            if header.ack:
+                self._acknowledged(attachment, link.lane, header.ack)
+            if kind is Kind.BATCH:
+                self.intake.batch(link, attachment, header, frame, now)
+                return
+        counters = self.counters.control_in
+        counters.messages += 1
+        counters.bytes += len(frame)
+        message = decode_message(kind, link.lane, open_body(frame, header))
+        if kind in REQUESTS and attachment is not None:
+            self.requests.carry_out(link, attachment, kind, message, now)
+            self.intake.unpark(attachment, now)
+        else:
+            self._handlers[kind](link, message, now)
+
+    def _fail(self, lane: Lane, route: bytes, link: Link | None, error: ProtocolError, now: float) -> None:
+        label = error.number.label
+        self.counters.errors[label] = self.counters.errors.get(label, 0) + 1
+        who = link.attachment.name if link is not None and link.attachment is not None else "a stranger"
+        log.warning("! %s on %s: %s", who, lane.label, error)
+        self.outgoing.answer(
+            lane,
+            route,
+            Kind.ERROR,
+            ErrorMessage(number=error.number, text=error.detail[:500]),
+            incarnation=link.incarnation if link is not None else 0,
+        )
+        if link is not None:
+            self._drop(link, now)
+
+    def _drop(self, link: Link, now: float) -> None:
+        """End a link, and with it the attachment's others: it resumes as a whole, on fresh ones."""
+        attachment = link.attachment
+        links = [link] if attachment is None else list(attachment.live_links())
+        for each in links:
+            each.state = LinkState.CLOSED
+            self._links[each.lane].pop(each.route, None)
+        if attachment is not None:
+            attachment.links = [None for _ in LANES]
+            if attachment.away_since is None:
+                attachment.away_since = now
+                log.info("= %s is away", attachment.name)
+
+    # Messages
+
+    def _hello(self, link: Link, message: Hello | LaneHello, now: float) -> None:
+        if isinstance(message, LaneHello):
+            self._lane_hello(link, message)
+            return
+        if not message.versions[0] <= VERSION <= message.versions[1]:
+            raise ProtocolError(
+                ErrorNumber.NO_COMMON_VERSION,
+                f"versions {message.versions[0]} to {message.versions[1]}; version {VERSION} is spoken here",
+            )
+        if not valid_peer(message.name, message.role):
+            raise ProtocolError(
+                ErrorNumber.BAD_NAME, f"{message.name[:80]!r} cannot name a {message.role.value}"
+            )
+        attachment, resumed, displaced = self.registry.attach(message, now)
+        for old in displaced:
+            text = f"a newer process of {old.name} has taken over"
+            critical = old.links[Lane.CRITICAL]
+            if critical is not None:
+                self.outgoing.control(
+                    critical, Kind.ERROR, ErrorMessage(number=ErrorNumber.FENCED, text=text)
+                )
+                self._drop(critical, now)
+            self.registry.end_attachment(old, now)
+        stale = attachment.links[Lane.CRITICAL]
+        if stale is not None:
+            self._drop(stale, now)
+        attachment.lz4 = "lz4" in message.compressions
+        attachment.away_since = None
+        attachment.last_seen = now
+        attachment.links[Lane.CRITICAL] = link
+        link.attachment = attachment
+        link.state = LinkState.READY
+        self.outgoing.control(link, Kind.WELCOME, self._welcome(attachment, resumed, now))
+        log.info("= %s %s", attachment.name, "resumed" if resumed else "joined")
+        if resumed:
+            self.egress.relink(attachment)
+            self.settling.resume(attachment, now)
+
+    def _welcome(self, attachment: Attachment, resumed: bool, now: float) -> Welcome:
+        config = self.config
+        return Welcome(
+            version=VERSION,
+            broker=config.broker.name,
+            epoch=self.epoch,
+            token=attachment.token,
+            resumed=resumed,
+            host=config.broker.advertise,
+            ports=self.ports,
+            clock=self.clock(now),
+            intervals_ms=[timing.interval_s * 1e3 for timing in self.timings],
+            holds_ms=[timing.hold_s * 1e3 for timing in self.timings],
+            window_batches=config.window.batches,
+            window_bytes=config.window.bytes,
+            batch_bytes=config.egress.batch_bytes,
+            credit_bytes=config.egress.credit_bytes,
+            control_interval_ms=config.window.control_interval_ms,
+            ping_interval_ms=config.sessions.ping_interval_s * 1e3,
+            lease_ms=config.sessions.lease_s * 1e3,
+            compression_threshold_bytes=config.compression.threshold_bytes,
+            limits=Limits(
+                frame_bytes=config.limits.frame_bytes,
+                raw_bytes=config.limits.raw_bytes,
+                event_bytes=config.limits.event_bytes,
+                batch_events=config.limits.batch_events,
+                destinations=config.limits.destinations,
+            ),
+        )
+
+    def _lane_hello(self, link: Link, message: LaneHello) -> None:
+        attachment = self.registry.by_token(message.token)
+        critical = attachment.links[Lane.CRITICAL] if attachment is not None else None
+        if attachment is None or critical is None or critical.incarnation != link.incarnation:
+            raise ProtocolError(ErrorNumber.NO_SESSION, "the token is of no attached session")
+        stale = attachment.links[link.lane]
+        if stale is not None:
+            raise ProtocolError(
+                ErrorNumber.NOT_LEGAL_HERE, f"{attachment.name} has a {link.lane.label} link already"
+            )
+        attachment.links[link.lane] = link
+        link.attachment = attachment
+        link.state = LinkState.READY
+        self.outgoing.control(link, Kind.WELCOME, LaneWelcome(lane=link.lane))
+        out = attachment.outbound[link.lane]
+        if out.queue:
+            self.egress.touch(out)
+
+    def _acknowledged(self, attachment: Attachment, lane: Lane, number: int) -> None:
+        out = attachment.outbound[lane]
+        if number >= out.next_number:
+            raise ProtocolError(
+                ErrorNumber.BAD_ACK, f"batch {number} acknowledged, {out.next_number - 1} sent"
+            )
+        self.egress.acknowledged(out, number)
+
+    def _ack(self, link: Link, message: Ack | Settle, now: float) -> None:
+        attachment = _attached(link)
+        for lane, number in zip(LANES, message.acks, strict=True):
+            if number:
+                self._acknowledged(attachment, lane, number)
+
+    def _settle(self, link: Link, message: Settle, now: float) -> None:
+        for settlement in message.settlements:
+            check_settlement(settlement, allowed=RECEIVER_REASONS)
+        self._ack(link, message, now)
+        attachment = _attached(link)
+        for settlement in message.settlements:
+            session = attachment.sessions.get(settlement.session)
+            if session is None:
+                self.counters.ignored_settlements += 1
+                continue
+            lane = settlement.lane
+            numbers = session.receiving[lane].unsettled.get(settlement.origin)
+            if numbers is None:
+                self.counters.ignored_settlements += 1
+                continue
+            released = 0
+            part_ended = self.settling.part_ended
+            outcome, reason = settlement.outcome, settlement.reason
+            for number in numbers_in(settlement.runs):
+                event = numbers.pop(number, None)
+                if event is None:
+                    self.counters.ignored_settlements += 1
+                    continue
+                released += event.size
+                part_ended(event, outcome, reason, now)
+            if not numbers:
+                session.receiving[lane].unsettled.pop(settlement.origin, None)
+            self.egress.release(session, lane, released)
+
+    def _ping(self, link: Link, message: Ping, now: float) -> None:
+        attachment = _attached(link)
+        self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
+        for session in attachment.sessions.values():
+            if message.rtt_us and session.index == 0:
+                session.quality.record(message.rtt_us / 1e3)
+        self._books(attachment, message.books)
+
+    def _books(self, attachment: Attachment, books: list[Any]) -> None:
+        for index, figures in books:
+            session = attachment.sessions.get(index)
+            if session is not None:
+                session.reported = [Book.from_list(lane) for lane in figures]
+
+    def _bye(self, link: Link, message: Bye, now: float) -> None:
+        attachment = _attached(link)
+        self._books(attachment, message.books)
+        self._drop(link, now)
+        self.registry.end_attachment(attachment, now)
+        log.info("= %s left: %s", attachment.name, message.reason or "bye")
+
+    def _error(self, link: Link, message: ErrorMessage, now: float) -> None:
+        who = link.attachment.name if link.attachment is not None else "a stranger"
+        log.warning("! %s says %d: %s", who, message.number, message.text)
+        self._drop(link, now)
+
+    # Time
+
+    def _sweep(self, now: float) -> None:
+        self.timers.at(now + SWEEP_S, self._sweep)
+        sessions = self.config.sessions
+        for attachment in list(self.registry.attachments.values()):
+            critical = attachment.links[Lane.CRITICAL]
+            if critical is not None and now - attachment.last_seen > sessions.lease_s:
+                log.info("= %s has been silent for %.1f s", attachment.name, now - attachment.last_seen)
+                self._drop(critical, now)
+            if attachment.away_since is not None and now - attachment.away_since > sessions.grace_s:
+                self.registry.end_attachment(attachment, now)
+                log.info("= %s did not come back within %.0f s", attachment.name, sessions.grace_s)
+                continue
+            for session in attachment.sessions.values():
+                self.egress.sweep(session, now)
+        for links in self._links:
+            for link in [link for link in links.values() if link.attachment is None]:
+                if now - link.since > sessions.hello_timeout_s:
+                    self._drop(link, now)
+        self.registry.fold_ended()
+
+
+def _attached(link: Link) -> Attachment:
+    if link.attachment is None:
+        raise AssertionError("the table of legal messages lets only an attached link come here")
+    return link.attachment

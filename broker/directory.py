@@ -1,0 +1,205 @@
+"""The directory: who exists, which services and groups there are, and whom a destination means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+
+from lanebus.broker.sessions import Attachment, Session
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.names import Destination, DestinationKind, PatternTable, Role, parse_destination
+from lanebus.wire.outcomes import Reason
+
+_CLIENT_MAY = frozenset({DestinationKind.SERVICE, DestinationKind.SERVER})
+"""What a client may address by name; players and groups are reached through a server."""
+
+
+class Plan(NamedTuple):
+    """Whom an event goes to: sessions, by the attachment that carries them."""
+
+    groups: tuple[tuple[Attachment, tuple[Session, ...]], ...]
+    parts: int
+    shared: bool
+    """Whether a full receiver costs it its part (groups, all, lists) rather than pausing the sender."""
+
+
+class Service:
+    """Servers of the same kind."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.instances: dict[str, Session] = {}
+        self.topics: set[str] = set()
+
+    def choose(self, sender: str, bound: str | None) -> Session | None:
+        """The instance for `sender`: the bound one, else the same one each time while the instances stay the same.
+
+        Rendezvous hashing: when an instance goes or comes, only the senders that it serves move.
+        """
+        if bound is not None and bound in self.instances:
+            return self.instances[bound]
+        if not self.instances:
+            return None
+        if len(self.instances) == 1:
+            return next(iter(self.instances.values()))
+        key = sender.encode()
+        chosen = max(self.instances, key=lambda name: blake2b(name.encode(), key=key[:64]).digest())
+        return self.instances[chosen]
+
+
+class Directory:
+    """Names to sessions. Every change makes remembered routes invalid."""
+
+    def __init__(self) -> None:
+        self.peers: dict[str, Session] = {}
+        self.services: dict[str, Service] = {}
+        self.groups: dict[str, dict[str, Session]] = {}
+        self.bindings: dict[tuple[str, str], str] = {}
+        """Player and service, to the instance that a server assigned."""
+        self.version = 0
+        self._topics: PatternTable[Service] = PatternTable()
+
+    def add(self, session: Session) -> None:
+        """A session has begun."""
+        self.peers[session.name] = session
+        self.version += 1
+
+    def remove(self, session: Session) -> None:
+        """A session has ended: it leaves its groups and services."""
+        if self.peers.get(session.name) is session:
+            del self.peers[session.name]
+        for name in list(session.groups):
+            self.leave(name, session)
+        for service in list(self.services.values()):
+            if service.instances.get(session.name) is session:
+                del service.instances[session.name]
+                if not service.instances:
+                    del self.services[service.name]
+                    self._topics.remove(service)
+        for key in [key for key in self.bindings if key[0] == session.name]:
+            del self.bindings[key]
+        self.version += 1
+
+    def register(self, session: Session, service_name: str, topics: Iterable[str]) -> None:
+        """`session` is an instance of a service that handles `topics`."""
+        service = self.services.get(service_name)
+        if service is None:
+            service = self.services[service_name] = Service(service_name)
+        service.instances[session.name] = session
+        for pattern in topics:
+            if pattern not in service.topics:
+                self._topics.add(pattern, service)
+                service.topics.add(pattern)
+        self.version += 1
+
+    def assign(self, player: str, service: str, instance: str | None) -> None:
+        """Bind `player` to an instance of `service`, or take the binding away."""
+        if instance is None:
+            self.bindings.pop((player, service), None)
+        else:
+            self.bindings[player, service] = instance
+        self.version += 1
+
+    def join(self, group: str, session: Session) -> None:
+        """Put a session into a group."""
+        self.groups.setdefault(group, {})[session.name] = session
+        session.groups.add(group)
+        self.version += 1
+
+    def leave(self, group: str, session: Session) -> None:
+        """Take a session out of a group; an empty group is gone."""
+        session.groups.discard(group)
+        members = self.groups.get(group)
+        if members is not None and members.get(session.name) is session:
+            del members[session.name]
+            if not members:
+                del self.groups[group]
+            self.version += 1
+
+    def resolve(
+        self, sender: Session, topic: str, to: str | list[str] | None, exclude: list[str]
+    ) -> Plan | Reason:
+        """Whom an event of `sender` goes to, or why nobody gets it. Remembered until the directory changes.
+
+        Raises:
+            ProtocolError: a destination is malformed.
+        """
+        if sender.route_version != self.version:
+            sender.routes.clear()
+            sender.route_version = self.version
+        key: object = (topic, None) if to is None else to if not exclude and isinstance(to, str) else None
+        if key is not None:
+            known = sender.routes.get(key)
+            if known is not None:
+                return known  # type: ignore[return-value]
+        found = self._find(sender, topic, to, exclude)
+        if key is not None:
+            if len(sender.routes) >= 1024:
+                sender.routes.clear()
+            sender.routes[key] = found
+        return found
+
+    def _find(
+        self, sender: Session, topic: str, to: str | list[str] | None, exclude: list[str]
+    ) -> Plan | Reason:
+        if to is None:
+            return self._for_topic(sender, topic)
+        destinations = [parse_destination(text) for text in ([to] if isinstance(to, str) else to)]
+        if not destinations:
+            raise ProtocolError(ErrorNumber.BAD_DESTINATION, "an empty list of destinations")
+        if sender.role is Role.CLIENT and not all(d.kind in _CLIENT_MAY for d in destinations):
+            return Reason.NOT_ALLOWED
+        receivers: dict[int, Session] = {}
+        many = len(destinations) > 1
+        for destination in destinations:
+            many = many or destination.kind in (DestinationKind.GROUP, DestinationKind.ALL)
+            for session in self._members(sender, destination):
+                receivers[session.origin] = session
+        if not receivers:
+            known_group = many and any(
+                d.kind is not DestinationKind.GROUP or d.name in self.groups for d in destinations
+            )
+            return Reason.NOBODY if known_group else Reason.UNKNOWN_DESTINATION
+        if exclude:
+            left_out = set(exclude)
+            receivers = {key: s for key, s in receivers.items() if s.name not in left_out}
+            if not receivers:
+                return Reason.NOBODY
+        return _plan(receivers.values(), many)
+
+    def _for_topic(self, sender: Session, topic: str) -> Plan | Reason:
+        if sender.role is not Role.CLIENT:
+            return Reason.UNKNOWN_DESTINATION
+        chosen: dict[int, Session] = {}
+        for service in self._topics.match(topic):
+            session = service.choose(sender.name, self.bindings.get((sender.name, service.name)))
+            if session is not None:
+                chosen[session.origin] = session
+        return _plan(chosen.values(), False) if chosen else Reason.NO_SERVICE
+
+    def _members(self, sender: Session, destination: Destination) -> Iterable[Session]:
+        kind, name = destination
+        if kind is DestinationKind.ALL:
+            return (session for session in self.peers.values() if session.role is Role.CLIENT)
+        if kind is DestinationKind.GROUP:
+            return self.groups.get(name, {}).values()
+        if kind is DestinationKind.SERVICE:
+            service = self.services.get(name)
+            session = service.choose(sender.name, self.bindings.get((sender.name, name))) if service else None
+        else:
+            session = self.peers.get(f"{kind.value}:{name}")
+        return () if session is None else (session,)
+
+
+def _plan(receivers: Iterable[Session], shared: bool) -> Plan:
+    by_attachment: dict[int, tuple[Attachment, list[Session]]] = {}
+    parts = 0
+    for session in receivers:
+        parts += 1
+        by_attachment.setdefault(id(session.attachment), (session.attachment, []))[1].append(session)
+    groups = tuple(
+        (attachment, sessions[0].alone if len(sessions) == 1 else tuple(sessions))
+        for attachment, sessions in by_attachment.values()
+    )
+    return Plan(groups, parts, shared)

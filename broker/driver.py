@@ -1,0 +1,237 @@
+"""The broker's driver: its sockets, its clock and its loop. One thread, one poller, the critical lane first."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+
+import zmq
+
+from lanebus.broker.core import BrokerCore
+from lanebus.broker.inspect import Inspector
+from lanebus.broker.notify import Notifier
+from lanebus.broker.sockets import BindError, bind, make_router, port_of
+from lanebus.conf.model import Config
+from lanebus.wire.lanes import LANES, Lane
+
+__all__ = ["BindError", "Broker"]
+
+log = logging.getLogger("lanebus.broker")
+
+PORTION_S = 0.0002
+"""How long normal and low work may go on before the critical lane is looked at again (promise 6)."""
+PORTION_FRAMES = 256
+"""Critical frames taken in one go, before what they caused is sent."""
+STUCK_RETRY_S = 0.005
+"""How soon a frame that found its connection full is tried again."""
+STUCK_FRAMES = 4096
+"""Frames kept for one full connection; past it the connection is given up, and its peer resumes."""
+STATUS_S = 5.0
+
+# Plain integers: building pyzmq's flag enums costs more than the call they go into.
+_NOBLOCK = 1
+_SNDMORE_NOBLOCK = 3
+
+
+class Broker:
+    """A broker on real sockets."""
+
+    def __init__(self, config: Config, notifier: Notifier | None = None) -> None:
+        self._config = config
+        self._notifier = notifier or Notifier(None)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, 64)
+        self._sockets: list[zmq.Socket[bytes]] = []
+        self._control: zmq.Socket[bytes] | None = None
+        self._stopping = False
+        self._stuck: dict[tuple[Lane, bytes], deque[bytes]] = {}
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.addresses: dict[str, str] = {}
+        """Real addresses after `bind`: critical, normal, low and control."""
+        self.core = BrokerCore(config, epoch=os.urandom(16), random=os.urandom, started=time.monotonic())
+
+    def bind(self) -> None:
+        """Create and bind all sockets.
+
+        Raises:
+            BindError: an address could not be bound; nothing stays bound.
+        """
+        config = self._config
+        lanes = (config.lanes.critical, config.lanes.normal, config.lanes.low)
+        try:
+            for lane, settings in zip(LANES, lanes, strict=True):
+                socket = make_router(
+                    self._context,
+                    high_water_mark=4 * config.window.batches,
+                    frame_bytes=config.limits.frame_bytes,
+                )
+                self._sockets.append(socket)
+                self.addresses[lane.label] = bind(socket, config.broker.host, settings.port, lane.label)
+            self._control = make_router(self._context, high_water_mark=64, frame_bytes=65_536)
+            self.addresses["control"] = bind(
+                self._control, config.control.host, config.control.port, "control"
+            )
+        except BindError:
+            self.close()
+            raise
+        self.core.ports = [port_of(self.addresses[lane.label]) for lane in LANES]
+
+    def stop(self) -> None:
+        """Make `run` flush, say goodbye and return. May be called from a signal handler."""
+        self._stopping = True
+        try:
+            os.write(self._wake_write, b"x")
+        except (BlockingIOError, OSError):
+            return
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        core, sockets, control = self.core, self._sockets, self._control
+        if control is None:
+            raise RuntimeError("bind() comes before run()")
+        inspector = Inspector(core, self.addresses)
+        poller = zmq.Poller()
+        for socket in sockets:
+            poller.register(socket, zmq.POLLIN)
+        poller.register(control, zmq.POLLIN)
+        poller.register(self._wake_read, zmq.POLLIN)
+        clock = time.monotonic
+        notifier = self._notifier
+        notifier.ready(self._status())
+        next_status = clock() + STATUS_S
+        watchdog_s = notifier.watchdog_interval_s
+        next_watchdog = clock() if watchdog_s else float("inf")
+        critical = sockets[Lane.CRITICAL]
+        log.info(
+            "= serving on %s", ", ".join(f"{name} {address}" for name, address in self.addresses.items())
+        )
+        while not self._stopping:
+            now = clock()
+            until = min(next_status, next_watchdog, core.next_timer() or next_status)
+            if self._stuck:
+                until = min(until, now + STUCK_RETRY_S)
+            # Whole milliseconds, rounded down: late by a poll of 0 rather than by up to a millisecond.
+            ready = dict(poller.poll(max(0, int((until - now) * 1000))))
+            if critical in ready:
+                self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)
+                self._send(clock())
+            for lane in (Lane.NORMAL, Lane.LOW):
+                if sockets[lane] in ready:
+                    while self._drain(lane, clock() + PORTION_S, PORTION_FRAMES):
+                        self._send(clock())
+                        if (
+                            self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)
+                            or self._stopping
+                        ):
+                            break
+            if control in ready:
+                self._answer(control, inspector)
+            now = clock()
+            self._send(now)
+            if now >= next_watchdog and watchdog_s:
+                notifier.watchdog()
+                next_watchdog = now + watchdog_s
+            if now >= next_status:
+                notifier.status(self._status())
+                next_status = now + STATUS_S
+        notifier.stopping("flushing")
+        core.goodbye(clock(), "the broker is shutting down")
+        self._send(clock())
+
+    def close(self) -> None:
+        """Close every socket; what was sent has half a second to leave."""
+        for socket in [*self._sockets, *([self._control] if self._control is not None else [])]:
+            socket.close()
+        self._sockets = []
+        self._control = None
+        self._context.term()
+        for descriptor in (self._wake_read, self._wake_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._wake_read = self._wake_write = -1
+
+    def _drain(self, lane: Lane, until: float, most: int) -> bool:
+        """Hand frames of one lane to the core, until there is none, or the portion is used up: then True."""
+        socket = self._sockets[lane]
+        receive = self.core.receive
+        clock = time.monotonic
+        try:
+            while most:
+                most -= 1
+                route = socket.recv(_NOBLOCK)
+                frame = socket.recv(_NOBLOCK, copy=False)
+                more = frame.more
+                while more and socket.getsockopt(zmq.RCVMORE):
+                    socket.recv(_NOBLOCK)
+                now = clock()
+                receive(lane, route, frame.bytes, now, more=more)
+                if now >= until:
+                    return True
+        except zmq.Again:
+            return False
+        return True
+
+    def _send(self, now: float) -> None:
+        """Let the core end its turn, and put its frames on the sockets."""
+        core, sockets = self.core, self._sockets
+        core.end_turn(now)
+        if self._stuck:
+            self._retry_stuck(now)
+        for lane, route, frame in core.take():
+            if self._stuck and (lane, route) in self._stuck:
+                self._keep(lane, route, frame, now)
+                continue
+            socket = sockets[lane]
+            try:
+                socket.send(route, _SNDMORE_NOBLOCK)
+                socket.send(frame, _NOBLOCK)
+            except zmq.Again:
+                self._keep(lane, route, frame, now)
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EHOSTUNREACH:
+                    raise
+                core.lost(lane, route, now)
+
+    def _keep(self, lane: Lane, route: bytes, frame: bytes, now: float) -> None:
+        queue = self._stuck.setdefault((lane, route), deque())
+        queue.append(frame)
+        if len(queue) > STUCK_FRAMES:
+            del self._stuck[lane, route]
+            self.core.lost(lane, route, now)
+
+    def _retry_stuck(self, now: float) -> None:
+        for (lane, route), queue in list(self._stuck.items()):
+            socket = self._sockets[lane]
+            try:
+                while queue:
+                    socket.send(route, _SNDMORE_NOBLOCK)
+                    socket.send(queue[0], _NOBLOCK)
+                    queue.popleft()
+            except zmq.Again:
+                continue
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EHOSTUNREACH:
+                    raise
+                self.core.lost(lane, route, now)
+            del self._stuck[lane, route]
+
+    def _answer(self, control: zmq.Socket[bytes], inspector: Inspector) -> None:
+        try:
+            while True:
+                route, *frames = control.recv_multipart(zmq.NOBLOCK)
+                reply = inspector.answer(frames, time.monotonic())
+                try:
+                    control.send_multipart([route, reply], zmq.NOBLOCK)
+                except zmq.ZMQError as error:
+                    # Whoever asked has gone, or does not read: there is nobody to tell.
+                    if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                        raise
+        except zmq.Again:
+            return
+
+    def _status(self) -> str:
+        registry = self.core.registry
+        sessions = sum(len(attachment.sessions) for attachment in registry.attachments.values())
+        return f"{len(registry.attachments)} attachments, {sessions} sessions"

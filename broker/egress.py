@@ -1,0 +1,335 @@
+"""Egress: from an event with a plan to batches on links. Credit per session, window per link, one batch per interval.
+
+A part goes into its link's queue while its receiver has credit, else into the receiver's own egress queue, so that a
+receiver that does not handle what it got holds up nobody who shares its link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+
+from lanebus.broker.directory import Plan
+from lanebus.broker.outgoing import Counters, Outgoing
+from lanebus.broker.sessions import NO_HOLD, Attachment, Entry, Event, Outbound, Receiving, Sent, Session
+from lanebus.broker.timers import Timers
+from lanebus.conf.model import Config
+from lanebus.wire.batches import encode_batch, ticks
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane, LaneTiming
+from lanebus.wire.messages import Pause
+from lanebus.wire.outcomes import Outcome, Reason
+
+PartEnded = Callable[[Event, Outcome, Reason, float], None]
+
+
+class Egress:
+    """The way out of the broker."""
+
+    def __init__(
+        self,
+        config: Config,
+        timings: tuple[LaneTiming, ...],
+        outgoing: Outgoing,
+        counters: Counters,
+        timers: Timers,
+        part_ended: PartEnded,
+    ) -> None:
+        self._timings = timings
+        self._outgoing = outgoing
+        self._counters = counters
+        self._timers = timers
+        self._part_ended = part_ended
+        self._credit_bytes = config.egress.credit_bytes
+        self._batch_bytes = config.egress.batch_bytes
+        self._batch_events = config.limits.batch_events
+        self._queue_bytes = config.egress.queue_bytes
+        self._age_s = config.egress.age_s
+        self._window_batches = config.window.batches
+        self._window_bytes = config.window.bytes
+        self._threshold_bytes = config.compression.threshold_bytes
+        self._dirty: tuple[list[Outbound], ...] = ([], [], [])
+
+    def deliver(self, event: Event, plan: Plan) -> None:
+        """Queue a part of `event` for each receiver of `plan`."""
+        lane = event.lane
+        size = event.size
+        event.remaining = plan.parts
+        for attachment, sessions in plan.groups:
+            for session in sessions:
+                receiving = session.receiving[lane]
+                if receiving.waiting or receiving.committed_bytes >= self._credit_bytes:
+                    break
+                receiving.committed_bytes += size
+            else:
+                self._enqueue(attachment.outbound[lane], event, sessions)
+                continue
+            self._deliver_singly(event, sessions, sessions.index(session))
+
+    def _deliver_singly(self, event: Event, sessions: tuple[Session, ...], committed: int) -> None:
+        # One of them has no credit: the others share no copy with it, and go their own way.
+        lane = event.lane
+        for position, session in enumerate(sessions):
+            receiving = session.receiving[lane]
+            if position >= committed:
+                if receiving.waiting or receiving.committed_bytes >= self._credit_bytes:
+                    self._wait(session, receiving, event)
+                    continue
+                receiving.committed_bytes += event.size
+            self._enqueue(session.attachment.outbound[lane], event, session.alone)
+
+    def _enqueue(self, out: Outbound, event: Event, sessions: tuple[Session, ...]) -> None:
+        out.queue.append((event, sessions))
+        out.queued_bytes += event.size
+        if event.hold_until < out.hold_until:
+            out.hold_until = event.hold_until
+        if not out.dirty:
+            out.dirty = True
+            self._dirty[out.lane].append(out)
+
+    def _wait(self, session: Session, receiving: Receiving, event: Event) -> None:
+        receiving.waiting.append(event)
+        receiving.waiting_bytes += event.size
+        if event.shared:
+            if receiving.waiting_bytes > self._queue_bytes:
+                self._drop_oldest(receiving, event.arrived)
+        elif receiving.waiting_bytes > self._queue_bytes // 2:
+            self._pause(session, receiving, event)
+
+    def _drop_oldest(self, receiving: Receiving, now: float, older_than: float = NO_HOLD) -> None:
+        """Drop shared parts, oldest first, until the queue is within its limit; and those `older_than` an instant."""
+        kept: list[Event] = []
+        while receiving.waiting and (
+            receiving.waiting_bytes > self._queue_bytes
+            or receiving.waiting[0].arrived < older_than != NO_HOLD
+        ):
+            event = receiving.waiting.popleft()
+            if event.shared:
+                receiving.waiting_bytes -= event.size
+                receiving.dropped += 1
+                self._part_ended(event, Outcome.DROPPED, Reason.SLOW_RECEIVER, now)
+            else:
+                kept.append(event)
+                if len(kept) > 1024:
+                    break
+        receiving.waiting.extendleft(reversed(kept))
+
+    def _pause(self, session: Session, receiving: Receiving, event: Event) -> None:
+        key = (event.origin.origin, event.to or "")
+        critical = event.origin.attachment.links[Lane.CRITICAL]
+        if key in receiving.paused or critical is None:
+            return
+        receiving.paused[key] = event.origin
+        self._outgoing.control(
+            critical,
+            Kind.PAUSE,
+            Pause(session=event.origin.index, lane=event.lane, destination=event.to or ""),
+        )
+
+    def _unpause(self, receiving: Receiving, lane: Lane) -> None:
+        for (_, destination), sender in receiving.paused.items():
+            critical = sender.attachment.links[Lane.CRITICAL]
+            if critical is not None and not sender.ended:
+                self._outgoing.control(
+                    critical, Kind.UNPAUSE, Pause(session=sender.index, lane=lane, destination=destination)
+                )
+        receiving.paused.clear()
+
+    def release(self, session: Session, lane: Lane, size: int) -> None:
+        """The receiver has settled parts of `size` bytes: its credit grows, and what waited may go."""
+        receiving = session.receiving[lane]
+        receiving.committed_bytes -= size
+        if not receiving.waiting:
+            return
+        out = session.attachment.outbound[lane]
+        while receiving.waiting and receiving.committed_bytes < self._credit_bytes:
+            event = receiving.waiting.popleft()
+            receiving.waiting_bytes -= event.size
+            receiving.committed_bytes += event.size
+            self._enqueue(out, event, session.alone)
+        if receiving.paused and receiving.waiting_bytes <= self._queue_bytes // 4:
+            self._unpause(receiving, lane)
+
+    def touch(self, out: Outbound) -> None:
+        """Look at `out` at the end of this turn."""
+        if not out.dirty:
+            out.dirty = True
+            self._dirty[out.lane].append(out)
+
+    def acknowledged(self, out: Outbound, number: int) -> None:
+        """The peer has received every batch up to `number`."""
+        unacked = out.unacked
+        freed = False
+        while unacked and unacked[0].number <= number:
+            out.unacked_bytes -= unacked.popleft().size
+            freed = True
+        if freed and out.queue:
+            self.touch(out)
+
+    def end_turn(self, now: float) -> None:
+        """Send what is due, critical first; set a timer for what may still wait for company."""
+        for lane in LANES:
+            if not self._dirty[lane]:
+                continue
+            outs = self._dirty[lane][:]
+            self._dirty[lane].clear()
+            interval_s = self._timings[lane].interval_s
+            for out in outs:
+                out.dirty = False
+                if not out.queue:
+                    continue
+                due = min(out.last_flush + interval_s, out.hold_until)
+                if due <= now or out.queued_bytes >= self._batch_bytes:
+                    self.flush(out, now)
+                elif out.due is None or due < out.due:
+                    self._flush_at(out, due)
+
+    def _flush_at(self, out: Outbound, due: float) -> None:
+        out.due = due
+
+        def flush(now: float) -> None:
+            if out.due == due:
+                self.flush(out, now)
+
+        self._timers.at(due, flush)
+
+    def flush(self, out: Outbound, now: float) -> None:
+        """Send the queue of `out` as batches, as far as its window allows."""
+        out.due = None
+        link = out.attachment.links[out.lane]
+        if link is None:
+            return
+        attachment = out.attachment
+        lane = out.lane
+        targeted = attachment.targeted
+        counters = self._counters.lanes_out[lane]
+        hold_s = self._timings[lane].hold_s
+        threshold_bytes = self._threshold_bytes if attachment.lz4 else 0
+        while (
+            out.queue and len(out.unacked) < self._window_batches and out.unacked_bytes < self._window_bytes
+        ):
+            entries, origins, size = self._next_batch(out)
+            if not entries:
+                break
+            sources: list[tuple[object, ...]] = []
+            for session in origins:
+                base = session.sending[lane].base
+                if session.origin in out.announced:
+                    sources.append((session.origin, base))
+                else:
+                    out.announced.add(session.origin)
+                    sources.append((session.origin, base, session.name, session.process))
+            held_s = max(0.0, now - (min(event.hold_until for event, _ in entries) - hold_s))
+            events = (
+                [([session.index for session in sessions], event.wire) for event, sessions in entries]
+                if targeted
+                else [event.wire for event, _ in entries]
+            )
+            batch = encode_batch(
+                lane,
+                (ticks(held_s), sources),
+                events,
+                incarnation=link.incarnation,
+                number=out.next_number,
+                ack=link.received,
+                threshold_bytes=threshold_bytes,
+                targeted=targeted,
+            )
+            link.acked = link.received
+            out.unacked.append(Sent(out.next_number, size, entries))
+            out.unacked_bytes += size
+            out.next_number += 1
+            out.queued_bytes -= size
+            self._outgoing.frames.append((lane, link.route, batch.frame))
+            counters.batches += 1
+            counters.events += len(entries)
+            counters.bytes += len(batch.frame)
+            counters.unbatched_bytes += batch.unbatched_bytes
+            self._counters.held[lane].record(int(held_s * 1e6))
+        out.last_flush = now
+        out.hold_until = -NO_HOLD if out.queue else NO_HOLD
+
+    def _next_batch(self, out: Outbound) -> tuple[list[Entry], dict[Session, None], int]:
+        lane = out.lane
+        queue = out.queue
+        entries: list[Entry] = []
+        origins: dict[Session, None] = {}
+        size = 0
+        while queue and size < self._batch_bytes and len(entries) < self._batch_events:
+            entry = queue.popleft()
+            event, sessions = entry
+            origin = event.origin
+            if out.resent:
+                out.resent -= 1
+                sessions = tuple(s for s in sessions if _still_unsettled(s.receiving[lane], event))
+                entry = (event, sessions)
+                if not sessions:
+                    out.queued_bytes -= event.size
+                    continue
+            entries.append(entry)
+            size += event.size
+            origins[origin] = None
+            for session in sessions:
+                receiving = session.receiving[lane]
+                numbers = receiving.unsettled.get(origin.origin)
+                if numbers is None:
+                    numbers = receiving.unsettled[origin.origin] = {}
+                numbers[event.number] = event
+                traffic = session.traffic
+                traffic.events_out += 1
+                traffic.bytes_out += event.size
+        return entries, origins, size
+
+    def relink(self, attachment: Attachment) -> None:
+        """The attachment has fresh links: send again what the old ones may have lost."""
+        for out in attachment.outbound:
+            out.relink()
+            if out.queue:
+                self.touch(out)
+
+    def sweep(self, session: Session, now: float) -> None:
+        """Drop shared parts that have waited longer than the limit."""
+        for lane in LANES:
+            receiving = session.receiving[lane]
+            if receiving.waiting and receiving.waiting[0].arrived < now - self._age_s:
+                self._drop_oldest(receiving, now, now - self._age_s)
+
+    def end_session(self, session: Session, now: float) -> None:
+        """The receiver is gone for good: what it was sent ends as unknown, what was not sent as refused."""
+        for lane in LANES:
+            receiving = session.receiving[lane]
+            out = session.attachment.outbound[lane]
+            sent = list(chain.from_iterable(numbers.values() for numbers in receiving.unsettled.values()))
+            receiving.unsettled = {}
+            transmitted = set(map(id, sent))
+            kept: list[Entry] = []
+            resent = 0
+            for position, (event, sessions) in enumerate(out.queue):
+                if session in sessions:
+                    others = tuple(other for other in sessions if other is not session)
+                    if others:
+                        kept.append((event, others))
+                        resent += position < out.resent
+                    else:
+                        out.queued_bytes -= event.size
+                    if id(event) not in transmitted:
+                        self._part_ended(event, Outcome.REFUSED, Reason.RECEIVER_GONE, now)
+                else:
+                    kept.append((event, sessions))
+                    resent += position < out.resent
+            out.resent = resent
+            out.queue.clear()
+            out.queue.extend(kept)
+            waiting = list(receiving.waiting)
+            receiving.waiting.clear()
+            receiving.waiting_bytes = receiving.committed_bytes = 0
+            for event in sent:
+                self._part_ended(event, Outcome.UNKNOWN, Reason.RECEIVER_GONE, now)
+            for event in waiting:
+                self._part_ended(event, Outcome.REFUSED, Reason.RECEIVER_GONE, now)
+            self._unpause(receiving, lane)
+
+
+def _still_unsettled(receiving: Receiving, event: Event) -> bool:
+    numbers = receiving.unsettled.get(event.origin.origin)
+    return numbers is not None and numbers.get(event.number) is event

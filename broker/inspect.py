@@ -1,0 +1,214 @@
+"""The control endpoint's answers: everything is read from the broker's state when asked, nothing is kept beside it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lanebus.broker.audit import audit
+from lanebus.broker.core import BrokerCore
+from lanebus.broker.sessions import Attachment, Event, Session
+from lanebus.wire.histogram import Histogram
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Book
+
+_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+class Inspector:
+    """Answers requests of the command line."""
+
+    def __init__(self, core: BrokerCore, addresses: Mapping[str, str]) -> None:
+        self._core = core
+        self._addresses = addresses
+        self._commands: dict[str, Callable[[float], Any]] = {
+            "status": self.status,
+            "queues": self.queues,
+            "peers": self.peers,
+            "audit": self.audit,
+        }
+
+    def answer(self, frames: list[bytes], now: float) -> bytes:
+        """The reply to one request: ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": text}``."""
+        try:
+            if len(frames) != 1:
+                raise ValueError(f"{len(frames)} frames; a request is one")
+            command = _decoder.decode(frames[0]).get("command")
+            action = self._commands.get(command) if isinstance(command, str) else None
+            if action is None:
+                raise ValueError(f"no command {command!r}; there are {', '.join(self._commands)}")
+            reply: dict[str, Any] = {"ok": True, "result": action(now)}
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            reply = {"ok": False, "error": str(error)}
+        return msgspec.msgpack.encode(reply)
+
+    def status(self, now: float) -> dict[str, Any]:
+        """The broker at a glance."""
+        core = self._core
+        sessions = list(core.registry.sessions())
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        pings = [rtt for session in sessions if (rtt := session.quality.rtt_ms) is not None]
+        checked = audit(core)
+        return {
+            "name": core.config.broker.name,
+            "version": _version(),
+            "epoch": core.epoch.hex(),
+            "pid": os.getpid(),
+            "uptime_s": now - core.started,
+            "state": "serving",
+            "addresses": dict(self._addresses),
+            "attachments": len(core.registry.attachments),
+            "sessions": {role.value: sum(s.role is role for s in sessions) for role in Role},
+            "services": {
+                name: sorted(service.instances) for name, service in sorted(core.directory.services.items())
+            },
+            "groups": len(core.directory.groups),
+            "cpu_s": time.process_time(),
+            "rss_bytes": _resident_bytes(),
+            "rss_peak_bytes": usage.ru_maxrss * 1024,
+            "ping_mean_ms": sum(pings) / len(pings) if pings else None,
+            "lanes": {lane.label: self._lane(lane) for lane in LANES},
+            "control": {
+                "in": core.counters.control_in.as_dict(),
+                "out": core.counters.control_out.as_dict(),
+            },
+            "errors": dict(sorted(core.counters.errors.items())),
+            "duplicates": core.counters.duplicates,
+            "ignored_settlements": core.counters.ignored_settlements,
+            "books": {
+                "events": _by_lane(checked.events),
+                "parts": _by_lane(checked.parts),
+            },
+        }
+
+    def _lane(self, lane: Lane) -> dict[str, Any]:
+        counters = self._core.counters
+        queued_events = queued_bytes = unsettled = 0
+        for attachment in self._core.registry.attachments.values():
+            out = attachment.outbound[lane]
+            queued_events += len(out.queue)
+            queued_bytes += out.queued_bytes
+            for session in attachment.sessions.values():
+                receiving = session.receiving[lane]
+                queued_events += len(receiving.waiting)
+                queued_bytes += receiving.waiting_bytes
+                unsettled += sum(map(len, receiving.unsettled.values()))
+        return {
+            "in": counters.lanes_in[lane].as_dict(),
+            "out": counters.lanes_out[lane].as_dict(),
+            "queued_events": queued_events,
+            "queued_bytes": queued_bytes,
+            "unsettled_events": unsettled,
+            "held_ms": _quantiles_ms(counters.held[lane]),
+        }
+
+    def queues(self, now: float) -> list[dict[str, Any]]:
+        """Every session's egress queue on every lane."""
+        egress = self._core.config.egress
+        return [
+            {
+                "peer": session.name,
+                "lane": lane.label,
+                **self._queue(session.attachment, session, lane, now),
+                "limit_bytes": egress.queue_bytes,
+                "credit_bytes": egress.credit_bytes,
+            }
+            for session in self._core.registry.sessions()
+            for lane in LANES
+        ]
+
+    def _queue(self, attachment: Attachment, session: Session, lane: Lane, now: float) -> dict[str, Any]:
+        receiving = session.receiving[lane]
+        queued: list[Event] = [
+            event for event, sessions in attachment.outbound[lane].queue if session in sessions
+        ]
+        queued.extend(receiving.waiting)
+        unsettled = [event for numbers in receiving.unsettled.values() for event in numbers.values()]
+        return {
+            "queued_events": len(queued),
+            "queued_bytes": sum(event.size for event in queued),
+            "oldest_age_s": max((now - event.arrived for event in queued), default=0.0),
+            "unsettled_events": len(unsettled),
+            "unsettled_bytes": sum(event.size for event in unsettled),
+            "dropped": receiving.dropped,
+            "paused_senders": len(receiving.paused),
+        }
+
+    def peers(self, now: float) -> list[dict[str, Any]]:
+        """Every session, with the quality of its line."""
+        return [self._peer(session, now) for session in self._core.registry.sessions()]
+
+    def _peer(self, session: Session, now: float) -> dict[str, Any]:
+        attachment = session.attachment
+        label, reason = session.quality.label()
+        links = sum(link is not None for link in attachment.links)
+        if not links:
+            label, reason = "lost", "no link"
+        traffic = session.traffic
+        return {
+            "name": session.name,
+            "role": session.role.value,
+            "via": attachment.name if attachment.targeted else None,
+            "state": "up" if links == len(LANES) else "joining" if links else "away",
+            "connected_s": now - session.since,
+            "idle_s": now - attachment.last_seen,
+            "rtt_ms": session.quality.rtt_ms,
+            "jitter_ms": session.quality.jitter_ms,
+            "quality": label,
+            "reason": reason,
+            "events_in": traffic.events_in,
+            "events_out": traffic.events_out,
+            "bytes_in": traffic.bytes_in,
+            "bytes_out": traffic.bytes_out,
+            "in_flight": sum(sending.book.in_flight for sending in session.sending),
+            "links": links,
+        }
+
+    def audit(self, now: float) -> dict[str, Any]:
+        """The books of both sides, and whether they balance."""
+        checked = audit(self._core)
+        return {
+            "balanced": not checked.problems,
+            "at_rest": checked.at_rest,
+            "sessions": checked.sessions,
+            "problems": checked.problems,
+            "books": {
+                "events": _by_lane(checked.events),
+                "parts": _by_lane(checked.parts),
+                "reported": _by_lane(checked.reported),
+            },
+        }
+
+
+def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:
+    return {lane.label: books[lane].as_dict() for lane in LANES}
+
+
+def _quantiles_ms(histogram: Histogram) -> dict[str, float | None]:
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    found = {name: histogram.quantile_us(share) for name, share in shares.items()}
+    figures = {name: None if value is None else value / 1e3 for name, value in found.items()}
+    figures["max"] = histogram.max_us / 1e3 if histogram.count else None
+    return figures
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # no /proc: the peak is the best there is
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _version() -> str:
+    try:
+        return version("lanebus")
+    except PackageNotFoundError:  # run from a source tree that was not installed
+        return "unknown"

@@ -1,0 +1,153 @@
+"""Intake: batches from peers become events with a plan. A batch is accepted whole or not at all."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lanebus.broker.directory import Directory, Plan
+from lanebus.broker.egress import Egress
+from lanebus.broker.outgoing import Counters
+from lanebus.broker.sessions import MAX_SKIPPED, Attachment, Event, Link, Session
+from lanebus.broker.settling import Settling
+from lanebus.conf.model import Config
+from lanebus.wire.batches import TICKS_PER_S, UpBatch, UpEvent, decode_up
+from lanebus.wire.bodies import encode_body, open_body
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.header import Header
+from lanebus.wire.lanes import Lane, LaneTiming
+from lanebus.wire.names import valid_topic
+from lanebus.wire.outcomes import Reason
+
+_TOPICS_REMEMBERED = 8192
+
+
+class Intake:
+    """The way into the broker."""
+
+    def __init__(
+        self,
+        config: Config,
+        timings: tuple[LaneTiming, ...],
+        counters: Counters,
+        directory: Directory,
+        egress: Egress,
+        settling: Settling,
+    ) -> None:
+        self._timings = timings
+        self._counters = counters
+        self._directory = directory
+        self._egress = egress
+        self._settling = settling
+        self._event_bytes = config.limits.event_bytes
+        self._destinations = config.limits.destinations
+        self._window_batches = config.window.batches
+        self._valid_topics: set[str] = set()
+
+    def batch(self, link: Link, attachment: Attachment, header: Header, frame: bytes, now: float) -> None:
+        """Take one batch from a ready link; it is parked if it depends on a request that has not arrived.
+
+        Raises:
+            ProtocolError: the batch, or one of its events, is malformed or not legal.
+        """
+        expected = link.received + len(link.parked) + 1
+        if header.number != expected:
+            raise ProtocolError(ErrorNumber.BATCH_GAP, f"batch {header.number}, expected {expected}")
+        if header.number - link.acked > self._window_batches:
+            raise ProtocolError(
+                ErrorNumber.WINDOW_EXCEEDED, f"more than {self._window_batches} batches unacknowledged"
+            )
+        counters = self._counters.lanes_in[link.lane]
+        counters.batches += 1
+        counters.bytes += len(frame)
+        counters.events += header.event_count
+        batch = decode_up(header, open_body(frame, header))
+        if link.parked or batch.after > attachment.request:
+            link.parked.append((now, batch))
+        else:
+            self._accept(link, attachment, batch, now, now)
+
+    def unpark(self, attachment: Attachment, now: float) -> None:
+        """A request was carried out: take the batches that waited for it.
+
+        Raises:
+            ProtocolError: one of their events is not legal.
+        """
+        for link in attachment.live_links():
+            while link.parked and link.parked[0][1].after <= attachment.request:
+                arrived, batch = link.parked.popleft()
+                self._accept(link, attachment, batch, arrived, now)
+
+    def _accept(self, link: Link, attachment: Attachment, batch: UpBatch, arrived: float, now: float) -> None:
+        sessions = attachment.sessions
+        lane = link.lane
+        for index, base in batch.bases:
+            sender = sessions.get(index)
+            if sender is not None:
+                sender.sending[lane].rebase(base)
+        plans = [self._check(sessions.get(event.session), lane, event) for event in batch.events]
+        hold_until = arrived - batch.held / TICKS_PER_S + self._timings[lane].hold_s
+        for event, plan in zip(batch.events, plans, strict=True):
+            session = sessions[event.session]
+            sending = session.sending[lane]
+            number = event.number
+            if not sending.is_new(number):
+                self._counters.duplicates += 1
+                continue
+            sending.book.accepted += 1
+            session.traffic.events_in += 1
+            session.traffic.bytes_in += len(event.payload) + len(event.topic)
+            if isinstance(plan, Reason):
+                self._settling.refused(attachment, event.session, lane, number, plan, now)
+                continue
+            wire = msgspec.Raw(
+                encode_body((session.origin, number, event.stamp, 0, event.topic, event.payload))
+            )
+            to = event.to
+            sending.parts.accepted += plan.parts
+            self._egress.deliver(
+                Event(
+                    session,
+                    lane,
+                    number,
+                    wire,
+                    to if isinstance(to, str) else None,
+                    plan.shared,
+                    now,
+                    hold_until,
+                ),
+                plan,
+            )
+        link.received += 1
+        if link.received - link.acked >= self._window_batches // 2:
+            self._settling.send_control(attachment, now)
+        else:
+            self._settling.owe(attachment, now)
+
+    def _check(self, session: Session | None, lane: Lane, event: UpEvent) -> Plan | Reason:
+        if session is None:
+            raise ProtocolError(ErrorNumber.UNKNOWN_SESSION_INDEX, f"session {event.session} is not open")
+        topic = event.topic
+        if topic not in self._valid_topics:
+            if not valid_topic(topic):
+                raise ProtocolError(
+                    ErrorNumber.BAD_TOPIC,
+                    f"{topic[:80]!r} from {session.name}: topics are dotted words of letters, digits, '_' and '-'",
+                )
+            if len(self._valid_topics) >= _TOPICS_REMEMBERED:
+                self._valid_topics.clear()
+            self._valid_topics.add(topic)
+        if len(event.payload) > self._event_bytes:
+            raise ProtocolError(
+                ErrorNumber.EVENT_TOO_LARGE,
+                f"payload of {len(event.payload)} bytes from {session.name}, at most {self._event_bytes} allowed",
+            )
+        if isinstance(event.to, list) and len(event.to) > self._destinations:
+            raise ProtocolError(
+                ErrorNumber.BAD_DESTINATION,
+                f"{len(event.to)} destinations from {session.name}, at most {self._destinations} allowed",
+            )
+        if event.number > session.sending[lane].last + MAX_SKIPPED:
+            raise ProtocolError(
+                ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
+            )
+        return self._directory.resolve(session, topic, event.to, event.exclude)

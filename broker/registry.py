@@ -1,0 +1,151 @@
+"""The registry: attachments and sessions, from their first hello to the end of their grace period."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from lanebus.broker.directory import Directory
+from lanebus.broker.egress import Egress
+from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.quality import Quality
+from lanebus.broker.sessions import Attachment, Session
+from lanebus.conf.model import Config
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.lanes import LANES
+from lanebus.wire.messages import Hello
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Book
+
+TOKEN_BYTES = 16
+
+
+class Totals:
+    """Books of sessions that have ended, summed."""
+
+    def __init__(self) -> None:
+        self.events = [Book() for _ in LANES]
+        self.parts = [Book() for _ in LANES]
+        self.reported = [Book() for _ in LANES]
+        self.sessions = 0
+        self.unreported_sessions = 0
+        """Sessions that ended without having said what became of everything they sent."""
+
+
+class Registry:
+    """Begins and ends attachments and sessions."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Directory,
+        egress: Egress,
+        outgoing: Outgoing,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._egress = egress
+        self._outgoing = outgoing
+        self._random = random
+        self._next_origin = 1
+        self._by_token: dict[bytes, Attachment] = {}
+        self.attachments: dict[str, Attachment] = {}
+        """By the name they said hello with."""
+        self.ended: dict[int, Session] = {}
+        """Ended sessions with events still under way, by origin."""
+        self.totals = Totals()
+
+    def by_token(self, token: bytes) -> Attachment | None:
+        """The attachment that was given this token."""
+        return self._by_token.get(token)
+
+    def sessions(self) -> Iterator[Session]:
+        """Every session that has not ended."""
+        for attachment in self.attachments.values():
+            yield from attachment.sessions.values()
+
+    def attach(self, hello: Hello, now: float) -> tuple[Attachment, bool, list[Attachment]]:
+        """The attachment for a hello, whether it was resumed, and those whose name it has taken over.
+
+        Raises:
+            ProtocolError: there is no room for another attachment.
+        """
+        known = self._by_token.get(hello.token) if hello.token else None
+        if known is not None and known.process == hello.process and known.name == hello.name:
+            return known, True, []
+        displaced = self._displaced_by(hello)
+        if len(self.attachments) - len(displaced) >= self._config.limits.attachments:
+            raise ProtocolError(ErrorNumber.FULL, f"{len(self.attachments)} attachments, the limit")
+        for old in displaced:
+            self.attachments.pop(old.name, None)
+        attachment = Attachment(hello.name, hello.role, hello.process, self._random(TOKEN_BYTES), now)
+        self.attachments[hello.name] = attachment
+        self._by_token[attachment.token] = attachment
+        if hello.role is not Role.GATEWAY:
+            self.open_session(attachment, 0, hello.name, hello.process, None, now)
+        return attachment, False, displaced
+
+    def _displaced_by(self, hello: Hello) -> list[Attachment]:
+        old = self.attachments.get(hello.name)
+        return [old] if old is not None else []
+
+    def open_session(
+        self, attachment: Attachment, index: int, name: str, process: bytes, rtt_ms: float | None, now: float
+    ) -> Session:
+        """Begin a session; the latest to claim a name has it."""
+        old = self._directory.peers.get(name)
+        if old is not None:
+            self.end_session(old, now)
+        session = Session(
+            attachment,
+            index,
+            name,
+            Role.CLIENT if attachment.role is Role.GATEWAY else attachment.role,
+            process,
+            self._next_origin,
+            Quality(self._config.quality),
+            now,
+        )
+        self._next_origin += 1
+        if rtt_ms is not None:
+            session.rtt_outside_ms = rtt_ms
+            session.quality.record(rtt_ms)
+        attachment.sessions[index] = session
+        self._directory.add(session)
+        return session
+
+    def end_session(self, session: Session, now: float) -> None:
+        """End a session for good. What the broker had accepted from it is still delivered."""
+        if session.ended:
+            return
+        session.ended = True
+        self._directory.remove(session)
+        self._egress.end_session(session, now)
+        attachment = session.attachment
+        attachment.sessions.pop(session.index, None)
+        for lane in LANES:
+            attachment.reporting.pop((session.index, lane), None)
+        self.ended[session.origin] = session
+
+    def end_attachment(self, attachment: Attachment, now: float) -> None:
+        """End an attachment and all its sessions."""
+        for session in list(attachment.sessions.values()):
+            self.end_session(session, now)
+        self._by_token.pop(attachment.token, None)
+        if self.attachments.get(attachment.name) is attachment:
+            del self.attachments[attachment.name]
+
+    def fold_ended(self) -> None:
+        """Sum up the books of ended sessions whose last event has been settled."""
+        for origin, session in list(self.ended.items()):
+            if any(sending.book.in_flight for sending in session.sending):
+                continue
+            del self.ended[origin]
+            self.totals.sessions += 1
+            if session.reported is None and any(sending.book.accepted for sending in session.sending):
+                self.totals.unreported_sessions += 1
+            for lane in LANES:
+                self.totals.events[lane].add(session.sending[lane].book)
+                self.totals.parts[lane].add(session.sending[lane].parts)
+                if session.reported is not None:
+                    self.totals.reported[lane].add(session.reported[lane])

@@ -1,0 +1,373 @@
+"""What the broker remembers: events under way, sessions, attachments and their links. Data and bookkeeping only."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from lanebus.broker.quality import Quality
+from lanebus.wire.batches import UpBatch
+from lanebus.wire.kinds import LinkState
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Book, Outcome, Reason
+from lanebus.wire.runs import add_number
+
+NO_HOLD: Final = float("inf")
+MAX_SKIPPED: Final = 1 << 20
+"""How far a sender's numbers may jump ahead: more than an outbox can hold."""
+
+
+class Event:
+    """An accepted event while any of its parts is not settled."""
+
+    __slots__ = (
+        "arrived",
+        "hold_until",
+        "lane",
+        "number",
+        "origin",
+        "reason",
+        "remaining",
+        "shared",
+        "size",
+        "to",
+        "wire",
+        "worst",
+    )
+
+    def __init__(
+        self,
+        origin: Session,
+        lane: Lane,
+        number: int,
+        wire: msgspec.Raw,
+        to: str | None,
+        shared: bool,
+        arrived: float,
+        hold_until: float,
+    ) -> None:
+        self.origin = origin
+        self.lane = lane
+        self.number = number
+        self.wire = wire
+        """The event as every receiver gets it, encoded once."""
+        self.size = len(wire)
+        self.to = to
+        """What its sender wrote, for `pause`; None where the sender left the choice to the broker."""
+        self.shared = shared
+        """Whether it went to a group, to all, or to a list: such parts are dropped for a slow receiver."""
+        self.arrived = arrived
+        self.hold_until = hold_until
+        """When it must have left the broker to keep its lane's hold over both hops."""
+        self.remaining = 0
+        self.worst = Outcome.DELIVERED
+        self.reason = Reason.NONE
+
+
+class Sending:
+    """One session as a sender, on one lane."""
+
+    __slots__ = ("base", "book", "last", "outcomes", "parts", "skipped", "unreported")
+
+    def __init__(self) -> None:
+        self.last = 0
+        """Highest number accepted."""
+        self.skipped: set[int] = set()
+        """Numbers from `base` up to `last` that were never seen; every other one up to `last` is a duplicate."""
+        self.base = 1
+        """The sender's lowest unsettled number, as it last said."""
+        self.book = Book()
+        """Of events."""
+        self.parts = Book()
+        self.outcomes: dict[int, tuple[Outcome, Reason]] = {}
+        """How numbers from `base` on ended; kept so that a resumed sender can be told again."""
+        self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
+        """Runs of numbers whose end the sender has not been told."""
+
+    def is_new(self, number: int) -> bool:
+        """Whether `number` has not been accepted before; if so it is now. Intake has checked how far ahead it is."""
+        if number == self.last + 1:
+            self.last = number
+            return True
+        if number > self.last:
+            self.skipped.update(range(self.last + 1, number))
+            self.last = number
+            return True
+        if number in self.skipped:
+            self.skipped.discard(number)
+            return True
+        return False
+
+    def end(self, number: int, outcome: Outcome, reason: Reason) -> None:
+        """Book the end of an event."""
+        self.book.ended[outcome] += 1
+        self.outcomes[number] = (outcome, reason)
+        runs = self.unreported.get((outcome, reason))
+        if runs is None:
+            runs = self.unreported[outcome, reason] = []
+        add_number(runs, number)
+
+    def rebase(self, base: int) -> None:
+        """Forget the outcomes below `base`: their sender knows them."""
+        if base > self.base:
+            self.base = base
+            self.last = max(self.last, base - 1)
+            if self.skipped:
+                self.skipped = {number for number in self.skipped if number >= base}
+            outcomes = self.outcomes
+            while outcomes and (first := next(iter(outcomes))) < base:
+                del outcomes[first]
+
+    def report_again(self) -> None:
+        """Queue every remembered outcome for its sender once more."""
+        self.unreported = {}
+        for number in sorted(self.outcomes):
+            add_number(self.unreported.setdefault(self.outcomes[number], []), number)
+
+
+class Receiving:
+    """One session as a receiver, on one lane: its credit, and the egress queue beyond it."""
+
+    __slots__ = ("committed_bytes", "dropped", "paused", "unsettled", "waiting", "waiting_bytes")
+
+    def __init__(self) -> None:
+        self.committed_bytes = 0
+        """Bytes handed to the link's queue or sent, and not settled; bounded by the credit."""
+        self.unsettled: dict[int, dict[int, Event]] = {}
+        """Parts sent and not settled: origin, then number."""
+        self.waiting: deque[Event] = deque()
+        """Parts that found the credit used up."""
+        self.waiting_bytes = 0
+        self.paused: dict[tuple[int, str], Session] = {}
+        """Senders that were told to pause: their origin and what they call this destination."""
+        self.dropped = 0
+
+
+class Session:
+    """A peer, as long as the broker remembers it; outlives its links for the grace period."""
+
+    __slots__ = (
+        "alone",
+        "attachment",
+        "ended",
+        "groups",
+        "index",
+        "name",
+        "origin",
+        "process",
+        "quality",
+        "receiving",
+        "reported",
+        "role",
+        "route_version",
+        "routes",
+        "rtt_outside_ms",
+        "sending",
+        "since",
+        "traffic",
+    )
+
+    def __init__(
+        self,
+        attachment: Attachment,
+        index: int,
+        name: str,
+        role: Role,
+        process: bytes,
+        origin: int,
+        quality: Quality,
+        since: float,
+    ) -> None:
+        self.attachment = attachment
+        self.index = index
+        self.name = name
+        self.role = role
+        self.process = process
+        self.origin = origin
+        """The broker's number for this session as a sender; never used again in one epoch."""
+        self.quality = quality
+        self.since = since
+        self.rtt_outside_ms: float | None = None
+        """Round trip between a gateway and its player, as the gateway said."""
+        self.sending = [Sending() for _ in LANES]
+        self.receiving = [Receiving() for _ in LANES]
+        self.reported: list[Book] | None = None
+        """The peer's own books, as it last reported them."""
+        self.groups: set[str] = set()
+        self.routes: dict[object, object] = {}
+        """Resolved destinations, valid for `route_version` of the directory."""
+        self.route_version = -1
+        self.alone = (self,)
+        self.ended = False
+        self.traffic = Traffic()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.name} origin={self.origin}{' ended' if self.ended else ''}>"
+
+
+class Traffic:
+    """Events and bytes of one session, both directions."""
+
+    __slots__ = ("bytes_in", "bytes_out", "events_in", "events_out")
+
+    def __init__(self) -> None:
+        self.events_in = 0
+        self.events_out = 0
+        self.bytes_in = 0
+        """Sizes of its events' payloads and topics as they came."""
+        self.bytes_out = 0
+
+
+class Sent:
+    """A batch that was sent and not acknowledged."""
+
+    __slots__ = ("entries", "number", "size")
+
+    def __init__(self, number: int, size: int, entries: list[Entry]) -> None:
+        self.number = number
+        self.size = size
+        self.entries = entries
+
+
+Entry = tuple[Event, tuple[Session, ...]]
+"""An event, and the sessions of one attachment that it is for."""
+
+
+class Outbound:
+    """What is to leave for one attachment on one lane: the queue that becomes batches, and the window of those sent."""
+
+    __slots__ = (
+        "announced",
+        "attachment",
+        "dirty",
+        "due",
+        "hold_until",
+        "lane",
+        "last_flush",
+        "next_number",
+        "queue",
+        "queued_bytes",
+        "resent",
+        "unacked",
+        "unacked_bytes",
+    )
+
+    def __init__(self, attachment: Attachment, lane: Lane) -> None:
+        self.attachment = attachment
+        self.lane = lane
+        self.queue: deque[Entry] = deque()
+        self.queued_bytes = 0
+        self.resent = 0
+        """Entries at the head of the queue that an earlier link may already have delivered."""
+        self.hold_until = NO_HOLD
+        """Earliest `hold_until` of the events in the queue."""
+        self.due: float | None = None
+        """When a timer will flush it."""
+        self.dirty = False
+        """Whether it waits for the end of this turn."""
+        self.last_flush = -NO_HOLD
+        self.next_number = 1
+        self.unacked: deque[Sent] = deque()
+        self.unacked_bytes = 0
+        self.announced: set[int] = set()
+        """Origins whose name this link has been told."""
+
+    def relink(self) -> None:
+        """Start again on a fresh link: what was not acknowledged goes back to the head of the queue, in order."""
+        for sent in reversed(self.unacked):
+            for entry in reversed(sent.entries):
+                self.queue.appendleft(entry)
+                self.queued_bytes += entry[0].size
+                self.resent += 1
+        self.unacked.clear()
+        self.unacked_bytes = 0
+        self.announced.clear()
+        self.next_number = 1
+        self.hold_until = -NO_HOLD
+
+
+class Link:
+    """One connection of an attachment on one lane."""
+
+    __slots__ = (
+        "acked",
+        "attachment",
+        "incarnation",
+        "lane",
+        "parked",
+        "received",
+        "route",
+        "since",
+        "state",
+    )
+
+    def __init__(self, lane: Lane, route: bytes, since: float) -> None:
+        self.lane = lane
+        self.route = route
+        self.since = since
+        self.state = LinkState.NEW
+        self.incarnation = 0
+        self.attachment: Attachment | None = None
+        self.received = 0
+        """Highest batch number received."""
+        self.acked = 0
+        """Highest batch number that the peer has been told was received."""
+        self.parked: deque[tuple[float, UpBatch]] = deque()
+        """Batches that wait for a request they depend on, and when they arrived."""
+
+
+class Attachment:
+    """One process' three links; speaks for one session, or as a gateway for many."""
+
+    __slots__ = (
+        "away_since",
+        "control_due",
+        "last_seen",
+        "links",
+        "lz4",
+        "name",
+        "outbound",
+        "process",
+        "reporting",
+        "request",
+        "role",
+        "sessions",
+        "since",
+        "token",
+    )
+
+    def __init__(self, name: str, role: Role, process: bytes, token: bytes, now: float) -> None:
+        self.name = name
+        self.role = role
+        self.process = process
+        self.token = token
+        self.since = now
+        self.lz4 = False
+        self.links: list[Link | None] = [None for _ in LANES]
+        self.outbound = [Outbound(self, lane) for lane in LANES]
+        self.sessions: dict[int, Session] = {}
+        self.last_seen = now
+        self.away_since: float | None = None
+        """Since when it has no critical link; its sessions end a grace period later."""
+        self.request = 0
+        """The last request carried out."""
+        self.control_due: float | None = None
+        self.reporting: dict[tuple[int, Lane], Sending] = {}
+        """Sessions' sending sides with ends to report."""
+
+    def live_links(self) -> Iterator[Link]:
+        """The links that exist now."""
+        return (link for link in self.links if link is not None)
+
+    @property
+    def targeted(self) -> bool:
+        """Whether its batches name the sessions that each event is for."""
+        return self.role is Role.GATEWAY
+
+    def __repr__(self) -> str:
+        links = sum(link is not None for link in self.links)
+        return f"<Attachment {self.name} links={links} sessions={len(self.sessions)}>"

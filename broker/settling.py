@@ -1,0 +1,103 @@
+"""Settling: the end of parts and events, the books, and telling senders, merged into few messages."""
+
+from __future__ import annotations
+
+from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.sessions import Attachment, Event, Sending
+from lanebus.broker.timers import Timers
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Ack, Settle, Settlement
+from lanebus.wire.outcomes import Outcome, Reason
+
+MAX_SETTLEMENTS = 16_384
+"""Settlements in one message; more follow in the next."""
+
+
+class Settling:
+    """Books the ends of parts, and reports ends of events and received batches to peers.
+
+    One control message per attachment and `interval_s`; at once only when half a window waits for it.
+    """
+
+    def __init__(self, outgoing: Outgoing, timers: Timers, interval_s: float) -> None:
+        self._outgoing = outgoing
+        self._timers = timers
+        self._interval_s = interval_s
+
+    def part_ended(self, event: Event, outcome: Outcome, reason: Reason, now: float) -> None:
+        """One receiver's part of `event` has ended; with the last one the event has."""
+        sending = event.origin.sending[event.lane]
+        sending.parts.ended[outcome] += 1
+        if outcome > event.worst:
+            event.worst = outcome
+            event.reason = reason
+        event.remaining -= 1
+        if event.remaining:
+            return
+        sending.end(event.number, event.worst, event.reason)
+        self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
+
+    def refused(
+        self, attachment: Attachment, index: int, lane: Lane, number: int, reason: Reason, now: float
+    ) -> None:
+        """An accepted event that nobody gets ends as it is expanded: its provisional part is refused."""
+        sending = attachment.sessions[index].sending[lane]
+        sending.parts.accepted += 1
+        sending.parts.ended[Outcome.REFUSED] += 1
+        sending.end(number, Outcome.REFUSED, reason)
+        self.report(attachment, index, lane, sending, now)
+
+    def report(self, attachment: Attachment, index: int, lane: Lane, sending: Sending, now: float) -> None:
+        """There are ends to report to this sender."""
+        attachment.reporting[index, lane] = sending
+        if attachment.control_due is None:
+            self.owe(attachment, now)
+
+    def owe(self, attachment: Attachment, now: float) -> None:
+        """See to it that a control message leaves within the interval."""
+        if attachment.control_due is None:
+            due = attachment.control_due = now + self._interval_s
+
+            def leave(at: float) -> None:
+                if attachment.control_due == due:
+                    self.send_control(attachment, at)
+
+            self._timers.at(due, leave)
+
+    def send_control(self, attachment: Attachment, now: float) -> None:
+        """Send what there is to acknowledge and to report; nothing if the attachment is away."""
+        attachment.control_due = None
+        critical = attachment.links[Lane.CRITICAL]
+        if critical is None:
+            return
+        acks = [0, 0, 0]
+        owed = False
+        for link in attachment.live_links():
+            acks[link.lane] = link.received
+            owed = owed or link.received > link.acked
+        settlements: list[Settlement] = []
+        while attachment.reporting and len(settlements) < MAX_SETTLEMENTS:
+            (index, lane), sending = attachment.reporting.popitem()
+            for (outcome, reason), runs in sending.unreported.items():
+                settlements.append(Settlement(index, 0, lane, outcome, reason, runs))
+            sending.unreported = {}
+        if settlements:
+            self._outgoing.control(critical, Kind.SETTLE, Settle(acks, settlements))
+        elif owed:
+            self._outgoing.control(critical, Kind.ACK, Ack(acks))
+        for link in attachment.live_links():
+            link.acked = link.received
+        if attachment.reporting:
+            self.owe(attachment, now)
+
+    def resume(self, attachment: Attachment, now: float) -> None:
+        """Tell a resumed attachment every outcome that it may have missed."""
+        attachment.control_due = None
+        for session in attachment.sessions.values():
+            for lane in LANES:
+                sending = session.sending[lane]
+                if sending.outcomes:
+                    sending.report_again()
+                    attachment.reporting[session.index, lane] = sending
+        self.owe(attachment, now)

@@ -1,0 +1,152 @@
+"""The command `lanebus demo`: a match of the arena on this machine, shown live, and its books checked at the end."""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Final, Protocol
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from lanebus.cli.demo_figures import Figures
+from lanebus.cli.demo_match import Match, interrupting
+from lanebus.cli.demo_report import show
+from lanebus.cli.demo_screen import line, screen
+from lanebus.cli.exits import Exit
+from lanebus.cli.output import Format, Out, output_option
+
+PLAIN_S: Final = 1.0
+"""Time between two lines where there is no screen."""
+PICTURE_SIZE: Final = (100, 35)
+PICTURE_AT: Final = 0.6
+"""How far into the match the picture is taken."""
+
+
+class View(Protocol):
+    """Something that shows figures while the match runs. A context manager."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *exc_info: object) -> object: ...
+
+    def show(self, figures: Figures) -> None:
+        """Show these figures instead of those before."""
+
+
+class ScreenView:
+    """A live picture that fills the terminal, on its second screen: what stood there before comes back."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, screen=True, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> None:
+        self._live.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def show(self, figures: Figures) -> None:
+        """Redraw the picture."""
+        width, height = self._console.size
+        self._live.update(screen(figures, width, height), refresh=True)
+
+
+class PlainView:
+    """One line a second."""
+
+    def __init__(self) -> None:
+        self._due_s = 0.0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def show(self, figures: Figures) -> None:
+        """Write a line, if it is time for one."""
+        now_s = time.monotonic()
+        if now_s >= self._due_s:
+            self._due_s = now_s + PLAIN_S * 0.9
+            click.echo(line(figures), err=True)
+
+
+class Photographer:
+    """Keeps the figures of one moment of the match and draws them into an SVG file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._taken: Figures | None = None
+
+    def look(self, figures: Figures) -> None:
+        """Take the picture when its moment has come."""
+        if self._taken is None and figures.elapsed_s >= figures.length_s * PICTURE_AT:
+            self._taken = figures
+
+    def develop(self) -> None:
+        """Write the file, if a picture was taken."""
+        if self._taken is None:
+            return
+        width, height = PICTURE_SIZE
+        console = Console(record=True, file=io.StringIO(), width=width, height=height, force_terminal=True)
+        console.print(screen(self._taken, width, height))
+        console.save_svg(str(self._path), title="lanebus demo")
+
+
+@click.command(
+    epilog="Shows the live picture on standard error and the report on standard output. Exit codes: 0 every event is "
+    "accounted for, 1 not so, 69 the broker went away, 130 Ctrl-C (with the report so far)."
+)
+@click.option(
+    "--bots", type=click.IntRange(1, 200), default=24, show_default=True, help="How many players there are."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1.0, 3600.0),
+    default=30.0,
+    show_default=True,
+    help="How long they play.",
+)
+@click.option(
+    "--seed", type=int, help="For how they play and where they appear. [default: a new one each time]"
+)
+@click.option("--plain", is_flag=True, help="One line a second instead of the live picture.")
+@click.option(
+    "--svg", "svg_path", type=click.Path(path_type=Path, dir_okay=False, writable=True), hidden=True
+)
+@output_option
+def demo(
+    bots: int, seconds: float, seed: int | None, plain: bool, svg_path: Path | None, output_format: Format
+) -> int:
+    """Run a broker, an arena and some players on this machine.
+
+    Starts a broker on free ports, the arena game's server and its bots, each in a process of its own, and shows what
+    travels between them: lanes, latency from send to handler, queues, and what batching saves. At the end everything
+    is drained and the books of both sides must balance.
+    """
+    seed = random.randrange(10_000) if seed is None else seed
+    console = Console(stderr=True, highlight=False)
+    view: View = PlainView() if plain or not console.is_terminal else ScreenView(console)
+    photographer = Photographer(svg_path) if svg_path else None
+
+    def show_figures(figures: Figures) -> None:
+        view.show(figures)
+        if photographer is not None:
+            photographer.look(figures)
+
+    match = Match(bots=bots, seconds=seconds, seed=seed, show=show_figures)
+    with interrupting(match), view:
+        result = match.run()
+    if photographer is not None:
+        photographer.develop()
+    if result is not None:
+        show(result, Out(output_format, sys.stdout))
+    if match.interrupted:
+        return Exit.INTERRUPTED
+    return Exit.OK if result is not None and result.balanced else Exit.FAILED

@@ -1,0 +1,297 @@
+"""The demo's figures: what broker and children report, folded into what the screen and the final report show."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lanebus.cli.demo_reports import Report, UnitFigures
+from lanebus.wire.histogram import Histogram
+from lanebus.wire.lanes import LANES
+from lanebus.wire.outcomes import Book
+
+RATE_SPAN_S: Final = 2.0
+"""Rates are those of this last while."""
+LATENCY_SPAN_S: Final = 5.0
+"""Latencies on the screen are those of this last while; it needs to be long enough for a 99th percentile."""
+NEWS_LINES: Final = 40
+"""Lines of news that are kept."""
+
+Numbers = Mapping[str, Any]
+"""An answer of the control endpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneFigures:
+    """One lane as it is now."""
+
+    events_in_per_s: float | None
+    """Sent by peers to the broker. Rates are None until there are two samples."""
+    events_out_per_s: float | None
+    """Sent by the broker to receivers."""
+    batches_in_per_s: float | None
+    batches_out_per_s: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    queued_events: int
+    queued_bytes: int
+    in_flight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayerFigures:
+    """One player as it is now."""
+
+    name: str
+    score: int
+    health: int
+    kills: int
+    deaths: int
+    x_m: float
+    y_m: float
+    rtt_ms: float | None = None
+    quality: str = ""
+    events_per_s: float | None = None
+    """Both directions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """What batching has saved: what would have travelled as one message per event, and what did travel."""
+
+    without: int
+    """Every event a message of its own on each hop, and not a single acknowledgement."""
+    actual: int
+    """Batches and control messages."""
+
+    @property
+    def share(self) -> float | None:
+        """The share that was saved, 0 to 1; None while nothing has travelled."""
+        return 1 - self.actual / self.without if self.without else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Everything that the screen shows."""
+
+    elapsed_s: float
+    length_s: float
+    broker_pid: int
+    uptime_s: float
+    broker_cpu: float | None
+    """The broker's share of one core."""
+    broker_bytes: int
+    connected: int
+    """Players whose link is up."""
+    tick_rate: float
+    lanes: Sequence[LaneFigures]
+    messages: Saving
+    bytes: Saving
+    players: Sequence[PlayerFigures]
+    """The best first."""
+    shots: Sequence[tuple[float, float]]
+    news: Sequence[str]
+    """The latest last."""
+
+
+@dataclass
+class Gatherer:
+    """Collects reports as they come; `figures` is their sum at any time."""
+
+    status: Numbers = field(default_factory=dict)
+    peers: Mapping[str, Numbers] = field(default_factory=dict)
+    server: Report | None = None
+    bots: Report | None = None
+    latency: list[Histogram] = field(default_factory=lambda: [Histogram() for _ in LANES])
+    """Send to handler of the whole match, lane by lane."""
+    _ticks: list[tuple[float, int]] = field(default_factory=list)
+    """When a report of the server came and its tick count then: the first of the match, and the latest."""
+    news: deque[str] = field(default_factory=lambda: deque(maxlen=NEWS_LINES))
+    _recent: deque[tuple[float, list[Histogram]]] = field(default_factory=deque)
+    _statuses: deque[tuple[float, Numbers]] = field(default_factory=deque)
+    _traffic: deque[tuple[float, dict[str, int]]] = field(default_factory=deque)
+
+    def add_status(self, now_s: float, status: Numbers) -> None:
+        """Take in the broker's answer to `status`."""
+        self.status = status
+        _append(self._statuses, now_s, status)
+
+    def add_peers(self, now_s: float, peers: Sequence[Numbers]) -> None:
+        """Take in the broker's answer to `peers`."""
+        self.peers = {peer["name"]: peer for peer in peers}
+        _append(
+            self._traffic, now_s, {peer["name"]: peer["events_in"] + peer["events_out"] for peer in peers}
+        )
+
+    def add_server(self, now_s: float, report: Report) -> None:
+        """Take in a report of the arena's server."""
+        self.server = report
+        self._ticks[1:] = [(now_s, report.ticks)]
+        self._add_latencies(now_s, report)
+
+    def add_bots(self, now_s: float, report: Report) -> None:
+        """Take in a report of the bots."""
+        self.bots = report
+        self.news.extend(report.news)
+        self._add_latencies(now_s, report)
+
+    def begin(self) -> None:
+        """Begin latencies and the tick rate anew: those of starting up say nothing about the match."""
+        self.latency = [Histogram() for _ in LANES]
+        self._recent.clear()
+        del self._ticks[:-1]
+
+    def tick_rate(self) -> float:
+        """The server's ticks per second since the beginning."""
+        if len(self._ticks) < 2:
+            return 0.0
+        (then_s, then), (now_s, now) = self._ticks
+        return (now - then) / (now_s - then_s)
+
+    @property
+    def in_flight(self) -> int:
+        """Events that their senders know to be unsettled."""
+        return sum(report.in_flight for report in (self.server, self.bots) if report)
+
+    def sent(self) -> list[Book]:
+        """The senders' books, lane by lane."""
+        books = [Book() for _ in LANES]
+        for report in (self.server, self.bots):
+            if report is not None:
+                for lane in LANES:
+                    books[lane].add(Book.from_list(report.books[lane]))
+        return books
+
+    def unsettled(self) -> dict[str, int]:
+        """Events that ended otherwise than delivered, by lane, topic, outcome and reason."""
+        sums: dict[str, int] = {}
+        for report in (self.server, self.bots):
+            for text, count in (report.unsettled if report else {}).items():
+                sums[text] = sums.get(text, 0) + count
+        return sums
+
+    def messages(self) -> Saving:
+        """What batching has saved in messages so far, over both hops."""
+        lanes, control = self.status["lanes"].values(), self.status["control"]
+        ways = [lane[way] for lane in lanes for way in ("in", "out")]
+        return Saving(
+            without=sum(way["events"] for way in ways),
+            actual=sum(way["batches"] for way in ways)
+            + control["in"]["messages"]
+            + control["out"]["messages"],
+        )
+
+    def bytes(self) -> Saving:
+        """What batching and compression have saved in bytes so far, over both hops."""
+        lanes, control = self.status["lanes"].values(), self.status["control"]
+        ways = [lane[way] for lane in lanes for way in ("in", "out")]
+        return Saving(
+            without=sum(way["unbatched_bytes"] for way in ways),
+            actual=sum(way["bytes"] for way in ways) + control["in"]["bytes"] + control["out"]["bytes"],
+        )
+
+    def players(self) -> list[PlayerFigures]:
+        """The players, the best first."""
+        units = self.server.units if self.server else []
+        rates = self._player_rates()
+        ranked = sorted(units, key=lambda unit: (-unit.score, unit.name))
+        return [self._player(unit, rates) for unit in ranked]
+
+    def figures(self, elapsed_s: float, length_s: float) -> Figures:
+        """Everything as it is now, `elapsed_s` into a match of `length_s`; needs a status."""
+        first_s, first = self._statuses[0]
+        last_s, last = self._statuses[-1]
+        span_s = last_s - first_s
+        return Figures(
+            elapsed_s=elapsed_s,
+            length_s=length_s,
+            broker_pid=last["pid"],
+            uptime_s=last["uptime_s"],
+            broker_cpu=(last["cpu_s"] - first["cpu_s"]) / span_s if span_s else None,
+            broker_bytes=last["rss_bytes"],
+            connected=self.bots.connected if self.bots else 0,
+            tick_rate=self.server.tick_rate if self.server else 0.0,
+            lanes=self._lanes(),
+            messages=self.messages(),
+            bytes=self.bytes(),
+            players=self.players(),
+            shots=self.server.shots if self.server else (),
+            news=list(self.news),
+        )
+
+    def _lanes(self) -> list[LaneFigures]:
+        now_s, now = self._statuses[-1]
+        then_s, then = self._statuses[0]
+        span_s = now_s - then_s
+
+        def rate(lane: str, way: str, what: str) -> float | None:
+            if not span_s:
+                return None
+            return float(now["lanes"][lane][way][what] - then["lanes"][lane][way][what]) / span_s
+
+        books = self.sent()
+        recent = [Histogram() for _ in LANES]
+        for _, histograms in self._recent:
+            for lane in LANES:
+                recent[lane].merge(histograms[lane])
+        return [
+            LaneFigures(
+                events_in_per_s=rate(lane.label, "in", "events"),
+                events_out_per_s=rate(lane.label, "out", "events"),
+                batches_in_per_s=rate(lane.label, "in", "batches"),
+                batches_out_per_s=rate(lane.label, "out", "batches"),
+                p50_ms=in_ms(recent[lane].quantile_us(0.50)),
+                p99_ms=in_ms(recent[lane].quantile_us(0.99)),
+                queued_events=now["lanes"][lane.label]["queued_events"],
+                queued_bytes=now["lanes"][lane.label]["queued_bytes"],
+                in_flight=books[lane].in_flight,
+            )
+            for lane in LANES
+        ]
+
+    def _player_rates(self) -> dict[str, float]:
+        if len(self._traffic) < 2:
+            return {}
+        (then_s, then), (now_s, now) = self._traffic[0], self._traffic[-1]
+        return {
+            name: (count - then.get(name, 0)) / (now_s - then_s)
+            for name, count in now.items()
+            if name in then
+        }
+
+    def _player(self, unit: UnitFigures, rates: Mapping[str, float]) -> PlayerFigures:
+        peer = self.peers.get(unit.name, {})
+        return PlayerFigures(
+            name=unit.name.partition(":")[2],
+            score=unit.score,
+            health=unit.health,
+            kills=unit.kills,
+            deaths=unit.deaths,
+            x_m=unit.x_m,
+            y_m=unit.y_m,
+            rtt_ms=peer.get("rtt_ms"),
+            quality=peer.get("quality", ""),
+            events_per_s=rates.get(unit.name),
+        )
+
+    def _add_latencies(self, now_s: float, report: Report) -> None:
+        histograms = [Histogram.from_list(figures) for figures in report.latencies]
+        for lane in LANES:
+            self.latency[lane].merge(histograms[lane])
+        self._recent.append((now_s, histograms))
+        while now_s - self._recent[0][0] > LATENCY_SPAN_S:
+            self._recent.popleft()
+
+
+def in_ms(value_us: float | None) -> float | None:
+    """Microseconds as milliseconds."""
+    return None if value_us is None else value_us / 1000
+
+
+def _append(samples: deque[tuple[float, Any]], now_s: float, sample: object) -> None:
+    """Add a sample and let go of those that are too old, but for the last that spans the time."""
+    samples.append((now_s, sample))
+    while len(samples) > 2 and now_s - samples[1][0] >= RATE_SPAN_S:
+        samples.popleft()

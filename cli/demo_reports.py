@@ -1,0 +1,65 @@
+"""What the demo's processes tell each other over their pipes: reports up, one line of JSON each, and words down."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+REPORT_S: Final = 0.5
+"""Time between two reports of a child."""
+
+
+class Word(StrEnum):
+    """What the demo says to a child, one word a line. The end of the pipe means that the demo is gone."""
+
+    REST = "rest"
+    """Send nothing more of your own; handle what comes and wait for what is under way."""
+    CLOSE = "close"
+    """Close the adapters, report once more, and end."""
+
+
+class UnitFigures(msgspec.Struct, frozen=True, array_like=True):
+    """One unit of the arena, as its server knows it."""
+
+    name: str
+    x_m: float
+    y_m: float
+    health: int
+    score: int
+    kills: int
+    deaths: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One child's report. What is counted per lane stands in lists of three, the critical lane first."""
+
+    connected: int
+    """Adapters that are up."""
+    playing: int
+    """Players in the game."""
+    resting: bool
+    """Whether it has been told to rest."""
+    in_flight: int
+    """Events of its adapters that are not settled."""
+    latencies: tuple[list[int], list[int], list[int]]
+    """Send to handler since the report before: a `Histogram` as a list."""
+    books: tuple[list[int], list[int], list[int]]
+    """What its adapters have sent so far: a `Book` as a list."""
+    unsettled: dict[str, int] = {}
+    """Its events that ended otherwise than delivered so far, by lane, topic, outcome and reason."""
+    unanswered: int = 0
+    """In the last report: events that closing the adapters had to give up."""
+    closed: bool = False
+    """Whether this is the last report."""
+
+    ticks: int = 0
+    """The server's ticks so far."""
+    tick_rate: float = 0.0
+    """Its ticks per second since the report before."""
+    units: list[UnitFigures] = []
+    shots: list[tuple[float, float]] = []
+    """Where shots are, in metres."""
+    news: list[str] = []
+    """What has happened since the report before, one line each."""

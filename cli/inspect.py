@@ -1,0 +1,298 @@
+"""The commands that look into a running broker: `status`, `queues`, `peers`, `audit`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+from rich.text import Text
+
+from lanebus.cli.control_client import ControlClient, control_options
+from lanebus.cli.exits import Exit
+from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.wire.lanes import LANE_NAMES
+from lanebus.wire.outcomes import OUTCOME_NAMES
+
+LANE_STYLES: Final = {"critical": "bold red", "normal": "green", "low": "blue"}
+"""How a lane's name is shown, everywhere."""
+
+QUALITY_STYLES: Final = {
+    "excellent": "bold green",
+    "good": "green",
+    "fair": "yellow",
+    "poor": "red",
+    "lost": "bold red",
+    "estimating": "dim",
+}
+"""How a connection's quality is shown."""
+
+_STATE_STYLES: Final = {
+    "ok": "bold green",
+    "up": "green",
+    "degraded": "yellow",
+    "failing": "bold red",
+    "down": "red",
+}
+
+_PEER_FIGURES: Final = (
+    *("RTT MS", "JITTER MS", "EVENTS IN", "EVENTS OUT", "BYTES IN", "BYTES OUT"),
+    *("IN FLIGHT", "IDLE", "CONNECTED"),
+)
+_LANE_FIGURES: Final = (
+    *("EVENTS IN", "BATCHES", "BYTES", "EVENTS OUT", "BATCHES", "BYTES", "QUEUED", "BYTES"),
+    *("UNSETTLED", "HELD P50 MS", "P99", "MAX"),
+)
+
+
+@click.command()
+@control_options
+@output_option
+def status(server: str, timeout_s: float, output_format: Format) -> None:
+    """Show what a broker does, on one screen."""
+    result = _ask("status", server, timeout_s)
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    _show_heading(out, result)
+    _show_lanes(out, result["lanes"])
+    _show_books(out, result["books"])
+    if result["errors"]:
+        table = new_table(["ERROR", "COUNT"])
+        add_rows(table, [[label, out.count(count)] for label, count in sorted(result["errors"].items())])
+        out.table(table)
+
+
+@click.command()
+@click.option("--all", "show_all", is_flag=True, help="Also list queues with nothing in them.")
+@control_options
+@output_option
+def queues(show_all: bool, server: str, timeout_s: float, output_format: Format) -> None:
+    """Show what waits for whom: the broker's queue of each peer and lane, the fullest first."""
+    result = _ask("queues", server, timeout_s)
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    shown = [queue for queue in result if show_all or _is_used(queue)]
+    shown.sort(key=lambda queue: (-queue["queued_bytes"], -queue["unsettled_bytes"], queue["peer"]))
+    table = new_table(
+        [
+            "PEER",
+            "LANE",
+            "QUEUED",
+            "BYTES",
+            "OF LIMIT",
+            "OLDEST",
+            "UNSETTLED",
+            "BYTES",
+            "OF CREDIT",
+            "DROPPED",
+        ],
+        text_columns=2,
+        footer=True,
+    )
+    add_rows(table, [_queue_row(out, queue) for queue in shown])
+    totals = {
+        name: out.size(total) if name.endswith("bytes") else out.count(total)
+        for name in ("queued_events", "queued_bytes", "unsettled_events", "unsettled_bytes", "dropped")
+        for total in [sum(queue[name] for queue in result)]
+    }
+    footers = {0: "total", 2: "queued_events", 3: "queued_bytes", 6: "unsettled_events", 7: "unsettled_bytes"}
+    for position, name in (footers | {9: "dropped"}).items():
+        table.columns[position].footer = totals.get(name, name)
+    out.table(table)
+    if len(shown) < len(result):
+        out.line(f"{len(result) - len(shown)} empty queues are not listed; --all lists them")
+
+
+@click.command()
+@control_options
+@output_option
+def peers(server: str, timeout_s: float, output_format: Format) -> None:
+    """Show who is attached, and how well."""
+    result = _ask("peers", server, timeout_s)
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    table = new_table(
+        ["PEER", "ROLE", "VIA", "STATE", "QUALITY", *_PEER_FIGURES],
+        text_columns=5,
+    )
+    add_rows(table, [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))])
+    out.table(table)
+    out.line(f"{out.count(len(result))} peers")
+
+
+@click.command()
+@control_options
+@output_option
+def audit(server: str, timeout_s: float, output_format: Format) -> int:
+    """Check that every event is accounted for; exit with 1 if one is not."""
+    result = _ask("audit", server, timeout_s)
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+    else:
+        verdict = (
+            styled("balanced", "bold green") if result["balanced"] else styled("NOT BALANCED", "bold red")
+        )
+        rest = (
+            "at rest"
+            if result["at_rest"]
+            else "events are under way: ask again at rest for the full comparison"
+        )
+        out.line(
+            Text.assemble("The books are ", verdict, f" ({out.count(result['sessions'])} sessions, {rest})")
+        )
+        for problem in result["problems"]:
+            out.line(f"  {problem}")
+        _show_books(out, result["books"])
+    return Exit.OK if result["balanced"] else Exit.FAILED
+
+
+def _ask(command: str, server: str, timeout_s: float) -> Any:
+    with ControlClient(server, timeout_s=timeout_s) as client:
+        return client.request(command)
+
+
+def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
+    state = str(result["state"])
+    out.line(
+        Text.assemble(
+            styled(str(result["name"]), "bold"),
+            styled(
+                f"  {result['version']}, up {out.time(result['uptime_s'], unit=True)}, pid {result['pid']}, "
+                f"epoch {result['epoch']}, ",
+                "",
+            ),
+            styled(state, _STATE_STYLES.get(state, "")),
+        )
+    )
+    sessions = result["sessions"]
+    services = result["services"]
+    named = ", ".join(f"{name} ({len(instances)})" for name, instances in sorted(services.items())[:8])
+    more = f" and {len(services) - 8} more" if len(services) > 8 else ""
+    facts = [
+        ("addresses", ", ".join(f"{name} {address}" for name, address in result["addresses"].items())),
+        ("sessions", ", ".join(f"{out.count(count)} {role}" for role, count in sessions.items())),
+        ("attachments", f"{out.count(result['attachments'])}, groups {out.count(result['groups'])}"),
+        ("services", f"{named}{more}" or "none"),
+        (
+            "processor",
+            f"{out.time(result['cpu_s'], unit=True)} ({out.share(_ratio(result['cpu_s'], result['uptime_s']))})",
+        ),
+        (
+            "memory",
+            f"{out.size(result['rss_bytes'], unit=True)}, at most {out.size(result['rss_peak_bytes'], unit=True)}",
+        ),
+        ("mean ping", f"{out.ms(result['ping_mean_ms'])} ms"),
+    ]
+    for name, value in facts:
+        out.line(Text.assemble(styled(f"  {name:<12}", "cyan"), styled(value, "")))
+
+
+def _show_lanes(out: Out, lanes: Mapping[str, Mapping[str, Any]]) -> None:
+    table = new_table(
+        ["LANE", *_LANE_FIGURES],
+        footer=True,
+    )
+    sums = [0] * 9
+    for name in LANE_NAMES:
+        lane = lanes[name]
+        figures = [lane[way][what] for way in ("in", "out") for what in ("events", "batches", "bytes")]
+        figures += [lane["queued_events"], lane["queued_bytes"], lane["unsettled_events"]]
+        sums = [total + figure for total, figure in zip(sums, figures, strict=True)]
+        held = lane["held_ms"]
+        add_rows(
+            table,
+            [
+                [
+                    _lane(name),
+                    *_lane_cells(out, figures),
+                    *(out.ms(held[key]) for key in ("p50", "p99", "max")),
+                ]
+            ],
+        )
+    for column, cell in zip(table.columns, ["total", *_lane_cells(out, sums)], strict=False):
+        column.footer = cell
+    out.table(table)
+
+
+def _lane_cells(out: Out, figures: Sequence[int]) -> list[str]:
+    """The cells of events, batches, bytes (twice), then queued events, bytes, and unsettled events."""
+    return [
+        out.size(figure) if position in (2, 5, 7) else out.count(figure)
+        for position, figure in enumerate(figures)
+    ]
+
+
+def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+    """The books that are named in `books` (`events`, `parts`), one row for each lane."""
+    outcomes = ("accepted", *OUTCOME_NAMES, "in_flight")
+    table = new_table(
+        ["BOOK", "LANE", *(name.replace("_", " ").upper() for name in outcomes)], text_columns=2
+    )
+    for of, by_lane in books.items():
+        for lane in LANE_NAMES:
+            book = by_lane[lane]
+            add_rows(
+                table,
+                [
+                    [
+                        of if lane == LANE_NAMES[0] else "",
+                        _lane(lane),
+                        *(out.count(book[name]) for name in outcomes),
+                    ]
+                ],
+            )
+    out.table(table)
+
+
+def _is_used(queue: Mapping[str, Any]) -> bool:
+    return bool(queue["queued_events"] or queue["unsettled_events"] or queue["dropped"])
+
+
+def _queue_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
+    fill = _ratio(queue["queued_bytes"], queue["limit_bytes"])
+    return [
+        str(queue["peer"]),
+        _lane(queue["lane"]),
+        out.count(queue["queued_events"]),
+        out.size(queue["queued_bytes"]),
+        styled(out.share(fill), "red" if fill is not None and fill >= 0.8 else ""),
+        out.time(queue["oldest_age_s"]),
+        out.count(queue["unsettled_events"]),
+        out.size(queue["unsettled_bytes"]),
+        out.share(_ratio(queue["unsettled_bytes"], queue["credit_bytes"])),
+        styled(out.count(queue["dropped"]), "red" if queue["dropped"] else ""),
+    ]
+
+
+def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
+    quality, state = str(peer["quality"]), str(peer["state"])
+    reason = f" ({peer['reason']})" if peer["reason"] else ""
+    return [
+        str(peer["name"]),
+        str(peer["role"]),
+        str(peer["via"] or "-"),
+        styled(state, _STATE_STYLES.get(state, "")),
+        styled(quality + reason, QUALITY_STYLES.get(quality, "")),
+        out.ms(peer["rtt_ms"]),
+        out.ms(peer["jitter_ms"]),
+        out.count(peer["events_in"]),
+        out.count(peer["events_out"]),
+        out.size(peer["bytes_in"]),
+        out.size(peer["bytes_out"]),
+        out.count(peer["in_flight"]),
+        out.time(peer["idle_s"]),
+        out.time(peer["connected_s"]),
+    ]
+
+
+def _lane(name: str) -> Text:
+    return styled(str(name), LANE_STYLES.get(name, ""))
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

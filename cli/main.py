@@ -1,0 +1,109 @@
+"""The command `lanebus`: its subcommands, loaded when they are used, and how every failure ends."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NamedTuple
+
+import click
+
+import lanebus
+from lanebus.cli.exits import CliError, Exit
+from lanebus.cli.text import escape
+
+DEBUG_VARIABLE: Final = "LANEBUS_DEBUG"
+"""The environment variable that, when set, shows the traceback of an internal fault."""
+
+
+class _Entry(NamedTuple):
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS: Final = {
+    "broker": _Entry("lanebus.cli.broker", "broker", "Run a broker."),
+    "status": _Entry("lanebus.cli.inspect", "status", "Show what a broker does, on one screen."),
+    "queues": _Entry("lanebus.cli.inspect", "queues", "Show what waits for whom."),
+    "peers": _Entry("lanebus.cli.inspect", "peers", "Show who is attached, and how well."),
+    "audit": _Entry("lanebus.cli.inspect", "audit", "Check that every event is accounted for."),
+    "demo": _Entry("lanebus.cli.demo", "demo", "Run a broker, an arena and some players on this machine."),
+    "replay": _Entry(
+        "lanebus.cli.replay", "replay", "Play recorded matches through a broker and check each delivery."
+    ),
+}
+"""The subcommands: where each is implemented, and what the list of commands says about it."""
+
+
+class _LazyGroup(click.Group):
+    """Imports a subcommand when it is asked for, so that `lanebus --help` and a quick `status` start quickly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(import_module(entry.module), entry.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 what was found is bad, 2 usage, 65 bad input, 66 unreadable input, 69 no broker, "
+    "71 port busy, 75 timeout, 78 bad configuration, 130 Ctrl-C.",
+)
+@click.version_option(lanebus.__version__, prog_name="lanebus")
+def cli() -> None:
+    """A message bus for game backends: three priority lanes, and no event lost in silence."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return the process' exit code; failures are told in one line on standard error."""
+    try:
+        result = cli.main(args=list(arguments), prog_name="lanebus", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else Exit.OK
+    except CliError as error:
+        _complain(error.message)
+        return error.code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Python would try to flush once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        _complain(f"internal fault: {type(error).__name__}: {text}; set {DEBUG_VARIABLE}=1 to see where")
+        return Exit.INTERNAL
+
+
+def _complain(message: str) -> None:
+    try:
+        print(f"lanebus: {escape(message)}", file=sys.stderr, flush=True)
+    except OSError:
+        pass
+
+
+def main() -> None:
+    """The entry point of the `lanebus` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

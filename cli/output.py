@@ -1,0 +1,125 @@
+"""How commands print: JSON with raw figures for programs, tables for people."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TextIO, TypeVar
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lanebus.cli.text import escape, human_size, human_time
+
+Format = Literal["table", "json"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_WIDE = 10_000
+"""Columns of a table that no terminal shows: lines of a pipe or file are never folded or shortened."""
+
+output_option: Callable[[_F], _F] = click.option(
+    "-o",
+    "--output",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Print a table for people, or JSON with raw figures (bytes, seconds).",
+)
+"""Adds `-o table|json` to a command, as the argument `output_format`."""
+
+
+class Out:
+    """Where a command writes, and in which of the two formats."""
+
+    def __init__(self, output_format: Format, stream: TextIO | None = None) -> None:
+        """Write to `stream`, standard output by default, in `output_format`."""
+        stream = sys.stdout if stream is None else stream
+        self.is_json = output_format == "json"
+        self.human = stream.isatty() and not self.is_json
+        """Whether figures are humanised: only where a terminal shows them."""
+        self._stream = stream
+        self._console = Console(
+            file=stream, highlight=False, soft_wrap=False, width=None if self.human else _WIDE
+        )
+
+    def json(self, value: object) -> None:
+        """Write `value` as one indented JSON document."""
+        self._stream.write(json.dumps(value, indent=2, default=str) + "\n")
+
+    def line(self, text: str | Text = "") -> None:
+        """Write one line of a table's surroundings; control characters in it are escaped."""
+        self._console.print(Text(escape(text)) if isinstance(text, str) else text)
+
+    def table(self, table: Table) -> None:
+        """Write a table."""
+        if not self.human:
+            # Without a terminal the cells are as wide as their text, and the frame is left out.
+            table.box = None
+            table.pad_edge = False
+            table.padding = (0, 2, 0, 0)
+        self._console.print(table)
+
+    def count(self, value: float | None) -> str:
+        """A number of things: with thousands separated for people, plain otherwise, `-` for None."""
+        if value is None:
+            return "-"
+        return f"{value:,.0f}" if self.human else f"{value:.0f}"
+
+    def size(self, value: float | None, *, unit: bool = False) -> str:
+        """Bytes: `1.4 MiB` for people, `1468006` otherwise (with `unit`: `1468006 bytes`), `-` for None."""
+        if value is None:
+            return "-"
+        return human_size(value) if self.human else f"{value:.0f}{' bytes' if unit else ''}"
+
+    def time(self, seconds: float | None, *, unit: bool = False) -> str:
+        """A span of time: `3h 12m` for people, `11520.000` otherwise (with `unit`: `11520.000 s`), `-` for None."""
+        if seconds is None:
+            return "-"
+        return human_time(seconds) if self.human else f"{seconds:.3f}{' s' if unit else ''}"
+
+    def ms(self, value: float | None) -> str:
+        """Milliseconds with two places, `-` for None."""
+        return "-" if value is None else f"{value:.2f}"
+
+    def share(self, value: float | None) -> str:
+        """A share of one: as percent for people, with four places otherwise, `-` for None."""
+        if value is None:
+            return "-"
+        return f"{value:.1%}" if self.human else f"{value:.4f}"
+
+
+def new_table(
+    columns: Sequence[str], *, text_columns: int = 1, title: str | None = None, footer: bool = False
+) -> Table:
+    """A table with `columns`: the first `text_columns` hold text, the others figures, which stand to the right."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        header_style="bold cyan",
+        footer_style="bold",
+        show_footer=footer,
+        pad_edge=False,
+    )
+    for position, column in enumerate(columns):
+        if position < text_columns:
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def add_rows(table: Table, rows: Iterable[Sequence[str | Text]]) -> None:
+    """Add `rows`, with the control characters of plain cells escaped and markup in them left as it is."""
+    for row in rows:
+        table.add_row(*(Text(escape(cell)) if isinstance(cell, str) else cell for cell in row))
+
+
+def styled(text: str, style: str) -> Text:
+    """`text`, escaped, in a style of rich: `bold red`."""
+    return Text(escape(text), style=style)

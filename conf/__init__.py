@@ -1,0 +1,1 @@
+"""Configuration: the typed model, its loader and the default file."""

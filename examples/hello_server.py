@@ -1,0 +1,17 @@
+"""The smallest server: `python -m lanebus.examples.hello_server`, with a broker running."""
+
+import lanebus
+
+server = lanebus.ServerAdapter("greeter-1", service="greeter")
+
+
+@server.on("player.hello")
+def hello(event: lanebus.Event) -> None:
+    """Answer whoever greets."""
+    server.send("greeter.reply", {"text": f"welcome, {event.sender}"}, to=event.sender, lane="critical")
+
+
+if __name__ == "__main__":
+    with server:
+        while True:
+            server.wait(timeout_s=1.0)

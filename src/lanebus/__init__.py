@@ -1,0 +1,36 @@
+"""A message bus for game backends: three priority lanes, limits for every player, and no event lost in silence."""
+
+from msgspec import Raw
+
+from lanebus.adapters.client import ClientAdapter
+from lanebus.adapters.errors import Closed, HelloRefused, LanebusError, NotConnected, OutboxFull, TooLarge
+from lanebus.adapters.event import Event, Receipt, Unsettled
+from lanebus.adapters.gateway import GatewayAdapter, GatewaySession
+from lanebus.adapters.loop import Loop
+from lanebus.adapters.server import ServerAdapter
+from lanebus.wire.lanes import Lane
+from lanebus.wire.outcomes import Book, Outcome, Reason
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Book",
+    "ClientAdapter",
+    "Closed",
+    "Event",
+    "GatewayAdapter",
+    "GatewaySession",
+    "HelloRefused",
+    "Lane",
+    "LanebusError",
+    "Loop",
+    "NotConnected",
+    "OutboxFull",
+    "Outcome",
+    "Raw",
+    "Reason",
+    "Receipt",
+    "ServerAdapter",
+    "TooLarge",
+    "Unsettled",
+]

@@ -1,0 +1,149 @@
+"""`lanebus demo` as a person runs it: a short match with real processes, and the ways it can be cut short."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEMO = [sys.executable, "-m", "lanebus.cli.main", "demo", "--plain", "--bots", "6", "--seed", "7"]
+
+pytestmark = pytest.mark.system
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of a process' living children."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # After the name, which may hold anything but ends with the last bracket: the state and the parent.
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+def command_of(pid: int) -> str:
+    """A process' command line; empty once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def gone(pids: list[int], timeout_s: float = 5.0) -> bool:
+    """Whether all processes end within a while."""
+    until_s = time.monotonic() + timeout_s
+    while any(command_of(pid) for pid in pids):
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def long_demo() -> Iterator[subprocess.Popen[str]]:
+    """A demo in the middle of a long match."""
+    process = subprocess.Popen(
+        [*DEMO, "--seconds", "50"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        for text in process.stderr:
+            if re.match(r" +[1-9]\d* s  6 players", text):
+                break
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_short_match_balances_its_books() -> None:
+    done = subprocess.run([*DEMO, "--seconds", "3", "-o", "json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["balanced"] is True
+    assert report["problems"] == []
+    assert report["unsettled"] == {}
+    assert report["seed"] == 7
+    for lane in ("critical", "normal", "low"):
+        book = report["books"]["senders"][lane]
+        assert book["accepted"] == book["delivered"] > 0
+        assert report["latency_ms"][lane]["events"] > 0
+    assert report["deliveries"] > report["events"]
+    assert report["messages"]["saved"] > 0.3
+    assert len(report["ranking"]) == 6
+    lines = done.stderr.splitlines()
+    assert 3 <= len(lines) <= 12
+    assert all(re.match(r" +\d+ s  \d+ players", text) for text in lines)
+
+
+def test_the_report_for_people_ends_with_the_verdict() -> None:
+    done = subprocess.run([*DEMO, "--seconds", "1"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(r"the books balance: [\d,]+ accepted = [\d,]+ delivered, 0 in flight", last)
+
+
+@pytest.mark.parametrize(
+    ("mark", "code", "text"),
+    [
+        ("lanebus.cli.main broker", 69, "the broker (pid {pid}) is gone: killed by SIGKILL"),
+        ("demo_child server", 70, "the arena's server (pid {pid}) is gone: killed by SIGKILL"),
+        ("demo_child bots", 70, "the process of the bots (pid {pid}) is gone: killed by SIGKILL"),
+    ],
+    ids=["broker", "server", "bots"],
+)
+def test_a_process_that_is_killed_midway_is_named_in_one_line(
+    long_demo: subprocess.Popen[str], mark: str, code: int, text: str
+) -> None:
+    family = children(long_demo.pid)
+    (victim,) = (pid for pid in family if mark in command_of(pid))
+    os.kill(victim, signal.SIGKILL)
+    output, errors = long_demo.communicate(timeout=20)
+    assert long_demo.returncode == code
+    told = [each for each in errors.splitlines() if not re.match(r" +\d+ s  \d+ players", each)]
+    assert told == ["lanebus: " + text.format(pid=victim)]
+    assert output == ""
+    assert gone(family)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_with_the_report_so_far(
+    long_demo: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    family = children(long_demo.pid)
+    long_demo.send_signal(number)
+    output, errors = long_demo.communicate(timeout=20)
+    assert long_demo.returncode == 130
+    assert "(ended early)" in output
+    assert "the books balance" in output
+    assert "Traceback" not in errors
+    assert gone(family)
+
+
+def test_children_die_with_a_demo_that_is_killed(long_demo: subprocess.Popen[str]) -> None:
+    family = children(long_demo.pid)
+    assert len(family) == 3
+    long_demo.kill()
+    assert gone(family)
+
+
+def test_the_picture_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "demo.svg"
+    done = subprocess.run(
+        [*DEMO, "--seconds", "2", "--svg", str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    text = path.read_text()
+    assert "<svg" in text
+    assert "critical" in text

@@ -1,0 +1,377 @@
+"""What the demo makes of a broker's answers and its children's reports: figures, the picture, the final report."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lanebus.cli.demo_figures import Figures, Gatherer, Saving
+from lanebus.cli.demo_report import Facts, Result, show
+from lanebus.cli.demo_reports import Report, UnitFigures
+from lanebus.cli.demo_screen import line, screen
+from lanebus.cli.output import Format, Out
+from lanebus.wire.histogram import Histogram
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.outcomes import OUTCOME_NAMES, Book
+
+
+def way(events: int, batches: int) -> dict[str, int]:
+    """The counters of one lane in one direction."""
+    return {"events": events, "batches": batches, "bytes": events * 30, "unbatched_bytes": events * 90}
+
+
+def status(seconds: float) -> dict[str, Any]:
+    """A broker's status after so many seconds of steady traffic."""
+    count = int(seconds * 100)
+    return {
+        "pid": 4711,
+        "uptime_s": seconds + 1.0,
+        "cpu_s": seconds * 0.25,
+        "rss_bytes": 40 << 20,
+        "rss_peak_bytes": 41 << 20,
+        "errors": {},
+        "lanes": {
+            lane.label: {
+                "in": way(count, count // 5),
+                "out": way(10 * count, count),
+                "queued_events": int(lane) * 7,
+                "queued_bytes": int(lane) * 7000,
+            }
+            for lane in LANES
+        },
+        "control": {
+            "in": {"messages": count, "bytes": count * 10},
+            "out": {"messages": count, "bytes": count * 10},
+        },
+    }
+
+
+def peers(seconds: float, names: list[str]) -> list[dict[str, Any]]:
+    """The peers then: each has sent 10 events a second and received 100."""
+    return [
+        {
+            "name": f"player:{name}",
+            "rtt_ms": 0.42,
+            "quality": "excellent",
+            "events_in": int(seconds * 10),
+            "events_out": int(seconds * 100),
+        }
+        for name in names
+    ]
+
+
+def report(
+    *,
+    accepted: int = 0,
+    delivered: int = 0,
+    units: list[UnitFigures] | None = None,
+    latencies_ms: list[float] | None = None,
+    **others: Any,
+) -> Report:
+    """A child's report with the same figures on every lane."""
+    histogram = Histogram()
+    for latency_ms in latencies_ms or []:
+        histogram.record(int(latency_ms * 1000))
+    figures = histogram.as_list()
+    book = Book(accepted, [delivered, *[0] * (len(OUTCOME_NAMES) - 1)]).as_list()
+    values: dict[str, Any] = {
+        "connected": 1,
+        "playing": 1,
+        "resting": False,
+        "in_flight": 3 * (accepted - delivered),
+        "latencies": (figures, figures, figures),
+        "books": (book, book, book),
+        "units": units or [],
+        **others,
+    }
+    return Report(**values)
+
+
+def unit(name: str, score: int, health: int = 100) -> UnitFigures:
+    """One unit of the arena."""
+    return UnitFigures(f"player:{name}", 30.0, 15.0, health, score, score // 100, 1)
+
+
+def audit(
+    accepted: int, delivered: int, *, at_rest: bool = True, problems: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A broker's audit with the same books on every lane."""
+    book = Book(accepted, [delivered, *[0] * (len(OUTCOME_NAMES) - 1)]).as_dict()
+    lanes = {lane.label: book for lane in LANES}
+    return {
+        "balanced": not problems,
+        "at_rest": at_rest,
+        "sessions": 2,
+        "problems": list(problems),
+        "books": {"events": lanes, "parts": lanes, "reported": lanes},
+    }
+
+
+# The figures.
+
+
+def gathered(*seconds: float) -> Gatherer:
+    """A gatherer that was fed at these times."""
+    gatherer = Gatherer()
+    for now_s in seconds:
+        gatherer.add_status(now_s, status(now_s))
+        gatherer.add_peers(now_s, peers(now_s, ["ivy", "rook"]))
+        gatherer.add_server(now_s, report(units=[unit("ivy", 10), unit("rook", 90)], ticks=int(now_s * 30)))
+        gatherer.add_bots(now_s, report(connected=2, news=[f"news at {now_s:.0f}"]))
+    return gatherer
+
+
+def test_rates_need_two_samples() -> None:
+    figures = gathered(1.0).figures(1.0, 30.0)
+    assert {lane.events_in_per_s for lane in figures.lanes} == {None}
+    assert figures.broker_cpu is None
+    assert figures.players[0].events_per_s is None
+
+
+def test_rates_are_those_of_the_last_while() -> None:
+    gatherer = gathered(1.0, 2.0, 3.0, 4.0)
+    gatherer.add_status(5.0, status(4.0))
+    gatherer.add_status(6.0, status(4.0))
+    figures = gatherer.figures(6.0, 30.0)
+    assert figures.lanes[Lane.NORMAL].events_in_per_s == 0.0
+
+
+def test_rates_of_steady_traffic() -> None:
+    figures = gathered(1.0, 2.0, 3.0).figures(3.0, 30.0)
+    lane = figures.lanes[Lane.CRITICAL]
+    assert lane.events_in_per_s == pytest.approx(100)
+    assert lane.events_out_per_s == pytest.approx(1000)
+    assert lane.batches_in_per_s == pytest.approx(20)
+    assert lane.batches_out_per_s == pytest.approx(100)
+    assert figures.broker_cpu == pytest.approx(0.25)
+    assert figures.players[0].events_per_s == pytest.approx(110)
+
+
+def test_savings_count_control_messages_against_batching() -> None:
+    gatherer = gathered(1.0)
+    messages = gatherer.messages()
+    assert messages.without == 3 * (100 + 1000)
+    assert messages.actual == 3 * (20 + 100) + 2 * 100
+    assert messages.share == pytest.approx(1 - 560 / 3300)
+    sizes = gatherer.bytes()
+    assert sizes.without == 3 * 1100 * 90
+    assert sizes.actual == 3 * 1100 * 30 + 2 * 1000
+
+
+def test_nothing_saved_of_nothing() -> None:
+    assert Saving(without=0, actual=0).share is None
+
+
+def test_latencies_of_server_and_bots_count_together() -> None:
+    gatherer = gathered(1.0)
+    gatherer.add_server(1.1, report(latencies_ms=[1.0] * 50))
+    gatherer.add_bots(1.1, report(latencies_ms=[9.0] * 51))
+    figures = gatherer.figures(1.1, 30.0)
+    for lane in figures.lanes:
+        assert lane.p50_ms == pytest.approx(9.0, rel=0.07)
+    assert [histogram.count for histogram in gatherer.latency] == [101] * len(LANES)
+
+
+def test_the_screen_forgets_old_latencies_and_the_report_does_not() -> None:
+    gatherer = gathered(1.0)
+    gatherer.add_bots(1.1, report(latencies_ms=[9.0] * 10))
+    gatherer.add_bots(8.0, report(latencies_ms=[2.0] * 10))
+    assert gatherer.figures(8.0, 30.0).lanes[0].p99_ms == pytest.approx(2.0, rel=0.07)
+    assert gatherer.latency[0].quantile_us(0.99) == pytest.approx(9000, rel=0.07)
+
+
+def test_a_beginning_forgets_what_was_before() -> None:
+    gatherer = gathered(1.0, 2.0)
+    gatherer.add_bots(2.0, report(latencies_ms=[900.0]))
+    gatherer.begin()
+    assert gatherer.latency[0].count == 0
+    assert gatherer.figures(2.0, 30.0).lanes[0].p99_ms is None
+    gatherer.add_server(3.0, report(ticks=90))
+    assert gatherer.tick_rate() == pytest.approx(30.0)
+
+
+def test_without_reports_there_is_no_tick_rate() -> None:
+    assert Gatherer().tick_rate() == 0.0
+
+
+def test_books_add_up_over_both_sides() -> None:
+    gatherer = Gatherer()
+    gatherer.add_server(
+        1.0, report(accepted=100, delivered=98, unsettled={"low arena.chat: refused nobody": 2})
+    )
+    gatherer.add_bots(1.0, report(accepted=10, delivered=9, unsettled={"low arena.chat: refused nobody": 1}))
+    assert [(book.accepted, book.in_flight) for book in gatherer.sent()] == [(110, 3)] * len(LANES)
+    assert gatherer.in_flight == 9
+    assert gatherer.unsettled() == {"low arena.chat: refused nobody": 3}
+
+
+def test_players_are_ranked_and_joined_with_what_the_broker_knows() -> None:
+    first, second = gathered(1.0, 2.0).players()
+    assert (first.name, first.score, first.rtt_ms, first.quality) == ("rook", 90, 0.42, "excellent")
+    assert second.name == "ivy"
+
+
+def test_a_player_unknown_to_the_broker_is_shown_all_the_same() -> None:
+    gatherer = gathered(1.0)
+    gatherer.add_server(2.0, report(units=[unit("nemo", 5)]))
+    (player,) = gatherer.players()
+    assert (player.rtt_ms, player.quality, player.events_per_s) == (None, "", None)
+
+
+def test_news_are_kept_in_order() -> None:
+    assert gathered(1.0, 2.0).figures(2.0, 30.0).news == ["news at 1", "news at 2"]
+
+
+# The picture.
+
+
+def crowd(players: int) -> Figures:
+    """Figures in the middle of a match of so many players."""
+    gatherer = gathered(1.0, 2.0)
+    units = [unit(f"bot{index}", 10 * index, health=index * 7 % 101) for index in range(players)]
+    news = ["bot1 shot bot2", "bot2: \x1b[31mlucky shot, bot1"]
+    gatherer.add_server(2.5, report(units=units, tick_rate=29.9, shots=[(1.0, 1.0), (60.0, 30.0)]))
+    gatherer.add_bots(2.5, report(connected=players, latencies_ms=[0.25, 3.0, 250.0], news=news))
+    return gatherer.figures(12.0, 30.0)
+
+
+def drawn(figures: Figures, width: int, height: int) -> list[str]:
+    """The picture's rows as text."""
+    stream = io.StringIO()
+    Console(file=stream, width=width, height=height).print(screen(figures, width, height))
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("size", [(100, 35), (80, 24), (200, 60), (120, 20)])
+@pytest.mark.parametrize("players", [0, 1, 24, 60])
+def test_the_picture_fits_its_terminal(size: tuple[int, int], players: int) -> None:
+    rows = drawn(crowd(players), *size)
+    assert len(rows) < size[1]
+    assert max(map(len, rows)) <= size[0]
+    assert "…" not in "".join(rows)
+
+
+def test_everybody_stands_on_a_screen_of_100_by_35() -> None:
+    text = "\n".join(drawn(crowd(24), 100, 35))
+    assert all(f" bot{index} " in text for index in range(24))
+    assert "more" not in text
+
+
+def test_a_smaller_screen_says_how_many_it_leaves_out() -> None:
+    text = "\n".join(drawn(crowd(24), 80, 24))
+    assert " bot23 " in text
+    assert "+ 12 more" in text
+
+
+def test_columns_stand_under_each_other() -> None:
+    rows = drawn(crowd(3), 80, 24)
+    (names,) = (row for row in rows if "flight" in row)
+    for lane in LANES:
+        (row,) = (row for row in rows if row.strip().startswith(lane.label))
+        assert len(row.rstrip()) == len(names.rstrip())
+
+
+def test_control_characters_of_a_chat_do_not_reach_the_terminal() -> None:
+    text = "\n".join(drawn(crowd(3), 100, 35))
+    assert "\x1b" not in text
+    assert "bot2: \\x1b[31mlucky" in text
+
+
+def test_the_arena_shows_players_shots_and_news() -> None:
+    text = "\n".join(drawn(crowd(3), 100, 35))
+    assert "★" in text
+    assert "bot1 shot bot2" in text
+
+
+def test_a_match_that_is_over_is_settling() -> None:
+    figures = gathered(1.0).figures(31.0, 30.0)
+    assert "settling" in drawn(figures, 80, 24)[0]
+
+
+def test_the_line_holds_the_figures() -> None:
+    text = line(crowd(24))
+    assert "24 players  29.9 ticks/s" in text
+    assert "critical 3.1/244 ms" in text or "critical 3.0/250 ms" in text or "critical 2.9" in text
+    assert "\n" not in text
+
+
+# The report.
+
+
+def summed(
+    problems: tuple[str, ...] = (), at_rest: bool = True, unanswered: int = 0, lost: int = 0
+) -> Result:
+    """The result of a match in which each side has sent 100 events on every lane."""
+    gatherer = gathered(1.0, 2.0)
+    units = [unit("ivy", 250), unit("rook", 120), unit("moss", 40)]
+    gatherer.add_server(3.0, report(accepted=100, delivered=100, units=units, latencies_ms=[2.0]))
+    gatherer.add_bots(
+        3.0, report(accepted=100, delivered=100 - lost, unsettled={"low x.y: dropped slow_receiver": 1})
+    )
+    return Result.of(
+        Facts(
+            seconds=30.0,
+            seed=7,
+            tick_rate=30.0,
+            players=3,
+            interrupted=False,
+            audit=audit(200, 200 - lost, at_rest=at_rest, problems=problems),
+            unanswered=unanswered,
+        ),
+        gatherer,
+    )
+
+
+def printed(result: Result, output_format: Format) -> str:
+    """What the report looks like."""
+    stream = io.StringIO()
+    show(result, Out(output_format, stream))
+    return stream.getvalue()
+
+
+def test_a_balanced_report() -> None:
+    result = summed()
+    assert result.balanced
+    assert result.figures["verdict"] == "the books balance: 600 accepted = 600 delivered, 0 in flight"
+    text = printed(result, "table")
+    assert "ivy with 250 points, 2 kills, 1 death; then rook with 120 and moss with 40" in text
+    assert "600 sent, 600 deliveries" in text
+    assert "not delivered: 1 x low x.y: dropped slow_receiver" in text
+    assert text.rstrip().endswith(result.figures["verdict"])
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (summed(problems=("low: 3 parts astray",)), "low: 3 parts astray"),
+        (summed(at_rest=False), "the broker did not come to rest"),
+        (summed(lost=2), "6 events are still in flight"),
+        (summed(unanswered=4), "closing gave up 4 events"),
+    ],
+    ids=["audit", "unrest", "in flight", "unanswered"],
+)
+def test_a_report_that_does_not_balance_says_why(result: Result, words: str) -> None:
+    assert not result.balanced
+    assert words in printed(result, "table")
+
+
+def test_a_broker_that_counts_otherwise_is_a_problem() -> None:
+    gatherer = gathered(1.0)
+    gatherer.add_server(2.0, report(accepted=100, delivered=100))
+    facts = Facts(
+        seconds=1, seed=1, tick_rate=30, players=1, interrupted=True, audit=audit(99, 99), unanswered=0
+    )
+    result = Result.of(facts, gatherer)
+    assert result.figures["problems"] == ["the senders have accepted 300 events, the broker 297"]
+    assert "(ended early)" in printed(result, "table")
+
+
+def test_the_json_report_has_raw_figures() -> None:
+    figures = json.loads(printed(summed(), "json"))
+    assert figures["balanced"] is True
+    assert figures["latency_ms"]["critical"]["events"] == 1
+    assert figures["latency_ms"]["critical"]["mean"] == pytest.approx(2.0, rel=0.07)
+    assert figures["books"]["senders"]["low"]["accepted"] == 200
+    assert figures["ranking"][0] == {"name": "ivy", "score": 250, "kills": 2, "deaths": 1}

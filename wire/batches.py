@@ -1,0 +1,206 @@
+"""Batches: how events travel, from a sender to the broker and from the broker to a receiver.
+
+The broker decodes an event once, encodes what its receivers get once, and shares those bytes between all of them: the
+payload stays opaque bytes all the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lanebus.wire.bodies import compress, decode_body, encoder
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.header import FLAG_TARGETED, HEADER_BYTES, Header, encode_header
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
+
+MAX_BATCH_EVENTS: Final = 4096
+"""Events in one batch, at the most; checked before an event is decoded."""
+TICKS_PER_S: Final = 10_000
+"""Stamps and held times count ticks of 100 us."""
+STAMP_MODULUS: Final = 1 << 32
+"""Stamps wrap after 4.9 days; only their differences mean something."""
+
+EVENT_REDELIVERED: Final = 0x01
+"""Event flag: this receiver's name may have been given the event before."""
+
+Unsigned = Annotated[int, Meta(ge=0)]
+
+
+class UpEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
+    """An event on its way from its sender to the broker."""
+
+    session: Unsigned
+    """Index of the sending session in its attachment; 0 where the attachment speaks for one peer."""
+    number: Unsigned
+    """The sender's number for it on this lane, from 1, never used again."""
+    stamp: Unsigned
+    """When `send` was called: ticks of the broker's clock, modulo 2**32."""
+    topic: str
+    to: str | list[str] | None
+    """Where to; none from a client that leaves the choice to the broker."""
+    payload: bytes
+    """Opaque to the broker."""
+    exclude: list[str] = []
+    """Peers left out of a group or list."""
+
+
+class UpBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
+    """The body of a batch from a peer."""
+
+    held: Unsigned
+    """How long its oldest event was held before it left, ticks."""
+    after: Unsigned
+    """The last request that these events depend on; the batch waits until the broker has carried it out."""
+    bases: list[tuple[Unsigned, Unsigned]]
+    """For each session with events here: its index and its lowest unsettled number on this lane."""
+    events: Annotated[list[UpEvent], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
+
+
+class Source(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
+    """One of the senders whose events are in a batch to a receiver."""
+
+    origin: Unsigned
+    """The broker's number for the sending session."""
+    base: Unsigned
+    """The sender's lowest unsettled number on this lane, as far as the broker knows."""
+    name: str = ""
+    """The sender; stated once per link and origin."""
+    process: bytes = b""
+    """The sender's process, 16 random bytes; stated with the name."""
+
+
+class DownEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
+    """An event on its way from the broker to a receiver."""
+
+    origin: Unsigned
+    number: Unsigned
+    stamp: Unsigned
+    flags: Unsigned
+    topic: str
+    payload: bytes
+
+
+Targets = list[Unsigned]
+
+
+class DownBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
+    """The body of a batch to an attachment that speaks for one peer."""
+
+    held: Unsigned
+    """How long its oldest event was held on both hops, ticks."""
+    sources: list[Source]
+    events: Annotated[list[DownEvent], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
+
+
+class TargetedBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
+    """The body of a batch to a gateway: each event with the indexes of the sessions that it is for."""
+
+    held: Unsigned
+    sources: list[Source]
+    events: Annotated[list[tuple[Targets, DownEvent]], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
+
+
+_up_decoder: Final = msgspec.msgpack.Decoder(UpBatch)
+_down_decoder: Final = msgspec.msgpack.Decoder(DownBatch)
+_targeted_decoder: Final = msgspec.msgpack.Decoder(TargetedBatch)
+
+
+class EncodedBatch(Struct, frozen=True, gc=False):
+    """A batch ready to be sent, with what it would have cost without batching."""
+
+    frame: bytes
+    unbatched_bytes: int
+    """Bytes of the same events in one uncompressed message each."""
+
+
+def encode_batch(
+    lane: Lane,
+    preamble: Sequence[Any],
+    events: Sequence[Any],
+    *,
+    incarnation: int,
+    number: int,
+    ack: int,
+    threshold_bytes: int,
+    targeted: bool = False,
+) -> EncodedBatch:
+    """Encode one batch.
+
+    Args:
+        preamble: the fields of the body in front of its events.
+        events: anything that encodes as the body's events: tuples of fields, or already encoded `msgspec.Raw`.
+        threshold_bytes: smallest body that is compressed; 0 for none.
+    """
+    head = encoder.encode((*preamble, ()))
+    raw = encoder.encode((*preamble, events))
+    body, flags = compress(raw, threshold_bytes)
+    if targeted:
+        flags |= FLAG_TARGETED
+    header = encode_header(
+        Kind.BATCH,
+        lane,
+        len(raw),
+        incarnation=incarnation,
+        flags=flags,
+        count=len(events),
+        number=number,
+        ack=ack,
+    )
+    overhead = HEADER_BYTES + len(head)
+    return EncodedBatch(header + body, len(raw) - len(head) + overhead * len(events))
+
+
+def decode_up(header: Header, raw: bytes) -> UpBatch:
+    """The batch in a body from a peer.
+
+    Raises:
+        ProtocolError: it is malformed, or its count is not the header's.
+    """
+    batch = decode_body(_up_decoder, raw)
+    _check_count(header, len(batch.events))
+    return batch
+
+
+def decode_down(header: Header, raw: bytes) -> DownBatch | TargetedBatch:
+    """The batch in a body from the broker.
+
+    Raises:
+        ProtocolError: it is malformed, or its count is not the header's.
+    """
+    batch: DownBatch | TargetedBatch
+    if header.flags & FLAG_TARGETED:
+        batch = decode_body(_targeted_decoder, raw)
+    else:
+        batch = decode_body(_down_decoder, raw)
+    _check_count(header, len(batch.events))
+    return batch
+
+
+def _check_count(header: Header, count: int) -> None:
+    if count != header.event_count:
+        raise ProtocolError(
+            ErrorNumber.BAD_BODY, f"{count} events in the batch, the header says {header.event_count}"
+        )
+
+
+def ticks(seconds: float) -> int:
+    """`seconds` in whole ticks, never negative."""
+    return max(0, int(seconds * TICKS_PER_S))
+
+
+def stamp_of(clock_s: float) -> int:
+    """The stamp for an instant of the broker's clock, in seconds since the broker's start."""
+    return int(clock_s * TICKS_PER_S) % STAMP_MODULUS
+
+
+def age_s(stamp: int, clock_s: float) -> float:
+    """Seconds from `stamp` to `clock_s` of the broker's clock; negative when clocks disagree by more than the age."""
+    difference = (int(clock_s * TICKS_PER_S) - stamp) % STAMP_MODULUS
+    if difference >= STAMP_MODULUS // 2:
+        difference -= STAMP_MODULUS
+    return difference / TICKS_PER_S

@@ -1,0 +1,85 @@
+"""A cheap histogram of microseconds: log-linear, mergeable, 256 buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_EXACT: Final = 16
+"""Values below this have a bucket each; above, every octave has eight."""
+_BUCKETS: Final = 256
+MAX_VALUE_US: Final = (1 << 32) - 1
+
+
+class Histogram:
+    """Counts of whole microseconds. A quantile is at most 6.25 % from the recorded value."""
+
+    __slots__ = ("count", "counts", "max_us", "sum_us")
+
+    def __init__(self) -> None:
+        self.counts = [0] * _BUCKETS
+        self.count = 0
+        self.sum_us = 0
+        self.max_us = 0
+
+    def record(self, value_us: int) -> None:
+        """Count one value; negative ones count as 0, values over 71 minutes as 71 minutes."""
+        if value_us < _EXACT:
+            value_us = max(value_us, 0)
+            index = value_us
+        else:
+            if value_us > MAX_VALUE_US:
+                value_us = MAX_VALUE_US
+            shift = value_us.bit_length() - 4
+            index = (shift << 3) + (value_us >> shift)
+        self.counts[index] += 1
+        self.count += 1
+        self.sum_us += value_us
+        if value_us > self.max_us:
+            self.max_us = value_us
+
+    def merge(self, other: Histogram) -> None:
+        """Add another histogram's values."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.count += other.count
+        self.sum_us += other.sum_us
+        self.max_us = max(self.max_us, other.max_us)
+
+    def quantile_us(self, share: float) -> float | None:
+        """The value below which `share` (0 to 1) of the values lie, microseconds; None while it is empty."""
+        if not self.count:
+            return None
+        wanted = share * self.count
+        seen = 0
+        for index, count in enumerate(self.counts):
+            seen += count
+            if count and seen >= wanted:
+                return min(_middle(index), float(self.max_us))
+        return float(self.max_us)
+
+    def mean_us(self) -> float | None:
+        """The mean, microseconds; None while it is empty."""
+        return self.sum_us / self.count if self.count else None
+
+    def as_list(self) -> list[int]:
+        """The histogram as plain numbers: sum, maximum, then the counts up to the last that is not 0."""
+        last = max((index for index, count in enumerate(self.counts) if count), default=-1)
+        return [self.sum_us, self.max_us, *self.counts[: last + 1]]
+
+    @classmethod
+    def from_list(cls, figures: Sequence[int]) -> Histogram:
+        """The histogram that `as_list` gave."""
+        made = cls()
+        made.sum_us, made.max_us = figures[0], figures[1]
+        for index, count in enumerate(figures[2:]):
+            made.counts[index] = count
+        made.count = sum(made.counts)
+        return made
+
+
+def _middle(index: int) -> float:
+    if index < _EXACT:
+        return float(index)
+    shift = (index >> 3) - 1
+    low = (index - (shift << 3)) << shift
+    return low + (1 << shift) / 2

@@ -1,0 +1,303 @@
+"""The bodies of every message but batches: one class a kind, decoded and validated in one step.
+
+Greetings and requests are maps, which can grow; what travels all the time (ack, settle, ping, pong) is arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lanebus.wire.batches import Unsigned
+from lanebus.wire.bodies import decode_body
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import LEGAL_REASONS, OUTCOMES, Outcome, Reason
+from lanebus.wire.runs import check_runs
+
+PROCESS_BYTES: Final = 16
+"""Size of the random id that tells one life of a peer's process from the next."""
+MAX_TEXT_BYTES: Final = 512
+"""Longest text for a person in any message."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=160)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT_BYTES)]
+ProcessId = Annotated[bytes, Meta(min_length=PROCESS_BYTES, max_length=PROCESS_BYTES)]
+Token = Annotated[bytes, Meta(max_length=64)]
+PerLane = Annotated[list[Unsigned], Meta(min_length=3, max_length=3)]
+BookFigures = Annotated[list[Unsigned], Meta(min_length=7, max_length=7)]
+SessionBooks = tuple[Unsigned, Annotated[list[BookFigures], Meta(min_length=3, max_length=3)]]
+"""A session's index, and its book of each lane as `Book.as_list` writes it."""
+
+
+class Hello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Opens an attachment, on the critical link."""
+
+    name: Name
+    role: Role
+    process: ProcessId
+    versions: tuple[Unsigned, Unsigned]
+    """Lowest and highest protocol version that the peer speaks."""
+    compressions: Annotated[list[Name], Meta(max_length=16)] = []
+    """Compressions that the peer can undo; none is legal."""
+    token: Token = b""
+    """From the welcome of the attachment that is to be resumed; empty for a new one."""
+
+
+class LaneHello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Adds the normal or the low link to an attachment."""
+
+    token: Token
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the broker accepts."""
+
+    frame_bytes: int = 1_048_576
+    raw_bytes: int = 4_194_304
+    event_bytes: int = 262_144
+    batch_events: int = 4096
+    destinations: int = 256
+
+
+class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Answers a hello on the critical link: who the broker is, and what holds between the two."""
+
+    version: Unsigned
+    broker: Text
+    epoch: bytes
+    """Random at each start of the broker."""
+    token: Token
+    resumed: bool
+    """Whether the broker still knows the attachment; if not, the peer re-asserts its state and replays."""
+    host: str
+    """Host of the other lanes' ports; empty for the host that was dialled."""
+    ports: PerLane
+    clock: Unsigned
+    """Ticks since the broker's start."""
+    intervals_ms: list[float]
+    holds_ms: list[float]
+    window_batches: Unsigned
+    window_bytes: Unsigned
+    batch_bytes: Unsigned
+    """Body size at which a batch leaves at once."""
+    credit_bytes: Unsigned
+    """Bytes that a session may have received on one lane and not settled."""
+    control_interval_ms: float
+    ping_interval_ms: float
+    lease_ms: float
+    """Silence after which a link counts as lost, on either side."""
+    compression_threshold_bytes: Unsigned
+    limits: Limits
+
+
+class LaneWelcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Answers a lane hello."""
+
+    lane: Unsigned
+
+
+class Open(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A gateway opens a player's session."""
+
+    request: Unsigned
+    index: Annotated[int, Meta(ge=1)]
+    name: Name
+    process: ProcessId
+    rtt_ms: float | None = None
+    """Round trip between the gateway and the player, where the gateway knows it."""
+
+
+class Close(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A gateway closes a player's session."""
+
+    request: Unsigned
+    index: Annotated[int, Meta(ge=1)]
+    books: list[BookFigures] = []
+    """The session's last books, by lane."""
+
+
+class Register(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server registers as an instance of a service, with the topics that it handles."""
+
+    request: Unsigned
+    service: Name
+    topics: list[Name]
+
+
+class Assign(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server binds a player to an instance of a service; no instance takes the binding away."""
+
+    request: Unsigned
+    player: Name
+    service: Name
+    instance: Name | None
+
+
+class Join(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server puts a peer into a group."""
+
+    request: Unsigned
+    group: Name
+    member: Name
+
+
+class Leave(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server takes a peer out of a group."""
+
+    request: Unsigned
+    group: Name
+    member: Name
+
+
+class Done(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Answers a request."""
+
+    request: Unsigned
+    error: Unsigned = 0
+    """0, or the number of the error that kept the request from being carried out."""
+    detail: Text = ""
+
+
+class Ack(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Batches received, of all lanes."""
+
+    acks: PerLane
+    """Highest batch number received in order on each lane's link."""
+
+
+class Settlement(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """How a range of one sender's events on one lane ended."""
+
+    session: Unsigned
+    """Index, in the attachment on the peer's side of the link, of the session that this is about."""
+    origin: Unsigned
+    """To the broker: the sender, as batches named it. To a sender: 0."""
+    lane: Lane
+    outcome: Outcome
+    reason: Reason
+    runs: list[Unsigned]
+    """First and last number, again and again."""
+
+
+class Settle(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Acknowledgements of all lanes, and what became of events."""
+
+    acks: PerLane
+    settlements: Annotated[list[Settlement], Meta(max_length=65_536)]
+
+
+class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Asks for a sign of life; carries what only the peer knows."""
+
+    clock_us: Unsigned
+    """The peer's clock, given back by the pong."""
+    rtt_us: Unsigned
+    """The last round trip that the peer measured; 0 before the first."""
+    books: Annotated[list[SessionBooks], Meta(max_length=1024)]
+    """Books of the sessions whose figures have changed since the last ping."""
+
+
+class Pong(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Answers a ping."""
+
+    clock_us: Unsigned
+    """As the ping gave it."""
+    clock: Unsigned
+    """Ticks since the broker's start."""
+
+
+class Pause(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One destination is full (pause) or has room again (unpause) on one lane, for one sending session."""
+
+    session: Unsigned
+    lane: Lane
+    destination: Annotated[str, Meta(max_length=160)]
+    """As the sender wrote it; empty for events that leave the choice to the broker."""
+
+
+class Bye(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Ends the attachment and its sessions for good."""
+
+    reason: Text = ""
+    books: list[SessionBooks] = []
+
+
+class ErrorMessage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Says which rule was broken; the link is over, except after `no_session` to a frame that came too late."""
+
+    number: Unsigned
+    text: Text
+
+
+Message = Any
+"""One of the classes above."""
+
+_BODIES: Final[dict[Kind, type[Struct]]] = {
+    Kind.ACK: Ack,
+    Kind.SETTLE: Settle,
+    Kind.PING: Ping,
+    Kind.PONG: Pong,
+    Kind.OPEN: Open,
+    Kind.CLOSE: Close,
+    Kind.REGISTER: Register,
+    Kind.ASSIGN: Assign,
+    Kind.JOIN: Join,
+    Kind.LEAVE: Leave,
+    Kind.DONE: Done,
+    Kind.PAUSE: Pause,
+    Kind.UNPAUSE: Pause,
+    Kind.BYE: Bye,
+    Kind.ERROR: ErrorMessage,
+}
+_LANE_BODIES: Final[dict[tuple[Kind, bool], type[Struct]]] = {
+    (Kind.HELLO, True): Hello,
+    (Kind.HELLO, False): LaneHello,
+    (Kind.WELCOME, True): Welcome,
+    (Kind.WELCOME, False): LaneWelcome,
+}
+
+
+def body_type(kind: Kind, lane: Lane) -> type[Struct]:
+    """The class of the body of `kind` on `lane`; only greetings differ between lanes. Batches have their own module."""
+    return _BODIES.get(kind) or _LANE_BODIES[kind, lane is Lane.CRITICAL]
+
+
+_DECODERS: Final[dict[tuple[Kind, Lane], msgspec.msgpack.Decoder[Any]]] = {
+    (kind, lane): msgspec.msgpack.Decoder(body_type(kind, lane))
+    for kind in Kind
+    if kind is not Kind.BATCH
+    for lane in Lane
+}
+
+
+def decode_message(kind: Kind, lane: Lane, raw: bytes) -> Message:
+    """Decode the body of any message but a batch.
+
+    Raises:
+        ProtocolError: it is malformed.
+    """
+    return decode_body(_DECODERS[kind, lane], raw)
+
+
+def check_settlement(settlement: Settlement, *, allowed: frozenset[Reason] | None = None) -> None:
+    """Check what types cannot: the runs, and that the reason goes with the outcome.
+
+    Args:
+        allowed: the reasons that this sender of settlements may give; all when None.
+
+    Raises:
+        ProtocolError: they do not.
+    """
+    check_runs(settlement.runs)
+    if settlement.reason not in LEGAL_REASONS[settlement.outcome] or (
+        allowed is not None and settlement.reason not in allowed
+    ):
+        raise ProtocolError(
+            ErrorNumber.BAD_BODY,
+            f"settled as {OUTCOMES[settlement.outcome].label} with reason {settlement.reason.value!r}",
+        )

@@ -1,0 +1,51 @@
+"""Runs: sets of event numbers as they travel, a flat list of first and last numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+
+MAX_RUN_NUMBERS = 1 << 20
+"""Numbers that one settlement may name; more than any receiver can hold unsettled."""
+
+
+def add_number(runs: list[int], number: int) -> None:
+    """Add `number` to flat `runs`, growing the last run when it follows on."""
+    if runs and runs[-1] == number - 1:
+        runs[-1] = number
+    else:
+        runs.append(number)
+        runs.append(number)
+
+
+def runs_of(numbers: Iterable[int]) -> list[int]:
+    """The flat runs of `numbers`, which need not be sorted."""
+    runs: list[int] = []
+    for number in sorted(numbers):
+        add_number(runs, number)
+    return runs
+
+
+def check_runs(runs: Sequence[int]) -> None:
+    """Check runs that came from a peer.
+
+    Raises:
+        ProtocolError: they are not pairs of first and last, or name more numbers than could be unsettled.
+    """
+    if len(runs) % 2:
+        raise ProtocolError(ErrorNumber.BAD_BODY, f"{len(runs)} bounds of runs: they come in pairs")
+    total = 0
+    for index in range(0, len(runs), 2):
+        size = runs[index + 1] - runs[index] + 1
+        if size < 1:
+            raise ProtocolError(ErrorNumber.BAD_BODY, f"run from {runs[index]} to {runs[index + 1]}")
+        total += size
+        if total > MAX_RUN_NUMBERS:
+            raise ProtocolError(ErrorNumber.BAD_BODY, f"runs name more than {MAX_RUN_NUMBERS} numbers")
+
+
+def numbers_in(runs: Sequence[int]) -> Iterator[int]:
+    """Every number in checked `runs`."""
+    for index in range(0, len(runs), 2):
+        yield from range(runs[index], runs[index + 1] + 1)
