@@ -5,25 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import msgspec
 import zmq
 
-from lanebus.adapters.core import AttachmentCore, Dial, Send, State
-from lanebus.adapters.dispatch import dispatch, requeue
-from lanebus.adapters.errors import Closed, NotConnected, TooLarge
-from lanebus.adapters.event import Event, Receipt, Unsettled
+from lanebus.adapters.actions import Dial, Send, State
+from lanebus.adapters.core import AttachmentCore
+from lanebus.adapters.dispatch import dispatch
+from lanebus.adapters.errors import Closed, NotConnected
 from lanebus.adapters.outlane import LaneStats
-from lanebus.adapters.session import SessionCore
 from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
-from lanebus.wire.errors import ProtocolError
-from lanebus.wire.lanes import LANES, Lane, lane_of
+from lanebus.adapters.speaker import Speaker
+from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import PROCESS_BYTES
-from lanebus.wire.names import Role, parse_destination, valid_topic
-from lanebus.wire.outcomes import Book, Reason
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Reason
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -32,14 +30,6 @@ DEFAULT_OUTBOX_BYTES = 8 << 20
 FORGOTTEN_POLL_S = 5.0
 """Time between two turns after which one warning says that `poll` seems to have been forgotten."""
 _READ_FRAMES = 256
-
-HandlerT = TypeVar("HandlerT", bound=Callable[[Event], Any])
-UnsettledT = TypeVar("UnsettledT", bound=Callable[[Unsettled], Any])
-Destinations = str | Sequence[str] | None
-
-_encode = msgspec.msgpack.Encoder().encode
-_TOPICS: dict[str, None] = {}
-"""Topics found valid, at most 8192."""
 
 
 class Observer(Protocol):
@@ -59,136 +49,13 @@ class AdapterStats:
     """What went over an adapter's links, since its start."""
 
     def __init__(self, core: AttachmentCore) -> None:
-        self.lanes: dict[Lane, LaneStats] = {lane: core.lanes[lane].stats for lane in LANES}
+        self.lanes: dict[Lane, LaneStats] = {lane: core.outgoing.lanes[lane].stats for lane in LANES}
         self.control_messages_out = core.control_messages_out
         """Messages other than batches."""
         self.control_bytes_out = core.control_bytes_out
         self.control_messages_in = core.control_messages_in
         self.control_bytes_in = core.control_bytes_in
-        self.reconnects = max(0, core.reconnects)
-
-
-class Speaker:
-    """Sending and handling for one session; what adapters and gateways' sessions have in common."""
-
-    def __init__(self, adapter: Adapter, session: SessionCore) -> None:
-        self._adapter = adapter
-        self._session = session
-
-    @property
-    def name(self) -> str:
-        """The full name, for example ``player:42``."""
-        return self._session.name
-
-    @property
-    def in_flight(self) -> int:
-        """Events accepted and not settled, all lanes."""
-        return self._session.outbox.in_flight
-
-    def book(self, lane: str | Lane) -> Book:
-        """A copy of the book of one lane: what `send` accepted, and how it ended."""
-        return Book.from_list(self._session.outbox.books[lane_of(lane)].as_list())
-
-    def on(self, pattern: str, schema: Any = None) -> Callable[[HandlerT], HandlerT]:
-        """Decorate the handler of the topics that match `pattern`; it gets one `Event`.
-
-        Args:
-            pattern: a topic, in which ``*`` stands for one word and a last ``**`` for one or more.
-            schema: a type that payloads are decoded as and checked against (msgspec structs, dataclasses, typed
-                dicts, builtins); a payload that does not fit ends as ``refused: bad_payload``.
-
-        Raises:
-            ValueError: it is not a topic pattern.
-        """
-
-        def register(function: HandlerT) -> HandlerT:
-            session = self._session
-            session.handlers.add(pattern, function, schema)
-            waiting = list(session.unhandled)
-            session.unhandled.clear()
-            requeue(self._adapter.core, waiting)
-            self._adapter._handlers_changed()
-            return function
-
-        return register
-
-    def on_unsettled(self, function: UnsettledT) -> UnsettledT:
-        """Decorate a function that is told of every event that ended other than delivered."""
-        self._session.on_unsettled.append(function)
-        return function
-
-    def send(
-        self,
-        topic: str,
-        payload: Any = None,
-        *,
-        to: Destinations = None,
-        lane: str | Lane = Lane.NORMAL,
-        exclude: Sequence[str] = (),
-        flush: bool = False,
-        receipt: bool = False,
-    ) -> int | Receipt:
-        """Accept an event for delivery; never blocks. It is settled once its receivers' handlers have run.
-
-        Args:
-            topic: dotted words, for example ``player.attack``.
-            payload: anything that encodes as MessagePack; `Raw` passes encoded bytes through.
-            to: ``player:42``, ``server:arena-1``, ``service:combat``, ``group:room:7``, ``all``, or a list of them.
-                A client may leave it out: the event goes to the servers that handle its topic.
-            lane: ``critical``, ``normal`` or ``low``.
-            exclude: full names of peers left out of a group or list.
-            flush: let it leave now, with everything queued before it.
-            receipt: return a `Receipt` that follows the event.
-
-        Returns:
-            The event's number on its lane, or its receipt.
-
-        Raises:
-            OutboxFull: no room; nothing was accepted.
-            TooLarge: the payload is past the broker's limit.
-            Closed: the adapter or session is closed.
-            ValueError: the topic, the lane or a destination is malformed.
-            TypeError: the payload does not encode.
-        """
-        adapter = self._adapter
-        session = self._session
-        core = adapter.core
-        if session.closed or core.state is State.CLOSED:
-            raise core.failure or Closed(f"{session.name} is closed")
-        if topic not in _TOPICS:
-            _remember_topic(topic)
-        if not isinstance(lane, Lane):
-            lane = lane_of(lane)
-        if to is None or to.__class__ is str:
-            destination: Any = to
-            if to is None:
-                adapter._check_undirected()
-            else:
-                _check_destination(destination)
-        else:
-            destination = list(to)
-            for each in destination:
-                _check_destination(each)
-        encoded = _encode(payload)
-        if len(encoded) > core.limits.event_bytes:
-            raise TooLarge(topic, len(encoded), core.limits.event_bytes)
-        event = session.outbox.accept(
-            session.index,
-            lane,
-            topic,
-            destination,
-            list(exclude) if exclude else [],
-            encoded,
-            time.monotonic(),
-            core.last_request,
-            receipt,
-        )
-        core.send(event)
-        if flush:
-            adapter.flush()
-        elif adapter._observer is not None:
-            adapter._observer.touched(adapter)
-        return event.number if event.receipt is None else event.receipt
+        self.reconnects = max(0, core.connects - 1)
 
 
 class Adapter(Speaker):
@@ -225,12 +92,13 @@ class Adapter(Speaker):
     @property
     def rtt_ms(self) -> float | None:
         """The last round trip to the broker and back, milliseconds; None before the first."""
-        return None if self.core.rtt_s is None else self.core.rtt_s * 1e3
+        rtt_s = self.core.clock.rtt_s
+        return None if rtt_s is None else rtt_s * 1e3
 
     @property
     def requests_pending(self) -> int:
         """Joins, assigns, opens and so on that the broker has not answered."""
-        return self.core.requests_pending
+        return len(self.core.requests)
 
     def stats(self) -> AdapterStats:
         """What went over the links so far."""
@@ -239,7 +107,7 @@ class Adapter(Speaker):
     def start(self) -> None:
         """Begin to connect without waiting; `poll`, `wait` or a `Loop` does the rest."""
         if self.core.state is State.NEW:
-            self._before_start()
+            self.before_start()
             self.core.start(time.monotonic())
             self._act()
 
@@ -330,9 +198,7 @@ class Adapter(Speaker):
         core = self.core
         if core.state not in (State.NEW, State.CLOSED):
             deadline = time.monotonic() + timeout_s
-            while (
-                any(session.outbox.in_flight for session in core.sessions.values()) or core.requests_pending
-            ):
+            while any(session.outbox.in_flight for session in core.sessions.values()) or core.requests:
                 if time.monotonic() >= deadline or core.failure is not None:
                     break
                 core.flush(time.monotonic())
@@ -345,9 +211,8 @@ class Adapter(Speaker):
                 core.told.append((session, each))
             session.closed = True
         self._tell()
-        core.close(time.monotonic(), "closed")
+        core.close("closed")
         self._act()
-        core.state = State.CLOSED
         return left
 
     def __enter__(self: AdapterT) -> AdapterT:
@@ -376,15 +241,20 @@ class Adapter(Speaker):
         """One turn whose next follows as soon as there is something to do; for a `Loop`."""
         return self._turn(until)
 
+    def touch(self) -> None:
+        """There is something to do before anybody waits."""
+        if self._observer is not None:
+            self._observer.touched(self)
+
     # Inside
 
-    def _before_start(self) -> None:
+    def before_start(self) -> None:
         """What a kind of adapter does before its first hello."""
 
-    def _handlers_changed(self) -> None:
+    def handlers_changed(self) -> None:
         """What a kind of adapter does after `on`."""
 
-    def _check_undirected(self) -> None:
+    def check_undirected(self) -> None:
         raise ValueError(
             f"{self.name} must say whom an event is for: to='player:42', 'group:room:7', 'all' …"
         )
@@ -399,10 +269,10 @@ class Adapter(Speaker):
         core = self.core
         self._last_turn = time.monotonic()
         self._read()
-        handled = dispatch(core, time.monotonic, until) if any(core.arrivals) else 0
+        handled = dispatch(core, time.monotonic, until) if any(core.incoming.arrivals) else 0
         if core.told:
             self._tell()
-        if core.request_failed:
+        if core.requests.failed:
             self._report_failed()
         now = time.monotonic()
         core.end_turn(now, now + next_turn_in_s)
@@ -479,7 +349,7 @@ class Adapter(Speaker):
 
     def _sleep(self, until: float) -> None:
         """Wait for a socket, a timer of the core, or `until`."""
-        if any(self.core.arrivals):
+        if any(self.core.incoming.arrivals):
             return
         due = self.core.next_timer()
         if due is not None and due < until:
@@ -502,26 +372,9 @@ class Adapter(Speaker):
                     log.exception("! on_unsettled of %s failed", session.name)
 
     def _report_failed(self) -> None:
-        failed, self.core.request_failed = self.core.request_failed, []
+        failed, self.core.requests.failed = self.core.requests.failed, []
         for what, number, detail in failed:
             log.error("! %s: %s was refused: %s (error %d)", self.name, what, detail, number)
 
 
 AdapterT = TypeVar("AdapterT", bound=Adapter)
-
-
-def _remember_topic(topic: str) -> None:
-    if not valid_topic(topic):
-        raise ValueError(
-            f"{topic!r} is no topic: dotted words of letters, digits, '_' and '-', at most 128 bytes"
-        )
-    if len(_TOPICS) >= 8192:
-        _TOPICS.clear()
-    _TOPICS[topic] = None
-
-
-def _check_destination(text: str) -> None:
-    try:
-        parse_destination(text)
-    except ProtocolError as error:
-        raise ValueError(error.detail) from None

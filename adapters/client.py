@@ -30,5 +30,5 @@ class ClientAdapter(Adapter):
             full_name(name, Role.CLIENT), Role.CLIENT, broker=broker, outbox_bytes=outbox_bytes, strict=strict
         )
 
-    def _check_undirected(self) -> None:
+    def check_undirected(self) -> None:
         """A client may leave the choice to the broker."""

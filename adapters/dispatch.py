@@ -27,8 +27,8 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float) -> 
     handled = 0
     now = clock()
     for lane in LANES:
-        arrivals = core.arrivals[lane]
-        stats = core.lanes[lane].stats
+        arrivals = core.incoming.arrivals[lane]
+        stats = core.outgoing.lanes[lane].stats
         while arrivals:
             stream, event = arrivals.popleft()
             session = core.sessions.get(stream.inbox.session)
@@ -61,7 +61,7 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
         stream.name,
         session.name,
         stream.lane,
-        core.age_s(event.stamp, now) * 1e3,
+        core.clock.age_s(event.stamp, now) * 1e3,
         bool(event.flags & EVENT_REDELIVERED),
     )
     result = _RAISED
@@ -74,4 +74,4 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
 def requeue(core: AttachmentCore, waiting: list[Arrival]) -> None:
     """Put events back in front, in order: they are older than all that wait."""
     for stream, event in reversed(waiting):
-        core.arrivals[stream.lane].appendleft((stream, event))
+        core.incoming.arrivals[stream.lane].appendleft((stream, event))

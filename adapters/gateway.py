@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter, Speaker
-from lanebus.adapters.core import Request
+from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
 from lanebus.adapters.dispatch import requeue
+from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.speaker import Speaker
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import PROCESS_BYTES, Open
 from lanebus.wire.names import Role, full_name
@@ -97,8 +98,7 @@ class GatewayAdapter(Adapter):
         session = self.core.open_session(
             index, name, process, outbox_bytes=self._session_outbox_bytes, strict=self._strict
         )
-        if self._observer is not None:
-            self._observer.touched(self)
+        self.touch()
         return GatewaySession(self, session, opening)
 
     def _close_session(self, session: SessionCore, opening: Request) -> int:
@@ -107,10 +107,9 @@ class GatewayAdapter(Adapter):
         session.closed = True
         left = session.outbox.abandon(Reason.CLOSED)
         self.core.told.extend((session, each) for each in left)
-        if opening in self.core.assertions:
-            self.core.assertions.remove(opening)
+        self.core.requests.withdraw(opening)
         self.core.end_session(session)
         return len(left)
 
-    def _check_undirected(self) -> None:
+    def check_undirected(self) -> None:
         """A player may leave the choice to the broker."""

@@ -65,7 +65,7 @@ class Loop:
             if adapter not in self._adapters:
                 continue
             handled += adapter.turn(time.monotonic() + SHARE_S)
-            if any(adapter.core.arrivals):
+            if any(adapter.core.incoming.arrivals):
                 self._touched[adapter] = None
             self._adapters[adapter] = adapter.core.next_timer()
         return handled

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.outbox import OutEvent
-from lanebus.wire.batches import STAMP_MODULUS, TICKS_PER_S, EncodedBatch, encode_batch, ticks
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.batches import EncodedBatch, encode_batch, ticks
 from lanebus.wire.lanes import DEFAULT_TIMINGS, Lane
 
 
@@ -82,19 +84,30 @@ class OutLane:
             return float("-inf")
         return min(self.last_flush + self.timing.interval_s, self.queue[0].sent_at + self.timing.hold_s)
 
+    def should_leave(self, now: float, next_turn: float) -> bool:
+        """Whether the queue leaves in this turn: it is due, or its oldest event would miss its hold by the next one."""
+        due = self.due
+        return due is not None and (due <= now or self.queue[0].sent_at + self.timing.hold_s <= next_turn)
+
     @property
     def window_full(self) -> bool:
         """Whether the broker must acknowledge before more may leave."""
         return len(self._unacked) >= self._window.batches or self._unacked_bytes >= self._window.bytes
 
     def next_batch(
-        self, now: float, clock_offset_s: float, bases: dict[int, int], *, incarnation: int, ack: int
+        self,
+        now: float,
+        clock: BrokerClock,
+        sessions: dict[int, SessionCore],
+        *,
+        incarnation: int,
+        ack: int,
     ) -> EncodedBatch | None:
         """Make one batch of what is queued; None if nothing is, or the window is full.
 
         Args:
-            clock_offset_s: what to add to the local clock for the broker's.
-            bases: for each session index, its lowest unsettled number on this lane.
+            clock: for the events' stamps.
+            sessions: the attachment's sessions by index, for their lowest unsettled numbers.
         """
         if not self.queue or self.window_full:
             return None
@@ -109,7 +122,7 @@ class OutLane:
         rows = []
         after = 0
         for event in events:
-            stamp = int((event.sent_at + clock_offset_s) * TICKS_PER_S) % STAMP_MODULUS
+            stamp = clock.stamp(event.sent_at)
             row = (event.session, event.number, stamp, event.topic, event.to, event.payload)
             rows.append((*row, event.exclude) if event.exclude else row)
             if event.after > after:
@@ -118,7 +131,7 @@ class OutLane:
         preamble = (
             ticks(now - events[0].sent_at),
             after,
-            [(session, bases[session]) for session in speakers],
+            [(index, sessions[index].outbox.base(self.lane)) for index in speakers],
         )
         batch = encode_batch(
             self.lane,

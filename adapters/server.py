@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lanebus.adapters.actions import State
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
-from lanebus.adapters.core import Request
+from lanebus.adapters.requests import Request
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import Assign, Join, Leave, Register
 from lanebus.wire.names import Role, full_name, valid_group, valid_service
@@ -102,26 +103,29 @@ class ServerAdapter(Adapter):
         replaces: Request | None = None,
         keep: bool = True,
     ) -> Request:
-        if replaces is not None and replaces in self.core.assertions:
-            self.core.assertions.remove(replaces)
+        self.core.requests.withdraw(replaces)
         request = Request(kind, make, what)
         self.core.request(request, keep=keep)
-        if self._observer is not None:
-            self._observer.touched(self)
+        self.touch()
         return request
 
-    def _before_start(self) -> None:
-        self._handlers_changed(starting=True)
+    def before_start(self) -> None:
+        self._register()
 
-    def _handlers_changed(self, *, starting: bool = False) -> None:
-        patterns = self._session.handlers.patterns
-        if self.service is None or (not starting and self.state == "new"):
+    def handlers_changed(self) -> None:
+        """Tell the broker of the topics that the service handles now."""
+        if self.core.state is not State.NEW:
+            self._register()
+
+    def _register(self) -> None:
+        if self.service is None:
             return
         service = self.service
+        patterns = self._session.handlers.patterns
         # One assertion, made from the patterns of the moment, stands for all.
         self._registration = self._request(
             Kind.REGISTER,
-            lambda number: Register(request=number, service=service, topics=list(patterns)),
+            lambda number: Register(request=number, service=service, topics=patterns),
             f"registering as {service}",
             replaces=self._registration,
         )

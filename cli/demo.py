@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from lanebus.cli.output import Format, Out, output_option
 PLAIN_S: Final = 1.0
 """Time between two lines where there is no screen."""
 PICTURE_SIZE: Final = (100, 35)
+_WEB_FONT: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 PICTURE_AT: Final = 0.6
 """How far into the match the picture is taken."""
 
@@ -96,7 +98,9 @@ class Photographer:
         width, height = PICTURE_SIZE
         console = Console(record=True, file=io.StringIO(), width=width, height=height, force_terminal=True)
         console.print(screen(self._taken, width, height))
-        console.save_svg(str(self._path), title="lanebus demo")
+        drawing = console.export_svg(title="lanebus demo")
+        # The picture must not depend on a font that is fetched from elsewhere.
+        self._path.write_text(_WEB_FONT.sub("", drawing), encoding="utf-8")
 
 
 @click.command(

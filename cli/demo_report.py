@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -137,16 +137,16 @@ def show(result: Result, out: Out) -> None:
     if figures["ranking"]:
         _fact(out, "winner", _podium(figures["ranking"]))
     _fact(out, "events", f"{figures['events']:,} sent, {figures['deliveries']:,} deliveries")
-    _fact(out, "messages", _saved(out, figures["messages"], out.count))
-    _fact(out, "bytes", _saved(out, figures["bytes"], out.size))
+    _fact(out, "messages", _saved(figures["messages"], out.count))
+    _fact(out, "bytes", _saved(figures["bytes"], lambda size: out.size(size, unit=True)))
     broker = figures["broker"]
     _fact(
         out,
         "broker",
         f"{broker['cpu_s'] / max(broker['uptime_s'], 0.001):.0%} of a core, "
-        f"{out.size(broker['rss_peak_bytes'])} at most",
+        f"{out.size(broker['rss_peak_bytes'], unit=True)} of memory at most",
     )
-    out.line()
+    _gap(out)
     latency = new_table(["send to handler", "events", "mean ms", "p50 ms", "p99 ms", "max ms"])
     add_rows(
         latency,
@@ -156,7 +156,7 @@ def show(result: Result, out: Out) -> None:
         ],
     )
     out.table(latency)
-    out.line()
+    _gap(out)
     _show_books(out, figures["books"])
     for text, count in sorted(figures["unsettled"].items(), key=lambda item: -item[1])[:UNSETTLED_LINES]:
         out.line(f"not delivered: {count} x {text}")
@@ -202,11 +202,17 @@ def _of(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def _gap(out: Out) -> None:
+    """An empty line, where the frame of a table does not leave one."""
+    if not out.human:
+        out.line()
+
+
 def _fact(out: Out, name: str, text: str) -> None:
     out.line(Text(f"{name:<10}", "bold cyan" if out.human else "") + Text(text))
 
 
-def _saved(out: Out, saving: Mapping[str, Any], unit: Any) -> str:
+def _saved(saving: Mapping[str, Any], unit: Callable[[float], str]) -> str:
     share = saving["saved"]
     fewer = f"{share:.1%} fewer" if share is not None else "nothing travelled"
     return f"{unit(saving['actual'])} instead of {unit(saving['without'])}: {fewer}"

@@ -32,7 +32,7 @@ _PLAYER_COLUMNS: Final = 60
 _MAP_COLUMNS: Final = 36
 _MAP_ROWS: Final = 9
 """A character is about twice as high as wide, so this is about the arena's shape."""
-_ROWS_ABOVE: Final = 9
+_ROWS_ABOVE: Final = 10
 """Rows above the players: the header, the lanes, the savings and the space between them."""
 
 _LANE_WIDTHS: Final = {True: (8, 8, 8, 8, 8, 8, 8, 8, 9, 8), False: (8, 6, 7, 6, 7, 7, 7, 6, 8, 6)}
@@ -40,9 +40,9 @@ _LANE_WIDTHS: Final = {True: (8, 8, 8, 8, 8, 8, 8, 8, 9, 8), False: (8, 6, 7, 6,
 
 
 def screen(figures: Figures, width: int, height: int) -> RenderableType:
-    """The picture for a terminal of this size; it has fewer rows than that, but at least a dozen."""
+    """The picture for a terminal of this size; it fills that at most, but has at least 13 rows."""
     wide = width >= _WIDE_COLUMNS
-    rows = max(height - 1 - _ROWS_ABOVE, 3)
+    rows = max(height - _ROWS_ABOVE, 3)
     below: RenderableType = _players(figures.players, rows)
     if wide and rows >= _MAP_ROWS + 2:
         grid = Table.grid(padding=(0, 2, 0, 0))
@@ -56,6 +56,7 @@ def screen(figures: Figures, width: int, height: int) -> RenderableType:
             _header(figures, inner, wide),
             Text(),
             _lanes(figures.lanes, wide),
+            Text(),
             _savings(figures, inner),
             Text(),
             below,
@@ -82,12 +83,14 @@ def line(figures: Figures) -> str:
 
 
 def _header(figures: Figures, width: int, wide: bool) -> Table:
-    left = Text("lanebus demo", "bold")
+    # Each piece is appended with a style of its own: what a Text is made with goes for all that is appended to it.
+    left = Text()
+    left.append("lanebus demo", "bold")
     left.append("   broker up ", _DIM)
     left.append(f"{figures.uptime_s:.0f} s")
     if wide:
         cpu = "-" if figures.broker_cpu is None else f"{figures.broker_cpu:.0%}"
-        left.append(f", {cpu} of a core, {human_size(figures.broker_bytes)}", _DIM)
+        left.append(f" · {cpu} CPU · {human_size(figures.broker_bytes)}", _DIM)
     left.append(f"   {figures.connected}")
     left.append(f" player{'' if figures.connected == 1 else 's'}   ", _DIM)
     held = figures.tick_rate >= TICKS_PER_S - 1
@@ -222,7 +225,8 @@ def _map(figures: Figures) -> Text:
             mark,
             _DIM if player.health <= 0 else _health_style(player.health),
         )
-    text = Text("╭" + "─" * columns + "╮\n", _DIM)
+    text = Text()
+    text.append("╭" + "─" * columns + "╮\n", _DIM)
     for row in range(rows):
         text.append("│", _DIM)
         for column in range(columns):
@@ -233,13 +237,14 @@ def _map(figures: Figures) -> Text:
 
 
 def _news_line(news: str) -> Text:
+    text = Text()
     speaker, colon, said = news.partition(": ")
     if colon:
-        text = Text(escape(speaker), "cyan")
+        text.append(escape(speaker), "cyan")
         text.append(f": {escape(said)}", "italic")
     else:
         killer, _, killed = news.partition(" shot ")
-        text = Text(escape(killer), "bold")
+        text.append(escape(killer), "bold")
         text.append(" shot ", "red")
         text.append(escape(killed))
     text.truncate(_MAP_COLUMNS, overflow="ellipsis")

@@ -25,13 +25,7 @@ QUALITY_STYLES: Final = {
 }
 """How a connection's quality is shown."""
 
-_STATE_STYLES: Final = {
-    "ok": "bold green",
-    "up": "green",
-    "degraded": "yellow",
-    "failing": "bold red",
-    "down": "red",
-}
+_STATE_STYLES: Final = {"serving": "bold green", "up": "green", "joining": "yellow", "away": "red"}
 
 _PEER_FIGURES: Final = (
     *("RTT MS", "JITTER MS", "EVENTS IN", "EVENTS OUT", "BYTES IN", "BYTES OUT"),

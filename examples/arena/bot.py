@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Final
 
 import lanebus
-from lanebus.adapters.loop import Loop
 from lanebus.examples.arena import messages
 from lanebus.examples.arena.brain import AFTER_A_DEATH, AFTER_A_KILL, TEMPERAMENTS, Brain, Seen
 from lanebus.examples.arena.world import RELOAD_TICKS, TICK_S
@@ -162,7 +161,7 @@ class Swarm:
         prefix: str = "",
         observe: Callable[[int], Observer] = lambda index: lambda event: None,
     ) -> None:
-        self.loop = Loop()
+        self.loop = lanebus.Loop()
         self.bots: list[Bot] = []
         for index in range(count):
             adapter = lanebus.ClientAdapter(bot_name(index, prefix), broker=broker)

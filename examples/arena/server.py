@@ -72,7 +72,7 @@ class ArenaServer:
             self._take_out_the_silent()
         self.adapter.flush()
 
-    def _tell(self, topic: str, payload: object, lane: lanebus.LaneName) -> None:
+    def _tell(self, topic: str, payload: object, lane: str) -> None:
         """Send to everybody who plays. A full outbox costs this one message: the next state says more than it."""
         if not self.world.units:
             return

@@ -248,7 +248,7 @@ def drawn(figures: Figures, width: int, height: int) -> list[str]:
 @pytest.mark.parametrize("players", [0, 1, 24, 60])
 def test_the_picture_fits_its_terminal(size: tuple[int, int], players: int) -> None:
     rows = drawn(crowd(players), *size)
-    assert len(rows) < size[1]
+    assert len(rows) <= size[1]
     assert max(map(len, rows)) <= size[0]
     assert "…" not in "".join(rows)
 

@@ -29,7 +29,7 @@ class StandIn:
 
     def send(self, topic: str, payload: Any = None, *, to: str, lane: str = "normal") -> None:
         if self.full:
-            raise lanebus.OutboxFull("full")
+            raise lanebus.OutboxFull("arena-1", 8, 8)
         self.calls.append((topic, payload, to, lane))
 
     def join(self, group: str, member: str) -> None:
@@ -135,7 +135,7 @@ def test_who_is_silent_for_long_is_taken_out(
     arena: ArenaServer, adapter: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 100.0
-    monkeypatch.setattr(server.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
     adapter.arrive("player.join", "player:ivy")
     adapter.arrive("player.join", "player:rook")
     now_s += server.SILENCE_S - 1
@@ -168,7 +168,7 @@ def test_the_loop_waits_for_the_next_tick_and_gives_up_ticks_it_has_missed(
     arena: ArenaServer, adapter: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([100.0, 100.0, 100.01, 105.0])
-    monkeypatch.setattr(server.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     turns = iter([True, True, True, False])
     arena.run(lambda: next(turns))
     waits = [call[1] for call in adapter.taken() if call[0] == "wait"]

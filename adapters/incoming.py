@@ -1,0 +1,163 @@
+"""What comes in: batches to sessions' inboxes, and what the broker is to be told of them, merged over lanes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+from lanebus.adapters.inbox import Arrivals, Stream
+from lanebus.adapters.outlane import LaneStats
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.batches import DownBatch, Source, TargetedBatch, decode_down
+from lanebus.wire.bodies import open_body
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.header import Header
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Ack, Settle, Settlement
+
+MAX_SOURCES: Final = 65_536
+"""Senders whose names are remembered; past it the oldest are forgotten, and named again after a reconnect."""
+
+
+class Incoming:
+    """The receiving half of an attachment.
+
+    Args:
+        sessions: the attachment's sessions by index.
+        stats: counters by lane.
+    """
+
+    def __init__(self, sessions: dict[int, SessionCore], stats: list[LaneStats]) -> None:
+        self._sessions = sessions
+        self._stats = stats
+        self._sources: dict[int, tuple[str, bytes]] = {}
+        self._acked = [0 for _ in LANES]
+        self.received = [0 for _ in LANES]
+        """By lane: the highest batch number received on the present link."""
+        self.arrivals: Arrivals = tuple(deque() for _ in LANES)
+        """By lane: events that wait for a handler."""
+        self.to_report: set[int] = set()
+        """Indexes of sessions with something to settle."""
+
+    def relink(self) -> None:
+        """The links are fresh."""
+        self.received = [0 for _ in LANES]
+        self._acked = [0 for _ in LANES]
+
+    def resume(self) -> None:
+        """The broker knows the attachment: settle again what may have been lost with the links."""
+        for session in self._sessions.values():
+            session.inbox.report_again()
+
+    def restart(self) -> None:
+        """The broker does not know the attachment: its numbers for senders mean nothing any more."""
+        self._sources.clear()
+        self.to_report.clear()
+        for session in self._sessions.values():
+            session.inbox.forget_origins()
+            session.books_reported = None
+
+    def batch(self, lane: Lane, header: Header, frame: bytes) -> None:
+        """Take one batch.
+
+        Raises:
+            ProtocolError: it is malformed, or not the next one.
+        """
+        if header.number != self.received[lane] + 1:
+            raise ProtocolError(
+                ErrorNumber.BATCH_GAP, f"batch {header.number}, expected {self.received[lane] + 1}"
+            )
+        batch = decode_down(header, open_body(frame, header))
+        for source in batch.sources:
+            if source.name:
+                self._sources[source.origin] = (source.name, source.process)
+                if len(self._sources) > MAX_SOURCES:
+                    del self._sources[next(iter(self._sources))]
+            elif source.origin not in self._sources:
+                raise ProtocolError(ErrorNumber.BAD_BODY, f"sender {source.origin} was never named")
+        stats = self._stats[lane]
+        stats.batches_in += 1
+        stats.bytes_in += len(frame)
+        stats.events_in += (
+            self._targeted(lane, batch) if isinstance(batch, TargetedBatch) else self._untargeted(lane, batch)
+        )
+        self.received[lane] = header.number
+
+    def _untargeted(self, lane: Lane, batch: DownBatch) -> int:
+        session = self._sessions.get(0)
+        if session is None:
+            raise ProtocolError(ErrorNumber.BAD_BODY, "a batch to a gateway that names no sessions")
+        streams = {source.origin: self._stream(session, lane, source) for source in batch.sources}
+        arrive = session.inbox.arrive
+        try:
+            for event in batch.events:
+                arrive(streams[event.origin], event)
+        except KeyError:
+            raise _unnamed() from None
+        return len(batch.events)
+
+    def _targeted(self, lane: Lane, batch: TargetedBatch) -> int:
+        sources = {source.origin: source for source in batch.sources}
+        count = 0
+        for targets, event in batch.events:
+            source = sources.get(event.origin)
+            if source is None:
+                raise _unnamed()
+            for index in targets:
+                session = self._sessions.get(index)
+                if session is None:  # closed while this was on its way; the broker knows by now
+                    continue
+                session.inbox.arrive(self._stream(session, lane, source), event)
+                count += 1
+        return count
+
+    def _stream(self, session: SessionCore, lane: Lane, source: Source) -> Stream:
+        stream = session.inbox.stream(source.origin, lane)
+        if stream is None:
+            stream = session.inbox.know(source.origin, *self._sources[source.origin])[lane]
+        stream.rebase(source.base)
+        return stream
+
+    def piggybacked(self, lane: Lane) -> int:
+        """The batch number that a frame about to leave on `lane` acknowledges."""
+        number = self._acked[lane] = self.received[lane]
+        return number
+
+    @property
+    def owed_batches(self) -> int:
+        """Batches received and not acknowledged, on the lane with the most."""
+        return max(received - acked for received, acked in zip(self.received, self._acked, strict=True))
+
+    @property
+    def handled_bytes(self) -> int:
+        """Bytes handled and not settled, of the session with the most."""
+        sessions = self._sessions
+        return max(
+            (sessions[index].inbox.handled_bytes for index in self.to_report if index in sessions), default=0
+        )
+
+    def take_control(self) -> tuple[Kind, Any] | None:
+        """The message that tells the broker all that it has not been told; None if there is nothing."""
+        settlements: list[Settlement] = []
+        for index in self.to_report:
+            session = self._sessions.get(index)
+            if session is not None:
+                settlements.extend(session.inbox.take_settlements())
+        self.to_report.clear()
+        owed = self.owed_batches
+        self._acked = list(self.received)
+        if settlements:
+            return Kind.SETTLE, Settle(self.received, settlements)
+        return (Kind.ACK, Ack(self.received)) if owed else None
+
+    def discard(self, session: int) -> None:
+        """A session was closed: its events are not handled any more."""
+        for arrivals in self.arrivals:
+            kept = [arrival for arrival in arrivals if arrival[0].inbox.session != session]
+            arrivals.clear()
+            arrivals.extend(kept)
+
+
+def _unnamed() -> ProtocolError:
+    return ProtocolError(ErrorNumber.BAD_BODY, "an event of a sender that the batch does not name")

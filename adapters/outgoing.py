@@ -1,0 +1,92 @@
+"""What goes out: accepted events by lane, those held for a paused destination, and what to send again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lanebus.adapters.clock import BrokerClock
+from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outlane import OutLane, Window
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.batches import EncodedBatch
+from lanebus.wire.lanes import LANES, Lane
+
+
+class Outgoing:
+    """The sending half of an attachment.
+
+    Args:
+        sessions: the attachment's sessions by index.
+        clock: for the events' stamps.
+    """
+
+    def __init__(self, sessions: dict[int, SessionCore], clock: BrokerClock) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self._paused: dict[tuple[int, Lane, str], list[OutEvent]] = {}
+        self.window = Window()
+        self.lanes = [OutLane(lane, self.window) for lane in LANES]
+
+    def put(self, event: OutEvent) -> None:
+        """Queue an accepted event, or hold it while its destination is paused."""
+        if self._paused:
+            held = self._paused.get((event.session, event.lane, _pause_key(event.to)))
+            if held is not None:
+                held.append(event)
+                return
+        self.lanes[event.lane].put(event)
+
+    def pause(self, session: int, lane: Lane, destination: str) -> None:
+        """Hold what a session sends to one full destination."""
+        self._paused.setdefault((session, lane, destination), [])
+
+    def unpause(self, session: int, lane: Lane, destination: str) -> None:
+        """The destination has room again."""
+        for event in self._paused.pop((session, lane, destination), ()):
+            self.lanes[lane].put(event)
+
+    def batches(self, lane: Lane, now: float, *, incarnation: int, ack: int) -> Iterator[EncodedBatch]:
+        """Everything queued on a lane as batches, as far as the window allows."""
+        out = self.lanes[lane]
+        while (
+            batch := out.next_batch(now, self._clock, self._sessions, incarnation=incarnation, ack=ack)
+        ) is not None:
+            yield batch
+
+    def discard(self, session: int) -> None:
+        """A session was closed: what it has queued does not leave any more."""
+        for lane in self.lanes:
+            lane.discard(session)
+        for key in [key for key in self._paused if key[0] == session]:
+            del self._paused[key]
+
+    def resume(self) -> None:
+        """The broker knows the attachment: send again what it has not acknowledged; it knows what it has seen."""
+        self._forget_pauses()
+        for lane in self.lanes:
+            lane.relink(sorted(lane.unsent(), key=_order))
+
+    def restart(self, after: int) -> None:
+        """The broker does not know the attachment: replay all that is unsettled, after the request `after`."""
+        self._forget_pauses()
+        for lane in self.lanes:
+            events = [
+                event for session in self._sessions.values() for event in session.outbox.events(lane.lane)
+            ]
+            for event in events:
+                event.after = after
+            lane.relink(events)
+
+    def _forget_pauses(self) -> None:
+        for held in self._paused.values():
+            for event in held:
+                self.lanes[event.lane].put(event)
+        self._paused.clear()
+
+
+def _pause_key(to: str | list[str] | None) -> str:
+    return to if isinstance(to, str) else ""
+
+
+def _order(event: OutEvent) -> tuple[int, int]:
+    return event.session, event.number

@@ -1,0 +1,170 @@
+"""Sending and handling for one session: what adapters and gateways' sessions have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from lanebus.adapters.actions import State
+from lanebus.adapters.dispatch import requeue
+from lanebus.adapters.errors import Closed, TooLarge
+from lanebus.adapters.event import Event, Receipt, Unsettled
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.errors import ProtocolError
+from lanebus.wire.lanes import Lane, lane_of
+from lanebus.wire.names import parse_destination, valid_topic
+from lanebus.wire.outcomes import Book
+
+if TYPE_CHECKING:
+    from lanebus.adapters.base import Adapter
+
+HandlerT = TypeVar("HandlerT", bound=Callable[[Event], Any])
+UnsettledT = TypeVar("UnsettledT", bound=Callable[[Unsettled], Any])
+Destinations = str | Sequence[str] | None
+
+_encode = msgspec.msgpack.Encoder().encode
+_TOPICS: dict[str, None] = {}
+"""Topics found valid, at most 8192."""
+
+
+class Speaker:
+    """One name that sends and handles."""
+
+    def __init__(self, adapter: Adapter, session: SessionCore) -> None:
+        self._adapter = adapter
+        self._session = session
+
+    @property
+    def name(self) -> str:
+        """The full name, for example ``player:42``."""
+        return self._session.name
+
+    @property
+    def in_flight(self) -> int:
+        """Events accepted and not settled, all lanes."""
+        return self._session.outbox.in_flight
+
+    def book(self, lane: str | Lane) -> Book:
+        """A copy of the book of one lane: what `send` accepted, and how it ended."""
+        return Book.from_list(self._session.outbox.books[lane_of(lane)].as_list())
+
+    def on(self, pattern: str, schema: Any = None) -> Callable[[HandlerT], HandlerT]:
+        """Decorate the handler of the topics that match `pattern`; it gets one `Event`.
+
+        Args:
+            pattern: a topic, in which ``*`` stands for one word and a last ``**`` for one or more.
+            schema: a type that payloads are decoded as and checked against (msgspec structs, dataclasses, typed
+                dicts, builtins); a payload that does not fit ends as ``refused: bad_payload``.
+
+        Raises:
+            ValueError: it is not a topic pattern.
+        """
+
+        def register(function: HandlerT) -> HandlerT:
+            session = self._session
+            session.handlers.add(pattern, function, schema)
+            waiting = list(session.unhandled)
+            session.unhandled.clear()
+            requeue(self._adapter.core, waiting)
+            self._adapter.handlers_changed()
+            return function
+
+        return register
+
+    def on_unsettled(self, function: UnsettledT) -> UnsettledT:
+        """Decorate a function that is told of every event that ended other than delivered."""
+        self._session.on_unsettled.append(function)
+        return function
+
+    def send(
+        self,
+        topic: str,
+        payload: Any = None,
+        *,
+        to: Destinations = None,
+        lane: str | Lane = Lane.NORMAL,
+        exclude: Sequence[str] = (),
+        flush: bool = False,
+        receipt: bool = False,
+    ) -> int | Receipt:
+        """Accept an event for delivery; never blocks. It is settled once its receivers' handlers have run.
+
+        Args:
+            topic: dotted words, for example ``player.attack``.
+            payload: anything that encodes as MessagePack; `Raw` passes encoded bytes through.
+            to: ``player:42``, ``server:arena-1``, ``service:combat``, ``group:room:7``, ``all``, or a list of them.
+                A client may leave it out: the event goes to the servers that handle its topic.
+            lane: ``critical``, ``normal`` or ``low``.
+            exclude: full names of peers left out of a group or list.
+            flush: let it leave now, with everything queued before it.
+            receipt: return a `Receipt` that follows the event.
+
+        Returns:
+            The event's number on its lane, or its receipt.
+
+        Raises:
+            OutboxFull: no room; nothing was accepted.
+            TooLarge: the payload is past the broker's limit.
+            Closed: the adapter or session is closed.
+            ValueError: the topic, the lane or a destination is malformed.
+            TypeError: the payload does not encode.
+        """
+        adapter = self._adapter
+        session = self._session
+        core = adapter.core
+        if session.closed or core.state is State.CLOSED:
+            raise core.failure or Closed(f"{session.name} is closed")
+        if topic not in _TOPICS:
+            _remember_topic(topic)
+        if not isinstance(lane, Lane):
+            lane = lane_of(lane)
+        if to is None or to.__class__ is str:
+            destination: Any = to
+            if to is None:
+                adapter.check_undirected()
+            else:
+                _check_destination(destination)
+        else:
+            destination = list(to)
+            for each in destination:
+                _check_destination(each)
+        encoded = _encode(payload)
+        if len(encoded) > core.limits.event_bytes:
+            raise TooLarge(topic, len(encoded), core.limits.event_bytes)
+        event = session.outbox.accept(
+            session.index,
+            lane,
+            topic,
+            destination,
+            list(exclude) if exclude else [],
+            encoded,
+            time.monotonic(),
+            core.requests.last,
+            receipt,
+        )
+        core.send(event)
+        if flush:
+            adapter.flush()
+        else:
+            adapter.touch()
+        return event.number if event.receipt is None else event.receipt
+
+
+def _remember_topic(topic: str) -> None:
+    if not valid_topic(topic):
+        raise ValueError(
+            f"{topic!r} is no topic: dotted words of letters, digits, '_' and '-', at most 128 bytes"
+        )
+    if len(_TOPICS) >= 8192:
+        _TOPICS.clear()
+    _TOPICS[topic] = None
+
+
+def _check_destination(text: str) -> None:
+    try:
+        parse_destination(text)
+    except ProtocolError as error:
+        raise ValueError(error.detail) from None
