@@ -15,6 +15,11 @@ from lanebus.wire.outcomes import OUTCOME_NAMES, Book
 
 PODIUM: Final = 3
 UNSETTLED_LINES: Final = 8
+_BOOKS: Final = {
+    "senders": "the senders, events",
+    "broker_events": "the broker, events",
+    "broker_deliveries": "the broker, deliveries",
+}
 _COUNTED: Final = (("score", "point"), ("kills", "kill"), ("deaths", "death"))
 
 
@@ -165,28 +170,17 @@ def show(result: Result, out: Out) -> None:
 
 
 def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
-    used = [name for name in OUTCOME_NAMES if name == "delivered" or _any(books, name)]
+    """The books of all lanes together; JSON has them lane by lane."""
+    sums = {key: _total([_book(book) for book in books[key].values()]).as_dict() for key in _BOOKS}
+    used = [
+        name for name in OUTCOME_NAMES if name == "delivered" or any(book[name] for book in sums.values())
+    ]
     columns = ["accepted", *used, "in_flight"]
-    table = new_table(["book of", "lane", *(name.replace("_", " ") for name in columns)], text_columns=2)
-    titles = {
-        "senders": "senders, events",
-        "broker_events": "broker, events",
-        "broker_deliveries": "broker, deliveries",
-    }
-    for key, title in titles.items():
-        lanes = books[key]
-        add_rows(
-            table,
-            [
-                [title if not position else "", name, *(out.count(book[column]) for column in columns)]
-                for position, (name, book) in enumerate(lanes.items())
-            ],
-        )
+    table = new_table(["book of", *(name.replace("_", " ") for name in columns)])
+    add_rows(
+        table, [[title, *(out.count(sums[key][name]) for name in columns)] for key, title in _BOOKS.items()]
+    )
     out.table(table)
-
-
-def _any(books: Mapping[str, Mapping[str, Mapping[str, int]]], outcome: str) -> bool:
-    return any(book[outcome] for lanes in books.values() for book in lanes.values())
 
 
 def _podium(ranking: Sequence[Mapping[str, Any]]) -> str:

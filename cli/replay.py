@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 from pathlib import Path
 
 import click
 
 from lanebus.cli.control_client import host_and_port
 from lanebus.cli.exits import Exit
+from lanebus.cli.logs import set_up_logging
 from lanebus.cli.output import Format, Out, output_option
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_report import is_clean, show
@@ -119,6 +121,8 @@ def replay(
     # The plan lives to the end: the collector need not walk its million objects again, nor copy them in forks.
     gc.collect()
     gc.freeze()
+    # A hundred adapters that lose their broker have said so in the progress already.
+    set_up_logging("error", "text", os.environ)
     report = run_replay(
         plan,
         ReplayOptions(

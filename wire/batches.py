@@ -28,7 +28,12 @@ STAMP_MODULUS: Final = 1 << 32
 EVENT_REDELIVERED: Final = 0x01
 """Event flag: this receiver's name may have been given the event before."""
 
-Unsigned = Annotated[int, Meta(ge=0)]
+MAX_UNSIGNED: Final = (1 << 53) - 1
+"""Largest number in a body: every language has it exactly, and sums of a few of them still fit 64 bits."""
+
+Unsigned = Annotated[int, Meta(ge=0, le=MAX_UNSIGNED)]
+Positive = Annotated[int, Meta(ge=1, le=MAX_UNSIGNED)]
+Stamp = Annotated[int, Meta(ge=0, lt=STAMP_MODULUS)]
 
 
 class UpEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
@@ -36,9 +41,9 @@ class UpEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, fro
 
     session: Unsigned
     """Index of the sending session in its attachment; 0 where the attachment speaks for one peer."""
-    number: Unsigned
+    number: Positive
     """The sender's number for it on this lane, from 1, never used again."""
-    stamp: Unsigned
+    stamp: Stamp
     """When `send` was called: ticks of the broker's clock, modulo 2**32."""
     topic: str
     to: str | list[str] | None
@@ -52,8 +57,8 @@ class UpEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, fro
 class UpBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
     """The body of a batch from a peer."""
 
-    held: Unsigned
-    """How long its oldest event was held before it left, ticks."""
+    held: Stamp
+    """How long its oldest event was held before it left, ticks. The broker adds its own share to it."""
     after: Unsigned
     """The last request that these events depend on; the batch waits until the broker has carried it out."""
     bases: list[tuple[Unsigned, Unsigned]]
@@ -78,8 +83,8 @@ class DownEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, f
     """An event on its way from the broker to a receiver."""
 
     origin: Unsigned
-    number: Unsigned
-    stamp: Unsigned
+    number: Positive
+    stamp: Stamp
     flags: Unsigned
     topic: str
     payload: bytes
@@ -161,6 +166,8 @@ def decode_up(header: Header, raw: bytes) -> UpBatch:
     Raises:
         ProtocolError: it is malformed, or its count is not the header's.
     """
+    if header.flags & FLAG_TARGETED:
+        raise ProtocolError(ErrorNumber.UNKNOWN_FLAGS, "only the broker targets sessions")
     batch = decode_body(_up_decoder, raw)
     _check_count(header, len(batch.events))
     return batch

@@ -20,7 +20,7 @@ HEADER_BYTES: Final = HEADER.size
 FLAG_LZ4: Final = 0x01
 """The body is one lz4 block; `raw_bytes` is its size before compression."""
 FLAG_TARGETED: Final = 0x02
-"""Every event of the batch is preceded by the list of the attachment's session indexes that it is for."""
+"""Every event of the batch is preceded by the list of the attachment's session indexes that it is for; batches only."""
 KNOWN_FLAGS: Final = FLAG_LZ4 | FLAG_TARGETED
 
 _KINDS: Final[dict[int, Kind]] = {kind.value: kind for kind in Kind}
@@ -86,7 +86,7 @@ def decode_header(frame: bytes, *, max_raw_bytes: int) -> Header:
     kind = _KINDS.get(kind_number)
     if kind is None:
         raise ProtocolError(ErrorNumber.UNKNOWN_KIND, f"kind {kind_number}")
-    if flags & ~KNOWN_FLAGS:
+    if flags & ~(KNOWN_FLAGS if kind is Kind.BATCH else FLAG_LZ4):
         raise ProtocolError(ErrorNumber.UNKNOWN_FLAGS, f"flags {flags:#04x}")
     if lane >= len(LANES):
         raise ProtocolError(ErrorNumber.WRONG_LANE, f"lane {lane}")

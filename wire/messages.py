@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from lanebus.wire.batches import Unsigned
+from lanebus.wire.batches import Positive, Unsigned
 from lanebus.wire.bodies import decode_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.kinds import Kind
@@ -21,14 +21,23 @@ from lanebus.wire.runs import check_runs
 
 PROCESS_BYTES: Final = 16
 """Size of the random id that tells one life of a peer's process from the next."""
-MAX_TEXT_BYTES: Final = 512
+MAX_TEXT_CHARACTERS: Final = 512
 """Longest text for a person in any message."""
+MAX_SETTLEMENTS: Final = 65_536
+"""Settlements in one message."""
+MAX_SETTLED_NUMBERS: Final = 1 << 22
+"""Numbers that all settlements of one message may name together: a few bytes of runs can stand for very many."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=160)]
-Text = Annotated[str, Meta(max_length=MAX_TEXT_BYTES)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
 ProcessId = Annotated[bytes, Meta(min_length=PROCESS_BYTES, max_length=PROCESS_BYTES)]
 Token = Annotated[bytes, Meta(max_length=64)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Milliseconds = Annotated[float, Meta(ge=0.0, le=86_400_000.0)]
+"""A time of at most a day; never infinite, never not-a-number."""
 PerLane = Annotated[list[Unsigned], Meta(min_length=3, max_length=3)]
+PortPerLane = Annotated[list[Port], Meta(min_length=3, max_length=3)]
+TimePerLane = Annotated[list[Milliseconds], Meta(min_length=3, max_length=3)]
 BookFigures = Annotated[list[Unsigned], Meta(min_length=7, max_length=7)]
 SessionBooks = tuple[Unsigned, Annotated[list[BookFigures], Meta(min_length=3, max_length=3)]]
 """A session's index, and its book of each lane as `Book.as_list` writes it."""
@@ -57,11 +66,11 @@ class LaneHello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the broker accepts."""
 
-    frame_bytes: int = 1_048_576
-    raw_bytes: int = 4_194_304
-    event_bytes: int = 262_144
-    batch_events: int = 4096
-    destinations: int = 256
+    frame_bytes: Positive = 1_048_576
+    raw_bytes: Positive = 4_194_304
+    event_bytes: Positive = 262_144
+    batch_events: Positive = 4096
+    destinations: Positive = 256
 
 
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,20 +85,20 @@ class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether the broker still knows the attachment; if not, the peer re-asserts its state and replays."""
     host: str
     """Host of the other lanes' ports; empty for the host that was dialled."""
-    ports: PerLane
+    ports: PortPerLane
     clock: Unsigned
     """Ticks since the broker's start."""
-    intervals_ms: list[float]
-    holds_ms: list[float]
-    window_batches: Unsigned
-    window_bytes: Unsigned
-    batch_bytes: Unsigned
+    intervals_ms: TimePerLane
+    holds_ms: TimePerLane
+    window_batches: Positive
+    window_bytes: Positive
+    batch_bytes: Positive
     """Body size at which a batch leaves at once."""
-    credit_bytes: Unsigned
+    credit_bytes: Positive
     """Bytes that a session may have received on one lane and not settled."""
-    control_interval_ms: float
-    ping_interval_ms: float
-    lease_ms: float
+    control_interval_ms: Milliseconds
+    ping_interval_ms: Milliseconds
+    lease_ms: Milliseconds
     """Silence after which a link counts as lost, on either side."""
     compression_threshold_bytes: Unsigned
     limits: Limits
@@ -105,10 +114,10 @@ class Open(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A gateway opens a player's session."""
 
     request: Unsigned
-    index: Annotated[int, Meta(ge=1)]
+    index: Positive
     name: Name
     process: ProcessId
-    rtt_ms: float | None = None
+    rtt_ms: Milliseconds | None = None
     """Round trip between the gateway and the player, where the gateway knows it."""
 
 
@@ -116,8 +125,8 @@ class Close(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A gateway closes a player's session."""
 
     request: Unsigned
-    index: Annotated[int, Meta(ge=1)]
-    books: list[BookFigures] = []
+    index: Positive
+    books: Annotated[list[BookFigures], Meta(max_length=3)] = []
     """The session's last books, by lane."""
 
 
@@ -188,7 +197,7 @@ class Settle(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Acknowledgements of all lanes, and what became of events."""
 
     acks: PerLane
-    settlements: Annotated[list[Settlement], Meta(max_length=65_536)]
+    settlements: Annotated[list[Settlement], Meta(max_length=MAX_SETTLEMENTS)]
 
 
 class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -281,11 +290,24 @@ def decode_message(kind: Kind, lane: Lane, raw: bytes) -> Message:
     Raises:
         ProtocolError: it is malformed.
     """
-    return decode_body(_DECODERS[kind, lane], raw)
+    message = decode_body(_DECODERS[kind, lane], raw)
+    if kind is Kind.SETTLE:
+        _check_runs(message.settlements)
+    return message
+
+
+def _check_runs(settlements: list[Settlement]) -> None:
+    total = 0
+    for settlement in settlements:
+        total += check_runs(settlement.runs)
+        if total > MAX_SETTLED_NUMBERS:
+            raise ProtocolError(
+                ErrorNumber.BAD_BODY, f"settlements name more than {MAX_SETTLED_NUMBERS} numbers"
+            )
 
 
 def check_settlement(settlement: Settlement, *, allowed: frozenset[Reason] | None = None) -> None:
-    """Check what types cannot: the runs, and that the reason goes with the outcome.
+    """Check that the reason goes with the outcome, and is its sender's to give.
 
     Args:
         allowed: the reasons that this sender of settlements may give; all when None.
@@ -293,7 +315,6 @@ def check_settlement(settlement: Settlement, *, allowed: frozenset[Reason] | Non
     Raises:
         ProtocolError: they do not.
     """
-    check_runs(settlement.runs)
     if settlement.reason not in LEGAL_REASONS[settlement.outcome] or (
         allowed is not None and settlement.reason not in allowed
     ):

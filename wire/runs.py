@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 
-MAX_RUN_NUMBERS = 1 << 20
+MAX_RUN_NUMBERS: Final = 1 << 20
 """Numbers that one settlement may name; more than any receiver can hold unsettled."""
 
 
@@ -27,8 +28,8 @@ def runs_of(numbers: Iterable[int]) -> list[int]:
     return runs
 
 
-def check_runs(runs: Sequence[int]) -> None:
-    """Check runs that came from a peer.
+def check_runs(runs: Sequence[int]) -> int:
+    """Check runs that came from a peer, and count the numbers that they name.
 
     Raises:
         ProtocolError: they are not pairs of first and last, or name more numbers than could be unsettled.
@@ -43,6 +44,7 @@ def check_runs(runs: Sequence[int]) -> None:
         total += size
         if total > MAX_RUN_NUMBERS:
             raise ProtocolError(ErrorNumber.BAD_BODY, f"runs name more than {MAX_RUN_NUMBERS} numbers")
+    return total
 
 
 def numbers_in(runs: Sequence[int]) -> Iterator[int]:
