@@ -359,7 +359,7 @@ class Adapter(Speaker):
             return
         if left_s >= 0.001:
             self._poller.poll(int(left_s * 1000))
-        elif not self._poller.poll(0):
+        elif until is not due and not self._poller.poll(0):
             time.sleep(left_s)
 
     def _tell(self) -> None:

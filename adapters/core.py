@@ -28,7 +28,7 @@ from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import VERSION, decode_header, encode_header
 from lanebus.wire.kinds import LEGAL, Kind, LinkState, Side
-from lanebus.wire.lanes import LANES, Lane, LaneTiming
+from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane, LaneTiming
 from lanebus.wire.messages import (
     Ack,
     Bye,
@@ -186,7 +186,7 @@ class AttachmentCore:
                 self._flush(lane, now)
         if self._ready[Lane.CRITICAL]:
             self._plan_control(now)
-            if self._control_due is not None and self._control_due <= now:
+            if self._control_due is not None and self._control_due <= now + TIMER_SLACK_S:
                 self._send_control()
 
     def next_timer(self) -> float | None:
@@ -425,11 +425,11 @@ class AttachmentCore:
             self._control(*message)
 
     def _timers(self, now: float) -> None:
-        if self._retry_at is not None and now >= self._retry_at:
+        if self._retry_at is not None and now + TIMER_SLACK_S >= self._retry_at:
             self._attempt(now)
-        if self._give_up_at is not None and now >= self._give_up_at:
+        if self._give_up_at is not None and now + TIMER_SLACK_S >= self._give_up_at:
             self.lost(now, "no welcome")
-        if self._next_ping is not None and now >= self._next_ping:
+        if self._next_ping is not None and now + TIMER_SLACK_S >= self._next_ping:
             if now - self._heard > self._lease_s:
                 self.lost(now, f"silent for {now - self._heard:.1f} s")
                 return

@@ -10,7 +10,7 @@ from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Settlement
 from lanebus.wire.outcomes import Outcome, Reason
-from lanebus.wire.runs import add_number, runs_of
+from lanebus.wire.runs import add_number, forget_below, runs_of
 
 Result = tuple[Outcome, Reason]
 
@@ -36,14 +36,9 @@ class Stream:
 
     def rebase(self, base: int) -> None:
         """Forget the numbers below `base`: their sender has been told."""
-        if base <= self.base:
-            return
-        self.base = base
-        seen = self.seen
-        while seen and (first := next(iter(seen))) < base:
-            if seen[first] is None:
-                return
-            del seen[first]
+        if base > self.base:
+            forget_below(self.seen, self.base, base)
+            self.base = base
 
     def report(self, number: int, result: Result) -> None:
         """Settle `number` with the next control message."""
@@ -132,7 +127,8 @@ class Inbox:
 
     def settle(self, stream: Stream, event: DownEvent, result: Result) -> None:
         """The event's handler has run, or it was refused."""
-        stream.seen[event.number] = result
+        if event.number >= stream.base:
+            stream.seen[event.number] = result
         self.handled_bytes += len(event.payload)
         stream.report(event.number, result)
         self._note(stream)

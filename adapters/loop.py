@@ -7,6 +7,7 @@ import time
 
 from lanebus.adapters.base import Adapter
 from lanebus.adapters.sockets import Socket
+from lanebus.wire.lanes import TIMER_SLACK_S
 
 SHARE_S = 0.002
 """How long one adapter's handlers may run before the next adapter's turn."""
@@ -49,7 +50,7 @@ class Loop:
         if not self._touched:
             due = min((at for at in self._adapters.values() if at is not None), default=None)
             wait_s = timeout_s if due is None else min(timeout_s, due - now)
-        # epoll counts whole milliseconds and rounds up; the last fraction is not worth being late for.
+        # epoll counts whole milliseconds and rounds up; what is due within the next one is due now.
         ready = self._epoll.poll(int(max(0.0, wait_s) * 1000) / 1000, 256)
         now = time.monotonic()
         run, self._touched = self._touched, {}
@@ -58,7 +59,7 @@ class Loop:
             if adapter is not None:
                 run[adapter] = None
         for adapter, at in self._adapters.items():
-            if at is not None and at <= now:
+            if at is not None and at <= now + TIMER_SLACK_S:
                 run[adapter] = None
         handled = 0
         for adapter in run:

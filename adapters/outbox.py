@@ -69,6 +69,7 @@ class Outbox:
         self.unsettled: list[dict[int, OutEvent]] = [{} for _ in LANES]
         """By lane and number, in the order of numbers."""
         self._next = [1 for _ in LANES]
+        self._bases = [1 for _ in LANES]
         self.ignored = 0
         """Settlements for events that were settled before."""
 
@@ -113,7 +114,11 @@ class Outbox:
 
     def base(self, lane: Lane) -> int:
         """The lowest number that is not settled; the next one to be given where all are."""
-        return next(iter(self.unsettled[lane]), self._next[lane])
+        base, unsettled, end = self._bases[lane], self.unsettled[lane], self._next[lane]
+        while base < end and base not in unsettled:
+            base += 1
+        self._bases[lane] = base
+        return base
 
     def settle(self, lane: Lane, outcome: Outcome, reason: Reason, runs: list[int]) -> list[Unsettled]:
         """Book the end of events, and return those that the program is to be told of: all but delivered ones."""

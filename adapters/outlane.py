@@ -8,7 +8,7 @@ from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EncodedBatch, encode_batch, ticks
-from lanebus.wire.lanes import DEFAULT_TIMINGS, Lane
+from lanebus.wire.lanes import DEFAULT_TIMINGS, TIMER_SLACK_S, Lane
 
 
 class LaneStats:
@@ -87,7 +87,9 @@ class OutLane:
     def should_leave(self, now: float, next_turn: float) -> bool:
         """Whether the queue leaves in this turn: it is due, or its oldest event would miss its hold by the next one."""
         due = self.due
-        return due is not None and (due <= now or self.queue[0].sent_at + self.timing.hold_s <= next_turn)
+        if due is None:
+            return False
+        return due <= now + TIMER_SLACK_S or self.queue[0].sent_at + self.timing.hold_s <= next_turn
 
     @property
     def window_full(self) -> bool:

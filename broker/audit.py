@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
 from lanebus.broker.core import BrokerCore
-from lanebus.broker.sessions import Session
+from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Book, Outcome
 
@@ -48,11 +51,23 @@ def audit(core: BrokerCore) -> Audit:
                 reported[lane].add(session.reported[lane])
             fresh = fresh and _compare(session, lane, problems)
     for lane in LANES:
-        held = sum(_held_parts(session, lane) for session in live)
-        if held != parts[lane].in_flight:
-            problems.append(
-                f"{lane.label}: {parts[lane].in_flight} parts in flight by the book, {held} held by the broker"
-            )
+        held = Counter(
+            chain.from_iterable(_held(attachment, lane) for attachment in registry.attachments.values())
+        )
+        for what, by_the_book, really in (
+            ("parts", parts[lane].in_flight, held.total()),
+            ("events", events[lane].in_flight, len(held)),
+        ):
+            if by_the_book != really:
+                problems.append(
+                    f"{lane.label}: {by_the_book} {what} in flight by the book, {really} held by the broker"
+                )
+        problems.extend(
+            f"{lane.label}: event {event.number} of {event.origin.name} counts on {event.remaining} parts, "
+            f"{count} held by the broker"
+            for event, count in held.items()
+            if event.remaining != count
+        )
     for ended, told in zip(totals.events, totals.reported, strict=True):
         if told.ended[Outcome.DELIVERED] > ended.ended[Outcome.DELIVERED]:
             problems.append(
@@ -71,20 +86,21 @@ def _compare(session: Session, lane: Lane, problems: list[str]) -> bool:
         return True
     if session.ended and session.reported is not None:
         # A sender that closed before everything was settled has booked the remainder as unknown.
-        if told.ended[Outcome.DELIVERED] > book.ended[Outcome.DELIVERED] or told.in_flight:
+        if told.ended[Outcome.DELIVERED] > book.ended[Outcome.DELIVERED]:
             problems.append(f"{session.name} left saying {told!r}, the broker has {book!r} on {lane.label}")
         return True
     return False
 
 
-def _held_parts(session: Session, lane: Lane) -> int:
-    receiving = session.receiving[lane]
-    held = len(receiving.waiting) + sum(map(len, receiving.unsettled.values()))
-    out = session.attachment.outbound[lane]
-    for position, (event, sessions) in enumerate(out.queue):
-        if session not in sessions:
-            continue
-        sent_before = receiving.unsettled.get(event.origin.origin, {}).get(event.number) is event
-        # Entries to be sent again are unsettled already, or were settled while they waited.
-        held += not sent_before and position >= out.resent
-    return held
+def _held(attachment: Attachment, lane: Lane) -> Iterator[Event]:
+    """The events that the broker holds for an attachment, each as often as it has parts there."""
+    for session in attachment.sessions.values():
+        receiving = session.receiving[lane]
+        yield from receiving.waiting
+        for numbers in receiving.unsettled.values():
+            yield from numbers.values()
+    out = attachment.outbound[lane]
+    # Entries to be sent again are unsettled already, or were settled while they waited.
+    for event, sessions in islice(out.queue, out.resent, None):
+        for _ in sessions:
+            yield event

@@ -20,7 +20,7 @@ from lanebus.broker.intake import Intake
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
 from lanebus.broker.registry import Registry
 from lanebus.broker.requests import Requests
-from lanebus.broker.sessions import Attachment, Link
+from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
@@ -83,12 +83,12 @@ class BrokerCore:
             config, self.timings, self.outgoing, self.counters, self.timers, self.settling.part_ended
         )
         self.intake = Intake(config, self.timings, self.counters, self.directory, self.egress, self.settling)
-        self.registry = Registry(config, self.directory, self.egress, self.outgoing, random)
+        self.registry = Registry(config, self.directory, self.egress, self.settling, random)
         self.requests = Requests(
             config.limits,
             self.directory,
             self.outgoing,
-            self.registry.open_session,
+            self._open_session,
             self.registry.end_session,
         )
         self._links: list[dict[bytes, Link]] = [{} for _ in LANES]
@@ -258,14 +258,7 @@ class BrokerCore:
             )
         attachment, resumed, displaced = self.registry.attach(message, now)
         for old in displaced:
-            text = f"a newer process of {old.name} has taken over"
-            critical = old.links[Lane.CRITICAL]
-            if critical is not None:
-                self.outgoing.control(
-                    critical, Kind.ERROR, ErrorMessage(number=ErrorNumber.FENCED, text=text)
-                )
-                self._drop(critical, now)
-            self.registry.end_attachment(old, now)
+            self._fence(old, now)
         stale = attachment.links[Lane.CRITICAL]
         if stale is not None:
             self._drop(stale, now)
@@ -280,6 +273,23 @@ class BrokerCore:
         if resumed:
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
+
+    def _fence(self, old: Attachment, now: float) -> None:
+        critical = old.links[Lane.CRITICAL]
+        if critical is not None:
+            text = f"a newer process of {old.name} has taken over"
+            self.outgoing.control(critical, Kind.ERROR, ErrorMessage(number=ErrorNumber.FENCED, text=text))
+            self._drop(critical, now)
+        self.registry.end_attachment(old, now)
+
+    def _open_session(
+        self, gateway: Attachment, index: int, name: str, process: bytes, rtt_ms: float | None, now: float
+    ) -> Session:
+        # The player may have been attached on links of its own.
+        old = self.registry.attachments.get(name)
+        if old is not None:
+            self._fence(old, now)
+        return self.registry.open_session(gateway, index, name, process, rtt_ms, now)
 
     def _welcome(self, attachment: Attachment, resumed: bool, now: float) -> Welcome:
         config = self.config
@@ -408,16 +418,19 @@ class BrokerCore:
             if critical is not None and now - attachment.last_seen > sessions.lease_s:
                 log.info("= %s has been silent for %.1f s", attachment.name, now - attachment.last_seen)
                 self._drop(critical, now)
+            elif (
+                critical is not None
+                and None in attachment.links
+                and now - critical.since > sessions.hello_timeout_s
+            ):
+                log.info("= %s did not complete its links", attachment.name)
+                self._drop(critical, now)
             if attachment.away_since is not None and now - attachment.away_since > sessions.grace_s:
                 self.registry.end_attachment(attachment, now)
                 log.info("= %s did not come back within %.0f s", attachment.name, sessions.grace_s)
                 continue
             for session in attachment.sessions.values():
                 self.egress.sweep(session, now)
-        for links in self._links:
-            for link in [link for link in links.values() if link.attachment is None]:
-                if now - link.since > sessions.hello_timeout_s:
-                    self._drop(link, now)
         self.registry.fold_ended()
 
 

@@ -166,7 +166,7 @@ class Directory:
             receivers = {key: s for key, s in receivers.items() if s.name not in left_out}
             if not receivers:
                 return Reason.NOBODY
-        return _plan(receivers.values(), many)
+        return _plan(receivers.values(), many or not isinstance(to, str))
 
     def _for_topic(self, sender: Session, topic: str) -> Plan | Reason:
         if sender.role is not Role.CLIENT:

@@ -112,7 +112,7 @@ class Broker:
             until = min(next_status, next_watchdog, core.next_timer() or next_status)
             if self._stuck:
                 until = min(until, now + STUCK_RETRY_S)
-            # Whole milliseconds, rounded down: late by a poll of 0 rather than by up to a millisecond.
+            # Whole milliseconds, rounded down: the core takes what is due within the next one as due.
             ready = dict(poller.poll(max(0, int((until - now) * 1000))))
             if critical in ready:
                 self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain
+from typing import Final
 
 from lanebus.broker.directory import Plan
 from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.sessions import NO_HOLD, Attachment, Entry, Event, Outbound, Receiving, Sent, Session
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
-from lanebus.wire.batches import encode_batch, ticks
-from lanebus.wire.kinds import Kind
-from lanebus.wire.lanes import LANES, Lane, LaneTiming
+from lanebus.wire.batches import MAX_BATCH_EVENTS, encode_batch, ticks
+from lanebus.wire.kinds import Kind, LinkState
+from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane, LaneTiming
 from lanebus.wire.messages import Pause
 from lanebus.wire.outcomes import Outcome, Reason
+
+ORIGINS_ANNOUNCED: Final = 32_768
+"""Senders that a link is taken to know by number; past it all are named again, before an adapter forgets any."""
 
 PartEnded = Callable[[Event, Outcome, Reason, float], None]
 
@@ -42,7 +46,7 @@ class Egress:
         self._part_ended = part_ended
         self._credit_bytes = config.egress.credit_bytes
         self._batch_bytes = config.egress.batch_bytes
-        self._batch_events = config.limits.batch_events
+        self._batch_events = min(config.limits.batch_events, MAX_BATCH_EVENTS)
         self._queue_bytes = config.egress.queue_bytes
         self._age_s = config.egress.age_s
         self._window_batches = config.window.batches
@@ -115,11 +119,12 @@ class Egress:
         receiving.waiting.extendleft(reversed(kept))
 
     def _pause(self, session: Session, receiving: Receiving, event: Event) -> None:
-        key = (event.origin.origin, event.to or "")
+        key = (event.origin, event.to or "")
         critical = event.origin.attachment.links[Lane.CRITICAL]
-        if key in receiving.paused or critical is None:
+        # A sender that comes back has forgotten its pauses, so what counts is which link was told.
+        if critical is None or receiving.paused.get(key) is critical:
             return
-        receiving.paused[key] = event.origin
+        receiving.paused[key] = critical
         self._outgoing.control(
             critical,
             Kind.PAUSE,
@@ -127,11 +132,10 @@ class Egress:
         )
 
     def _unpause(self, receiving: Receiving, lane: Lane) -> None:
-        for (_, destination), sender in receiving.paused.items():
-            critical = sender.attachment.links[Lane.CRITICAL]
-            if critical is not None and not sender.ended:
+        for (sender, destination), link in receiving.paused.items():
+            if link.state is LinkState.READY and not sender.ended:
                 self._outgoing.control(
-                    critical, Kind.UNPAUSE, Pause(session=sender.index, lane=lane, destination=destination)
+                    link, Kind.UNPAUSE, Pause(session=sender.index, lane=lane, destination=destination)
                 )
         receiving.paused.clear()
 
@@ -179,7 +183,7 @@ class Egress:
                 if not out.queue:
                     continue
                 due = min(out.last_flush + interval_s, out.hold_until)
-                if due <= now or out.queued_bytes >= self._batch_bytes:
+                if due <= now + TIMER_SLACK_S or out.queued_bytes >= self._batch_bytes:
                     self.flush(out, now)
                 elif out.due is None or due < out.due:
                     self._flush_at(out, due)
@@ -217,6 +221,8 @@ class Egress:
                 if session.origin in out.announced:
                     sources.append((session.origin, base))
                 else:
+                    if len(out.announced) >= ORIGINS_ANNOUNCED:
+                        out.announced.clear()
                     out.announced.add(session.origin)
                     sources.append((session.origin, base, session.name, session.process))
             held_s = max(0.0, now - (min(event.hold_until for event, _ in entries) - hold_s))
@@ -312,7 +318,8 @@ class Egress:
                         resent += position < out.resent
                     else:
                         out.queued_bytes -= event.size
-                    if id(event) not in transmitted:
+                    # One that is to be sent again was transmitted, or was settled while it waited for that.
+                    if position >= out.resent and id(event) not in transmitted:
                         self._part_ended(event, Outcome.REFUSED, Reason.RECEIVER_GONE, now)
                 else:
                     kept.append((event, sessions))

@@ -7,7 +7,7 @@ import msgspec
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import MAX_SKIPPED, Attachment, Event, Link, Session
+from lanebus.broker.sessions import MAX_SPREAD, Attachment, Event, Link
 from lanebus.broker.settling import Settling
 from lanebus.conf.model import Config
 from lanebus.wire.batches import TICKS_PER_S, UpBatch, UpEvent, decode_up
@@ -84,12 +84,15 @@ class Intake:
             sender = sessions.get(index)
             if sender is not None:
                 sender.sending[lane].rebase(base)
-        plans = [self._check(sessions.get(event.session), lane, event) for event in batch.events]
+        plans = [self._check(attachment, lane, event) for event in batch.events]
         hold_until = arrived - batch.held / TICKS_PER_S + self._timings[lane].hold_s
         for event, plan in zip(batch.events, plans, strict=True):
-            session = sessions[event.session]
-            sending = session.sending[lane]
+            session = sessions.get(event.session)
             number = event.number
+            if session is None:
+                self._settling.disowned(attachment, event.session, lane, number, now)
+                continue
+            sending = session.sending[lane]
             if not sending.is_new(number):
                 self._counters.duplicates += 1
                 continue
@@ -123,9 +126,16 @@ class Intake:
         else:
             self._settling.owe(attachment, now)
 
-    def _check(self, session: Session | None, lane: Lane, event: UpEvent) -> Plan | Reason:
+    def _check(self, attachment: Attachment, lane: Lane, event: UpEvent) -> Plan | Reason:
+        session = attachment.sessions.get(event.session)
         if session is None:
-            raise ProtocolError(ErrorNumber.UNKNOWN_SESSION_INDEX, f"session {event.session} is not open")
+            if attachment.targeted and 0 < event.session <= attachment.last_index:
+                # It was closed on the critical link while this was under way on another, or another process has
+                # taken its name: no reason to cut off everybody else behind the gateway.
+                return Reason.SENDER_GONE
+            raise ProtocolError(
+                ErrorNumber.UNKNOWN_SESSION_INDEX, f"session {event.session} was never opened"
+            )
         topic = event.topic
         if topic not in self._valid_topics:
             if not valid_topic(topic):
@@ -146,7 +156,7 @@ class Intake:
                 ErrorNumber.BAD_DESTINATION,
                 f"{len(event.to)} destinations from {session.name}, at most {self._destinations} allowed",
             )
-        if event.number > session.sending[lane].last + MAX_SKIPPED:
+        if event.number >= session.sending[lane].base + MAX_SPREAD:
             raise ProtocolError(
                 ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
             )

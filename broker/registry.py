@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
-from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.settling import Settling
 from lanebus.conf.model import Config
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES
@@ -39,13 +39,13 @@ class Registry:
         config: Config,
         directory: Directory,
         egress: Egress,
-        outgoing: Outgoing,
+        settling: Settling,
         random: Callable[[int], bytes],
     ) -> None:
         self._config = config
         self._directory = directory
         self._egress = egress
-        self._outgoing = outgoing
+        self._settling = settling
         self._random = random
         self._next_origin = 1
         self._by_token: dict[bytes, Attachment] = {}
@@ -96,6 +96,8 @@ class Registry:
         old = self._directory.peers.get(name)
         if old is not None:
             self.end_session(old, now)
+            if old.attachment.targeted:
+                self._settling.fenced(old, now)
         session = Session(
             attachment,
             index,

@@ -78,6 +78,7 @@ class Requests:
         self._outgoing.control(link, Kind.DONE, done)
 
     def _open(self, gateway: Attachment, message: Open, now: float) -> None:
+        gateway.last_index = max(gateway.last_index, message.index)
         known = gateway.sessions.get(message.index)
         if known is not None:
             if known.process == message.process:

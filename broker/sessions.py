@@ -14,11 +14,11 @@ from lanebus.wire.kinds import LinkState
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book, Outcome, Reason
-from lanebus.wire.runs import add_number
+from lanebus.wire.runs import add_number, forget_below
 
 NO_HOLD: Final = float("inf")
-MAX_SKIPPED: Final = 1 << 20
-"""How far a sender's numbers may jump ahead: more than an outbox can hold."""
+MAX_SPREAD: Final = 1 << 20
+"""How far a sender's numbers may go past its lowest unsettled one: more than an outbox can hold."""
 
 
 class Event:
@@ -114,13 +114,11 @@ class Sending:
     def rebase(self, base: int) -> None:
         """Forget the outcomes below `base`: their sender knows them."""
         if base > self.base:
+            forget_below(self.outcomes, self.base, base)
             self.base = base
             self.last = max(self.last, base - 1)
             if self.skipped:
                 self.skipped = {number for number in self.skipped if number >= base}
-            outcomes = self.outcomes
-            while outcomes and (first := next(iter(outcomes))) < base:
-                del outcomes[first]
 
     def report_again(self) -> None:
         """Queue every remembered outcome for its sender once more."""
@@ -142,8 +140,8 @@ class Receiving:
         self.waiting: deque[Event] = deque()
         """Parts that found the credit used up."""
         self.waiting_bytes = 0
-        self.paused: dict[tuple[int, str], Session] = {}
-        """Senders that were told to pause: their origin and what they call this destination."""
+        self.paused: dict[tuple[Session, str], Link] = {}
+        """Senders that were told to pause and what they call this destination, to the link that was told."""
         self.dropped = 0
 
 
@@ -326,6 +324,7 @@ class Attachment:
     __slots__ = (
         "away_since",
         "control_due",
+        "last_index",
         "last_seen",
         "links",
         "lz4",
@@ -350,6 +349,8 @@ class Attachment:
         self.links: list[Link | None] = [None for _ in LANES]
         self.outbound = [Outbound(self, lane) for lane in LANES]
         self.sessions: dict[int, Session] = {}
+        self.last_index = 0
+        """Highest index that a gateway has opened, or tried to: up to it, one that is not open was once."""
         self.last_seen = now
         self.away_since: float | None = None
         """Since when it has no critical link; its sessions end a grace period later."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.sessions import Attachment, Event, Sending
+from lanebus.broker.sessions import Attachment, Event, Sending, Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
@@ -36,7 +36,8 @@ class Settling:
         if event.remaining:
             return
         sending.end(event.number, event.worst, event.reason)
-        self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
+        if not event.origin.ended:
+            self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
 
     def refused(
         self, attachment: Attachment, index: int, lane: Lane, number: int, reason: Reason, now: float
@@ -47,6 +48,25 @@ class Settling:
         sending.parts.ended[Outcome.REFUSED] += 1
         sending.end(number, Outcome.REFUSED, reason)
         self.report(attachment, index, lane, sending, now)
+
+    def disowned(self, attachment: Attachment, index: int, lane: Lane, number: int, now: float) -> None:
+        """An event of a gateway's session that is not open any more: its sender is told, no book here has it."""
+        ends = attachment.reporting.get((index, lane)) or Sending()
+        ends.end(number, Outcome.UNKNOWN, Reason.SENDER_GONE)
+        self.report(attachment, index, lane, ends, now)
+
+    def fenced(self, session: Session, now: float) -> None:
+        """Another process has taken the name of a gateway's session: what was not settled is unknown to the gateway."""
+        for lane in LANES:
+            sending = session.sending[lane]
+            if sending.last >= sending.base:
+                ends = Sending()
+                # What is known comes first: of two ends of a number the first counts.
+                ends.unreported = {
+                    **sending.unreported,
+                    (Outcome.UNKNOWN, Reason.FENCED): [sending.base, sending.last],
+                }
+                self.report(session.attachment, session.index, lane, ends, now)
 
     def report(self, attachment: Attachment, index: int, lane: Lane, sending: Sending, now: float) -> None:
         """There are ends to report to this sender."""

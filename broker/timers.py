@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
+from lanebus.wire.lanes import TIMER_SLACK_S
+
 Action = Callable[[float], None]
 """Called with the time when due."""
 
@@ -26,9 +28,9 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def run(self, now: float) -> int:
-        """Carry out all that is due at `now`, earliest first, and say how much it was."""
+        """Carry out all that is due at `now`, or less than the slack later, earliest first; say how much it was."""
         done = 0
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now + TIMER_SLACK_S:
             _, _, action = heapq.heappop(self._heap)
             action(now)
             done += 1

@@ -25,11 +25,21 @@ QUALITY_STYLES: Final = {
 }
 """How a connection's quality is shown."""
 
+_EXPLAINED: Final = ("fair", "poor", "lost")
+"""The qualities whose reason is shown."""
+
 _STATE_STYLES: Final = {"serving": "bold green", "up": "green", "joining": "yellow", "away": "red"}
 
 _PEER_FIGURES: Final = (
-    *("RTT MS", "JITTER MS", "EVENTS IN", "EVENTS OUT", "BYTES IN", "BYTES OUT"),
-    *("IN FLIGHT", "IDLE", "CONNECTED"),
+    "RTT MS",
+    "JITTER",
+    "EVENTS IN",
+    "OUT",
+    "BYTES IN",
+    "OUT",
+    "IN FLIGHT",
+    "IDLE",
+    "UP FOR",
 )
 _LANE_FIGURES: Final = (
     *("EVENTS IN", "BATCHES", "BYTES", "EVENTS OUT", "BATCHES", "BYTES", "QUEUED", "BYTES"),
@@ -96,7 +106,7 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
         table.columns[position].footer = totals.get(name, name)
     out.table(table)
     if len(shown) < len(result):
-        out.line(f"{len(result) - len(shown)} empty queues are not listed; --all lists them")
+        out.line(f"{out.things(len(result) - len(shown), 'empty queue')} not listed; --all lists them")
 
 
 @click.command()
@@ -110,12 +120,12 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
         out.json(result)
         return
     table = new_table(
-        ["PEER", "ROLE", "VIA", "STATE", "QUALITY", *_PEER_FIGURES],
-        text_columns=5,
+        ["PEER", "VIA", "STATE", "QUALITY", *_PEER_FIGURES],
+        text_columns=4,
     )
     add_rows(table, [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))])
     out.table(table)
-    out.line(f"{out.count(len(result))} peers")
+    out.line(out.things(len(result), "peer"))
 
 
 @click.command()
@@ -137,7 +147,9 @@ def audit(server: str, timeout_s: float, output_format: Format) -> int:
             else "events are under way: ask again at rest for the full comparison"
         )
         out.line(
-            Text.assemble("The books are ", verdict, f" ({out.count(result['sessions'])} sessions, {rest})")
+            Text.assemble(
+                "The books are ", verdict, f" ({out.things(result['sessions'], 'session')}, {rest})"
+            )
         )
         for problem in result["problems"]:
             out.line(f"  {problem}")
@@ -265,10 +277,9 @@ def _queue_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
 
 def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
     quality, state = str(peer["quality"]), str(peer["state"])
-    reason = f" ({peer['reason']})" if peer["reason"] else ""
+    reason = f": {peer['reason']}" if peer["reason"] and quality in _EXPLAINED else ""
     return [
         str(peer["name"]),
-        str(peer["role"]),
         str(peer["via"] or "-"),
         styled(state, _STATE_STYLES.get(state, "")),
         styled(quality + reason, QUALITY_STYLES.get(quality, "")),

@@ -52,16 +52,21 @@ class Out:
 
     def line(self, text: str | Text = "") -> None:
         """Write one line of a table's surroundings; control characters in it are escaped."""
-        self._console.print(Text(escape(text)) if isinstance(text, str) else text)
+        self._console.print(Text(escape(text)) if isinstance(text, str) else text, soft_wrap=True)
 
     def table(self, table: Table) -> None:
         """Write a table."""
-        if not self.human:
-            # Without a terminal the cells are as wide as their text, and the frame is left out.
+        if self.human:
+            self._console.print()
+        else:
+            # Without a terminal the cells are as wide as their text, and the rule below the heading is left out.
             table.box = None
-            table.pad_edge = False
             table.padding = (0, 2, 0, 0)
         self._console.print(table)
+
+    def things(self, number: int, one: str, many: str | None = None) -> str:
+        """A number with its noun: `1 match`, `2 matches`."""
+        return f"{self.count(number)} {one if number == 1 else many or one + 's'}"
 
     def count(self, value: float | None) -> str:
         """A number of things: with thousands separated for people, plain otherwise, `-` for None."""
@@ -104,7 +109,9 @@ def new_table(
         header_style="bold cyan",
         footer_style="bold",
         show_footer=footer,
+        show_edge=False,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     for position, column in enumerate(columns):
         if position < text_columns:

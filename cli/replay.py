@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from lanebus.cli.output import Format, Out, output_option
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_report import is_clean, show
 from lanebus.cli.replay_run import ReplayOptions, run_replay
+from lanebus.cli.text import escape
 from lanebus.cli.traces import read_trace
 
 CONTROL_OFFSET = 3
@@ -123,7 +125,7 @@ def replay(
     gc.freeze()
     # A hundred adapters that lose their broker have said so in the progress already.
     set_up_logging("error", "text", os.environ)
-    report = run_replay(
+    report, problems = run_replay(
         plan,
         ReplayOptions(
             speed=speed,
@@ -136,6 +138,8 @@ def replay(
             timeout_s=timeout_s,
         ),
     )
+    for problem in problems:
+        print(f"ledger: {escape(problem)}", file=sys.stderr)
     out = Out(output_format)
     if out.is_json:
         out.json(report)

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Protocol
 
+from lanebus.adapters.sockets import context
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.parent import die_with
 from lanebus.cli.replay_plan import Peer, Plan
@@ -225,6 +226,9 @@ def _run_worker(
                 worker.play(arguments[0], report)
             else:
                 answer = getattr(worker, step)()
+            if step == "finish":
+                # What the adapters said last is still on its way; the end of a forked process does not wait for it.
+                context().term()
             connection.send(("done", answer))
             if step == "finish":
                 return

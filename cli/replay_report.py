@@ -105,15 +105,17 @@ def show(out: Out, report: Mapping[str, Any]) -> None:
     out.table(table)
     _show_lanes(out, report)
     _show_savings(out, report)
+    out.line()
     broker = report["broker"]
     ledger = styled("balanced", "green") if report["ledger_balanced"] else styled("NOT BALANCED", "bold red")
     ends = [f"{out.count(report[end.label])} {end.label}" for end in _ENDS if report[end.label]]
     ends += [f"{out.count(report['throttled'])} throttled"] if report["throttled"] else []
     out.line(styled(f"ledger     {', '.join(ends)}{', ' if ends else ''}", "") + ledger)
+    memory = [out.size(broker[f"rss_{when}"], unit=True) for when in ("start", "peak", "end")]
     out.line(
-        f"broker     {out.share(broker['cpu_share'])} of a core ({out.time(broker['cpu_s'], unit=True)} in "
-        f"{out.time(report['duration_s'], unit=True)}), memory {out.size(broker['rss_start'], unit=True)} at the start, "
-        f"{out.size(broker['rss_peak'], unit=True)} at most, {out.size(broker['rss_end'], unit=True)} at the end"
+        f"broker     {out.share(broker['cpu_share'])} of a core: {out.time(broker['cpu_s'], unit=True)} in "
+        f"{out.time(report['duration_s'], unit=True)}; memory {memory[0]} at the start, {memory[1]} at most, "
+        f"{memory[2]} at the end"
     )
 
 

@@ -48,8 +48,8 @@ class ReplayOptions:
     """How long the control endpoint may take to answer."""
 
 
-def run_replay(plan: Plan, options: ReplayOptions) -> dict[str, Any]:
-    """Play `plan` and return the report.
+def run_replay(plan: Plan, options: ReplayOptions) -> tuple[dict[str, Any], list[str]]:
+    """Play `plan` and return the report, and what is wrong with the broker's books, one line each.
 
     Raises:
         CliError: `UNAVAILABLE` when there is no broker, or it went away for longer than `AWAY_LIMIT_S`.
@@ -81,7 +81,7 @@ def run_replay(plan: Plan, options: ReplayOptions) -> dict[str, Any]:
 
 def _play(
     plan: Plan, options: ReplayOptions, crew: Crew, client: ControlClient, own: BrokerProcess | None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[str]]:
     crew.connect()
     crew.prepare()
     meter = BrokerMeter(client)
@@ -93,8 +93,9 @@ def _play(
     duration_s = watch.last_moved - started
     figures = meter.end()
     result = crew.finish()
-    balanced = _audit(client, must_rest=own is not None)
-    return build(plan, result, figures, meter, duration_s=duration_s, ledger_balanced=balanced)
+    problems = _audit(client, must_rest=own is not None)
+    report = build(plan, result, figures, meter, duration_s=duration_s, ledger_balanced=not problems)
+    return report, problems
 
 
 class Watch:
@@ -149,11 +150,16 @@ def last_line(broker: BrokerProcess) -> str:
     return f"its last words: {lines[-1]}" if lines else "it logged nothing"
 
 
-def _audit(client: ControlClient, *, must_rest: bool) -> bool:
-    """Whether the broker's books balance; with `must_rest`, also whether nothing was left under way in the end."""
+def _audit(client: ControlClient, *, must_rest: bool) -> list[str]:
+    """What is wrong with the broker's books; with `must_rest`, also that something was left under way in the end."""
     deadline = time.monotonic() + _REST_TIMEOUT_S
     while True:
         found = client.request("audit")
-        if found["at_rest"] or time.monotonic() >= deadline:
-            return bool(found["balanced"] and (found["at_rest"] or not must_rest))
+        if found["at_rest"]:
+            break
+        if time.monotonic() >= deadline:
+            unrest = f"the books were not at rest {_REST_TIMEOUT_S:g} s after the last adapter had closed"
+            return [*found["problems"], *([unrest] if must_rest else [])]
         time.sleep(0.1)
+    problems = [str(problem) for problem in found["problems"]]
+    return problems if found["balanced"] or problems else ["the broker says that its books do not balance"]

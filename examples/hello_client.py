@@ -17,4 +17,4 @@ if __name__ == "__main__":
     with client:
         client.send("player.hello", {"language": "en"})
         while not replies:
-            client.wait(timeout_s=1.0)
+            client.wait()

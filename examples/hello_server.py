@@ -1,5 +1,7 @@
 """The smallest server: `python -m lanebus.examples.hello_server`, with a broker running."""
 
+from contextlib import suppress
+
 import lanebus
 
 server = lanebus.ServerAdapter("greeter-1", service="greeter")
@@ -12,6 +14,6 @@ def hello(event: lanebus.Event) -> None:
 
 
 if __name__ == "__main__":
-    with server:
+    with server, suppress(KeyboardInterrupt):
         while True:
-            server.wait(timeout_s=1.0)
+            server.wait()

@@ -35,6 +35,9 @@ class LaneTiming(NamedTuple):
     """Longest time an event may be held over both hops together, seconds."""
 
 
+TIMER_SLACK_S: Final = 0.001
+"""What is due within this time is due now: polls count whole milliseconds, and to wait for a fraction is to spin."""
+
 DEFAULT_TIMINGS: Final = (
     LaneTiming(0.016, 0.012),
     LaneTiming(0.050, 0.045),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
+
+V = TypeVar("V")
 
 MAX_RUN_NUMBERS: Final = 1 << 20
 """Numbers that one settlement may name; more than any receiver can hold unsettled."""
@@ -18,6 +20,19 @@ def add_number(runs: list[int], number: int) -> None:
     else:
         runs.append(number)
         runs.append(number)
+
+
+def forget_below(numbers: dict[int, V], old: int, new: int) -> None:
+    """Take the keys from `old` up to below `new` out of `numbers`, at the cost of the smaller of both.
+
+    Never by looking for the first key: a dict whose first keys were taken out is slow to find the next.
+    """
+    if new - old <= len(numbers):
+        for number in range(old, new):
+            numbers.pop(number, None)
+    else:
+        for number in [number for number in numbers if number < new]:
+            del numbers[number]
 
 
 def runs_of(numbers: Iterable[int]) -> list[int]:

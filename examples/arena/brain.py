@@ -54,7 +54,7 @@ AFTER_A_DEATH: Final = (
     "I was typing!",
     "respect, {other}",
     "the sun was in my eyes",
-    "three seconds, {other}. Count them",
+    "count to three, {other}",
     "nice aim, {other}",
     "again?!",
 )

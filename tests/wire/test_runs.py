@@ -1,0 +1,66 @@
+"""Runs: sets of numbers as pairs of first and last."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.runs import MAX_RUN_NUMBERS, add_number, check_runs, numbers_in, runs_of
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_the_runs_of_a_set_name_exactly_its_numbers_in_order(numbers: set[int]) -> None:
+    runs = runs_of(numbers)
+    assert list(numbers_in(runs)) == sorted(numbers)
+    assert check_runs(runs) == len(numbers)
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_the_runs_of_a_set_are_as_few_as_possible(numbers: set[int]) -> None:
+    beginnings = sum(number - 1 not in numbers for number in numbers)
+    assert len(runs_of(numbers)) == 2 * beginnings
+
+
+@given(st.lists(st.integers(0, 20), unique=True))
+def test_numbers_added_in_any_order_are_all_there_once(numbers: list[int]) -> None:
+    runs: list[int] = []
+    for number in numbers:
+        add_number(runs, number)
+    assert list(numbers_in(runs)) == numbers
+    assert check_runs(runs) == len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "runs"),
+    [
+        ([], []),
+        ([5], [5, 5]),
+        ([1, 2, 3, 5, 8, 9], [1, 3, 5, 5, 8, 9]),
+        ([9, 1, 2], [1, 2, 9, 9]),
+    ],
+)
+def test_runs_are_pairs_of_first_and_last(numbers: list[int], runs: list[int]) -> None:
+    assert runs_of(numbers) == runs
+
+
+@pytest.mark.parametrize(
+    ("runs", "text"),
+    [
+        ([1], "1 bounds of runs: they come in pairs"),
+        ([1, 2, 3], "3 bounds of runs"),
+        ([2, 1], "run from 2 to 1"),
+        ([1, 1, 9, 0], "run from 9 to 0"),
+        ([0, MAX_RUN_NUMBERS], "more than"),
+        ([1, MAX_RUN_NUMBERS, 1, 1], "more than"),
+        ([0, (1 << 53) - 1], "more than"),
+    ],
+)
+def test_malformed_and_oversized_runs_are_refused(runs: list[int], text: str) -> None:
+    with pytest.raises(ProtocolError, match=text) as raised:
+        check_runs(runs)
+    assert raised.value.number is ErrorNumber.BAD_BODY
+
+
+def test_runs_at_the_limit_are_legal() -> None:
+    assert check_runs([1, MAX_RUN_NUMBERS]) == MAX_RUN_NUMBERS
+    assert check_runs([]) == 0
