@@ -117,16 +117,15 @@ class Adapter(Speaker):
         Raises:
             NotConnected: no broker answered in time; the adapter is closed.
             HelloRefused: the broker does not want this peer.
+            Closed: the adapter was closed or fenced before.
         """
         self.start()
         deadline = time.monotonic() + timeout_s
         while self.core.state is not State.UP:
-            if self.core.failure is not None:
-                raise self.core.failure
+            self._raise_failure()
             if time.monotonic() >= deadline:
                 where = ", ".join(self.core.brokers)
-                self._hang_up(0.0)
-                self.core.state = State.CLOSED
+                self.close(0.0)
                 raise NotConnected(f"no broker answered {self.name} at {where} within {timeout_s:g} s")
             self._turn(time.monotonic())
             self._sleep(min(deadline, time.monotonic() + 0.05))
@@ -196,23 +195,19 @@ class Adapter(Speaker):
             Events that were not settled in time; they end as ``unknown: closed``.
         """
         core = self.core
-        if core.state not in (State.NEW, State.CLOSED):
-            deadline = time.monotonic() + timeout_s
-            while any(session.outbox.in_flight for session in core.sessions.values()) or core.requests:
-                if time.monotonic() >= deadline or core.failure is not None:
-                    break
-                core.flush(time.monotonic())
-                self._turn(deadline)
-                self._sleep(min(deadline, time.monotonic() + 0.05))
         left = 0
-        for session in list(core.sessions.values()):
-            for each in session.outbox.abandon(Reason.CLOSED):
-                left += 1
-                core.told.append((session, each))
-            session.closed = True
-        self._tell()
-        core.close("closed")
-        self._act()
+        try:
+            if core.state not in (State.NEW, State.CLOSED):
+                self._settle_all(time.monotonic() + timeout_s)
+        finally:
+            for session in list(core.sessions.values()):
+                for each in session.outbox.abandon(Reason.CLOSED):
+                    left += 1
+                    core.told.append((session, each))
+                session.closed = True
+            self._tell()
+            core.close("closed")
+            self._act()
         return left
 
     def __enter__(self: AdapterT) -> AdapterT:
@@ -258,6 +253,15 @@ class Adapter(Speaker):
         raise ValueError(
             f"{self.name} must say whom an event is for: to='player:42', 'group:room:7', 'all' …"
         )
+
+    def _settle_all(self, deadline: float) -> None:
+        core = self.core
+        while any(session.outbox.in_flight for session in core.sessions.values()) or core.requests:
+            if time.monotonic() >= deadline or core.failure is not None:
+                return
+            core.flush(time.monotonic())
+            self._turn(deadline)
+            self._sleep(min(deadline, time.monotonic() + 0.05))
 
     def _raise_failure(self) -> None:
         if self.core.failure is not None:

@@ -48,12 +48,15 @@ from lanebus.wire.messages import (
     decode_message,
 )
 from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Reason
 
 log = logging.getLogger("lanebus.adapters")
 
 HELLO_TIMEOUT_S: Final = 2.0
 MAX_SAME_ERRORS: Final = 5
-"""Times that the broker may end the links with the same error before the adapter gives up."""
+"""Times in a row that the broker may end the links with the same error before the adapter gives up."""
+ERROR_MEMORY_S: Final = 60.0
+"""An error that comes longer than this after the last of its kind is the first of a new row."""
 MAX_BOOKS: Final = 512
 """Books in one ping."""
 _FINAL: Final = frozenset({ErrorNumber.FENCED, ErrorNumber.BAD_NAME, ErrorNumber.NO_COMMON_VERSION})
@@ -101,7 +104,7 @@ class AttachmentCore:
         self._ping_interval_s = 2.0
         self._lease_s = 10.0
         self._credit_bytes = 1 << 20
-        self._errors: dict[int, int] = {}
+        self._errors: dict[int, tuple[int, float]] = {}
         self._handlers: dict[Kind, Callable[[Lane, Any, float], None]] = {
             Kind.WELCOME: self._welcomed,
             Kind.ACK: self._ack,
@@ -205,11 +208,13 @@ class AttachmentCore:
         """Say goodbye, with the final books, and hang up."""
         if self.state is State.CLOSED:
             return
+        linger_s = 0.0
         if self._ready[Lane.CRITICAL]:
             self._send_control()
             books = [(index, session.book_figures()) for index, session in self.sessions.items()]
             self._control(Kind.BYE, Bye(reason=reason, books=books))
-        self._end(linger_s=1.0)
+            linger_s = 1.0
+        self._end(linger_s=linger_s)
 
     def _end(self, *, linger_s: float) -> None:
         self._actions.append(HangUp(linger_s))
@@ -304,6 +309,8 @@ class AttachmentCore:
 
     def receive(self, lane: Lane, frame: bytes, now: float, *, more: bool = False) -> None:
         """Take one frame of a lane's socket; a malformed one ends the links."""
+        if self._retry_at is not None or self.state is State.CLOSED:
+            return  # the driver read on, behind the frame with which these links were lost
         try:
             if more:
                 raise ProtocolError(ErrorNumber.SEVERAL_FRAMES, "a message is one frame")
@@ -370,12 +377,16 @@ class AttachmentCore:
 
     def _error(self, lane: Lane, message: ErrorMessage, now: float) -> None:
         number = message.number
-        self._errors[number] = self._errors.get(number, 0) + 1
-        if number == ErrorNumber.NO_SESSION:
-            self._token = b""
-        if number in _FINAL or self._errors[number] >= MAX_SAME_ERRORS:
+        count, last = self._errors.get(number, (0, now))
+        count = 1 if now - last > ERROR_MEMORY_S else count + 1
+        self._errors[number] = count, now
+        # The next hello is the cure of a lost session, however often it is lost.
+        if number in _FINAL or (count >= MAX_SAME_ERRORS and number != ErrorNumber.NO_SESSION):
             if number == ErrorNumber.FENCED:
                 self.failure = Closed(f"{self.name} was fenced: {message.text}")
+                for session in self.sessions.values():
+                    left = session.outbox.abandon(Reason.FENCED)
+                    self.told.extend((session, each) for each in left)
             else:
                 self.failure = HelloRefused(number, message.text)
             log.error("! %s", self.failure)
@@ -420,8 +431,7 @@ class AttachmentCore:
 
     def _send_control(self) -> None:
         self._control_due = None
-        message = self.incoming.take_control()
-        if message is not None:
+        while (message := self.incoming.take_control()) is not None:
             self._control(*message)
 
     def _timers(self, now: float) -> None:

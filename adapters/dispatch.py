@@ -37,23 +37,24 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float) -> 
             if not session.reading:
                 session.unread.append((stream, event))
                 continue
-            handled += 1
-            stats.handled += 1
-            _handle(core, session, stream, event, now)
+            if _handle(core, session, stream, event, now):
+                handled += 1
+                stats.handled += 1
             now = clock()
             if now >= until:
                 return handled
     return handled
 
 
-def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: DownEvent, now: float) -> None:
+def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: DownEvent, now: float) -> bool:
+    """Run an event's handlers; False if it has none, and waits for one."""
     handlers = session.handlers.match(event.topic)
     if not handlers:
         session.unhandled.append((stream, event))
         if len(session.unhandled) > MAX_UNHANDLED_EVENTS:
             oldest_stream, oldest = session.unhandled.popleft()
             session.inbox.settle(oldest_stream, oldest, _NO_HANDLER)
-        return
+        return False
     shown = Event(
         event.number,
         event.topic,
@@ -69,6 +70,7 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
         result = session.handlers.run(handlers, shown)
     finally:
         session.inbox.settle(stream, event, result)
+    return True
 
 
 def requeue(core: AttachmentCore, waiting: list[Arrival]) -> None:

@@ -36,6 +36,7 @@ class GatewaySession(Speaker):
             waiting = list(session.unread)
             session.unread.clear()
             requeue(self._gateway.core, waiting)
+            self._gateway.touch()
         session.reading = value
 
     def close(self) -> int:

@@ -20,14 +20,14 @@ DELIVERED: Final[Result] = (Outcome.DELIVERED, Reason.NONE)
 class Stream:
     """What this session has seen of one sender's process on one lane: an exact set, from the sender's base up."""
 
-    __slots__ = ("base", "inbox", "lane", "name", "origin", "reports", "seen")
+    __slots__ = ("base", "inbox", "lane", "name", "origins", "reports", "seen")
 
     def __init__(self, inbox: Inbox, name: str, lane: Lane) -> None:
         self.inbox = inbox
         self.name = name
         self.lane = lane
-        self.origin = 0
-        """The broker's number for the sender, in the broker's present epoch."""
+        self.origins: list[int] = []
+        """The broker's numbers for the sender, in the broker's present epoch: one for each session that it has had."""
         self.base = 0
         self.seen: dict[int, Result | None] = {}
         """Numbers from `base` up, and how they ended; None while they wait or are being handled."""
@@ -90,7 +90,7 @@ class Inbox:
         if streams is None:
             streams = self._senders[name, process] = [Stream(self, name, lane) for lane in LANES]
         for stream in streams:
-            stream.origin = origin
+            stream.origins.append(origin)
         self._origins[origin] = streams
         return streams
 
@@ -105,6 +105,7 @@ class Inbox:
         self.reporting.clear()
         for streams in self._senders.values():
             for stream in streams:
+                stream.origins.clear()
                 stream.reports = {}
 
     def arrive(self, stream: Stream, event: DownEvent) -> bool:
@@ -141,7 +142,10 @@ class Inbox:
         """What is to be settled with the broker, each once."""
         for stream in self.reporting:
             for (outcome, reason), runs in stream.reports.items():
-                yield Settlement(self.session, stream.origin, stream.lane, outcome, reason, runs)
+                # A sender that the broker had forgotten has sent again under a new number what the broker may still
+                # hold under the old one. Without any number the end is kept until its sender has sent it again.
+                for origin in stream.origins:
+                    yield Settlement(self.session, origin, stream.lane, outcome, reason, runs)
             stream.reports = {}
         self.reporting = {}
         self.handled_bytes = 0

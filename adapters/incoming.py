@@ -16,6 +16,8 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle, Settlement
 
+MAX_SETTLEMENTS: Final = 8192
+"""Past as many settlements a control message takes in no further session: it has to fit into a frame."""
 MAX_SOURCES: Final = 65_536
 """Senders whose names are remembered; past it the oldest are forgotten, and named again after a reconnect."""
 
@@ -46,9 +48,10 @@ class Incoming:
         self._acked = [0 for _ in LANES]
 
     def resume(self) -> None:
-        """The broker knows the attachment: settle again what may have been lost with the links."""
+        """The broker knows the attachment: tell again what may have been lost with the links."""
         for session in self._sessions.values():
             session.inbox.report_again()
+            session.books_reported = None
 
     def restart(self) -> None:
         """The broker does not know the attachment: its numbers for senders mean nothing any more."""
@@ -138,13 +141,12 @@ class Incoming:
         )
 
     def take_control(self) -> tuple[Kind, Any] | None:
-        """The message that tells the broker all that it has not been told; None if there is nothing."""
+        """A message of what the broker has not been told, until there is nothing: None."""
         settlements: list[Settlement] = []
-        for index in self.to_report:
-            session = self._sessions.get(index)
+        while self.to_report and len(settlements) < MAX_SETTLEMENTS:
+            session = self._sessions.get(self.to_report.pop())
             if session is not None:
                 settlements.extend(session.inbox.take_settlements())
-        self.to_report.clear()
         owed = self.owed_batches
         self._acked = list(self.received)
         if settlements:

@@ -62,13 +62,18 @@ class Loop:
             if at is not None and at <= now + TIMER_SLACK_S:
                 run[adapter] = None
         handled = 0
-        for adapter in run:
-            if adapter not in self._adapters:
-                continue
-            handled += adapter.turn(time.monotonic() + SHARE_S)
-            if any(adapter.core.incoming.arrivals):
-                self._touched[adapter] = None
-            self._adapters[adapter] = adapter.core.next_timer()
+        try:
+            for adapter in run:
+                if adapter not in self._adapters:
+                    continue
+                handled += adapter.turn(time.monotonic() + SHARE_S)
+                if any(adapter.core.incoming.arrivals):
+                    self._touched[adapter] = None
+                self._adapters[adapter] = adapter.core.next_timer()
+        except BaseException:
+            # What a strict handler raises must not cost the others their turn.
+            self._touched.update(run)
+            raise
         return handled
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from lanebus.wire.outcomes import Book, Outcome, Reason
 from lanebus.wire.runs import numbers_in
 
 EVENT_OVERHEAD_BYTES = 32
-"""What an event costs beside its payload, topic and destination: the fields around them."""
+"""What an event costs beside its payload, topic and a destination: the fields around them."""
 
 
 class OutEvent:
@@ -43,6 +43,7 @@ class OutEvent:
         sent_at: float,
         after: int,
         receipt: Receipt | None,
+        size: int,
     ) -> None:
         self.session = session
         self.lane = lane
@@ -55,7 +56,7 @@ class OutEvent:
         self.after = after
         """The last request that it depends on."""
         self.receipt = receipt
-        self.size = len(payload) + len(topic) + EVENT_OVERHEAD_BYTES
+        self.size = size
 
 
 class Outbox:
@@ -91,6 +92,9 @@ class Outbox:
             OutboxFull: there is no room; nothing was accepted.
         """
         size = len(payload) + len(topic) + EVENT_OVERHEAD_BYTES
+        if exclude or isinstance(to, list):
+            # A long list can be larger than what it is sent with.
+            size += sum(map(len, to or ())) + sum(map(len, exclude))
         if self.held_bytes + size > self.limit_bytes:
             raise OutboxFull(self._name, self.held_bytes, self.limit_bytes)
         number = self._next[lane]
@@ -106,6 +110,7 @@ class Outbox:
             now,
             after,
             Receipt(number, lane) if receipt else None,
+            size,
         )
         self.unsettled[lane][number] = event
         self.held_bytes += size

@@ -169,11 +169,13 @@ class OutLane:
         return [*(event for _, _, events in self._unacked for event in events), *self.queue]
 
     def discard(self, session: int) -> None:
-        """Take the events of a closed session out of the queue."""
+        """Forget the events of a closed session: none of them leaves any more, or leaves again."""
         kept = [event for event in self.queue if event.session != session]
         if len(kept) < len(self.queue):
             self.queue = deque(kept)
             self.queued_bytes = sum(event.size for event in kept)
+        for _, _, events in self._unacked:
+            events[:] = [event for event in events if event.session != session]
 
     def relink(self, events: list[OutEvent]) -> None:
         """Start again on a fresh link with `events` to send."""

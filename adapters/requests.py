@@ -89,7 +89,9 @@ class Requests:
     def restart(self) -> None:
         """The broker does not know the attachment: assert everything anew, with new numbers."""
         self._up = True
-        again = [*self.assertions, *(each for each in self._pending.values() if each not in self.assertions)]
+        # What was not answered stays in its order: an opening in front of the closing that makes room for the next.
+        unanswered = dict.fromkeys(self._pending.values())
+        again = [*(each for each in self.assertions if each not in unanswered), *unanswered]
         self._pending = dict(enumerate(again, 1))
         self.last = len(again)
         self._sent = 0

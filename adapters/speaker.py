@@ -15,7 +15,7 @@ from lanebus.adapters.event import Event, Receipt, Unsettled
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.errors import ProtocolError
 from lanebus.wire.lanes import Lane, lane_of
-from lanebus.wire.names import parse_destination, valid_topic
+from lanebus.wire.names import Destination, DestinationKind, parse_destination, valid_topic
 from lanebus.wire.outcomes import Book
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class Speaker:
             session.handlers.add(pattern, function, schema)
             waiting = list(session.unhandled)
             session.unhandled.clear()
-            requeue(self._adapter.core, waiting)
+            if waiting:
+                requeue(self._adapter.core, waiting)
+                self._adapter.touch()
             self._adapter.handlers_changed()
             return function
 
@@ -121,16 +123,19 @@ class Speaker:
             _remember_topic(topic)
         if not isinstance(lane, Lane):
             lane = lane_of(lane)
-        if to is None or to.__class__ is str:
-            destination: Any = to
-            if to is None:
-                adapter.check_undirected()
-            else:
-                _check_destination(destination)
+        destination: str | list[str] | None
+        if to is None:
+            adapter.check_undirected()
+            destination = None
+        elif isinstance(to, str):
+            _check_destination(to)
+            destination = to
         else:
             destination = list(to)
-            for each in destination:
-                _check_destination(each)
+            _check_destinations(destination, core.limits.destinations)
+        left_out = list(exclude)
+        if left_out:
+            _check_excluded(exclude, left_out)
         encoded = _encode(payload)
         if len(encoded) > core.limits.event_bytes:
             raise TooLarge(topic, len(encoded), core.limits.event_bytes)
@@ -139,7 +144,7 @@ class Speaker:
             lane,
             topic,
             destination,
-            list(exclude) if exclude else [],
+            left_out,
             encoded,
             time.monotonic(),
             core.requests.last,
@@ -163,8 +168,27 @@ def _remember_topic(topic: str) -> None:
     _TOPICS[topic] = None
 
 
-def _check_destination(text: str) -> None:
+def _check_destination(text: str) -> Destination:
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is no destination: it is a {type(text).__name__}, not a text")
     try:
-        parse_destination(text)
+        return parse_destination(text)
     except ProtocolError as error:
         raise ValueError(error.detail) from None
+
+
+def _check_destinations(destinations: list[str], most: int) -> None:
+    if not destinations:
+        raise ValueError("an empty list of destinations: the event would be for nobody")
+    if len(destinations) > most:
+        raise ValueError(f"{len(destinations)} destinations, at most {most} are allowed: use a group")
+    for each in destinations:
+        _check_destination(each)
+
+
+def _check_excluded(given: Sequence[str], names: list[str]) -> None:
+    if isinstance(given, str):
+        raise ValueError(f"exclude={given!r} is one text: give a list of names")
+    for each in names:
+        if _check_destination(each).kind not in (DestinationKind.PLAYER, DestinationKind.SERVER):
+            raise ValueError(f"{each!r} cannot be left out: only a player or a server can")

@@ -49,7 +49,7 @@ def audit(core: BrokerCore) -> Audit:
             parts[lane].add(sending.parts)
             if session.reported is not None:
                 reported[lane].add(session.reported[lane])
-            fresh = fresh and _compare(session, lane, problems)
+            fresh = _compare(session, lane, problems) and fresh
     for lane in LANES:
         held = Counter(
             chain.from_iterable(_held(attachment, lane) for attachment in registry.attachments.values())
@@ -62,12 +62,12 @@ def audit(core: BrokerCore) -> Audit:
                 problems.append(
                     f"{lane.label}: {by_the_book} {what} in flight by the book, {really} held by the broker"
                 )
-        problems.extend(
-            f"{lane.label}: event {event.number} of {event.origin.name} counts on {event.remaining} parts, "
-            f"{count} held by the broker"
-            for event, count in held.items()
-            if event.remaining != count
-        )
+        wrong = [event for event, count in held.items() if event.remaining != count]
+        if wrong:
+            problems.append(
+                f"{lane.label}: {len(wrong)} events have not the parts that they count on, "
+                f"the first is {wrong[0].number} of {wrong[0].origin.name}"
+            )
     for ended, told in zip(totals.events, totals.reported, strict=True):
         if told.ended[Outcome.DELIVERED] > ended.ended[Outcome.DELIVERED]:
             problems.append(

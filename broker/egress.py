@@ -307,7 +307,6 @@ class Egress:
             out = session.attachment.outbound[lane]
             sent = list(chain.from_iterable(numbers.values() for numbers in receiving.unsettled.values()))
             receiving.unsettled = {}
-            transmitted = set(map(id, sent))
             kept: list[Entry] = []
             resent = 0
             for position, (event, sessions) in enumerate(out.queue):
@@ -319,7 +318,7 @@ class Egress:
                     else:
                         out.queued_bytes -= event.size
                     # One that is to be sent again was transmitted, or was settled while it waited for that.
-                    if position >= out.resent and id(event) not in transmitted:
+                    if position >= out.resent:
                         self._part_ended(event, Outcome.REFUSED, Reason.RECEIVER_GONE, now)
                 else:
                     kept.append((event, sessions))

@@ -88,7 +88,7 @@ class Photographer:
 
     def look(self, figures: Figures) -> None:
         """Take the picture when its moment has come."""
-        if self._taken is None and figures.elapsed_s >= figures.length_s * PICTURE_AT:
+        if self._taken is None and (figures.elapsed_s or 0.0) >= figures.length_s * PICTURE_AT:
             self._taken = figures
 
     def develop(self) -> None:
@@ -108,7 +108,11 @@ class Photographer:
     "accounted for, 1 not so, 69 the broker went away, 130 Ctrl-C (with the report so far)."
 )
 @click.option(
-    "--bots", type=click.IntRange(1, 200), default=24, show_default=True, help="How many players there are."
+    "--bots",
+    type=click.IntRange(1, 200),
+    default=24,
+    show_default=True,
+    help="How many players there are, 24 to a room.",
 )
 @click.option(
     "--seconds",

@@ -19,7 +19,7 @@ from lanebus.cli.demo_reports import REPORT_S, Report, UnitFigures, Word
 from lanebus.examples.arena import messages
 from lanebus.examples.arena.bot import Swarm
 from lanebus.examples.arena.server import ArenaServer
-from lanebus.examples.arena.world import World
+from lanebus.examples.arena.world import UnitBody
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import Book
@@ -111,30 +111,30 @@ def serve(link: Link, broker: str, seed: int) -> None:
     """Be the arena's server until told to close."""
     meter = Meter()
     adapter = lanebus.ServerAdapter("arena-1", service=messages.SERVICE, broker=broker)
-    arena = ArenaServer(adapter, World(seed), meter.note)
+    arena = ArenaServer(adapter, seed, meter.note)
     state = {"resting": False, "closing": False}
     rate_from: list[float] = [0.0, time.monotonic()]
 
     def report(**final: int) -> Report:
-        world = arena.world
         now_s = time.monotonic()
-        tick_rate = (world.tick - rate_from[0]) / max(now_s - rate_from[1], 1e-3)
-        rate_from[:] = [world.tick, now_s]
+        tick_rate = (arena.tick - rate_from[0]) / max(now_s - rate_from[1], 1e-3)
+        rate_from[:] = [arena.tick, now_s]
         return Report(
             connected=int(adapter.state == "up"),
-            playing=len(world.units),
+            playing=arena.players,
             resting=state["resting"],
             in_flight=adapter.in_flight,
             latencies=meter.take(),
             books=books_of([adapter]),
             unsettled=dict(arena.unsettled),
-            ticks=world.tick,
+            ticks=arena.tick,
             tick_rate=tick_rate,
-            units=[
-                UnitFigures(u.name, round(u.x_m, 1), round(u.y_m, 1), u.health, u.score, u.kills, u.deaths)
-                for u in world.units.values()
+            units=[_figures(unit, room.number) for room in arena.rooms for unit in room.world.units.values()],
+            shots=[
+                (room.number, round(shot.x_m, 1), round(shot.y_m, 1))
+                for room in arena.rooms
+                for shot in room.world.shots
             ],
-            shots=[(round(shot.x_m, 1), round(shot.y_m, 1)) for shot in world.shots],
             closed=bool(final),
             unanswered=final.get("unanswered", 0),
         )
@@ -169,7 +169,7 @@ def play(link: Link, broker: str, count: int, seed: int) -> None:
         if line:
             news.append(line)
 
-    # Everybody hears of everything that happens; the first bot is the one that tells.
+    # Everybody in a room hears of everything that happens there; the first bot is the one that tells.
     swarm = Swarm(count, broker, seed, observe=lambda index: meter.note if index else note_with_news)
     adapters = [bot.adapter for bot in swarm.bots]
     resting = closing = False
@@ -188,6 +188,7 @@ def play(link: Link, broker: str, count: int, seed: int) -> None:
             latencies=meter.take(),
             books=books_of(adapters),
             unsettled=dict(unsettled),
+            witness=swarm.bots[0].adapter.name,
             news=told,
             closed=bool(final),
             unanswered=final.get("unanswered", 0),
@@ -202,6 +203,19 @@ def play(link: Link, broker: str, count: int, seed: int) -> None:
             link.send(report())
         swarm.turn(playing=not resting)
     link.send(report(unanswered=swarm.close()))
+
+
+def _figures(unit: UnitBody, room: int) -> UnitFigures:
+    return UnitFigures(
+        unit.name,
+        round(unit.x_m, 1),
+        round(unit.y_m, 1),
+        unit.health,
+        unit.score,
+        unit.kills,
+        unit.deaths,
+        room,
+    )
 
 
 def headline(event: lanebus.Event) -> str:

@@ -51,6 +51,7 @@ class PlayerFigures:
     deaths: int
     x_m: float
     y_m: float
+    room: int
     rtt_ms: float | None = None
     quality: str = ""
     events_per_s: float | None = None
@@ -76,7 +77,8 @@ class Saving:
 class Figures:
     """Everything that the screen shows."""
 
-    elapsed_s: float
+    elapsed_s: float | None
+    """None before the match has begun."""
     length_s: float
     broker_pid: int
     uptime_s: float
@@ -91,7 +93,11 @@ class Figures:
     bytes: Saving
     players: Sequence[PlayerFigures]
     """The best first."""
+    room: int
+    """The room that is shown: where the news come from."""
+    rooms: int
     shots: Sequence[tuple[float, float]]
+    """Those in that room."""
     news: Sequence[str]
     """The latest last."""
 
@@ -199,11 +205,12 @@ class Gatherer:
         ranked = sorted(units, key=lambda unit: (-unit.score, unit.name))
         return [self._player(unit, rates) for unit in ranked]
 
-    def figures(self, elapsed_s: float, length_s: float) -> Figures:
-        """Everything as it is now, `elapsed_s` into a match of `length_s`; needs a status."""
+    def figures(self, elapsed_s: float | None, length_s: float) -> Figures:
+        """Everything as it is now, `elapsed_s` into a match of `length_s` or before it; needs a status."""
         first_s, first = self._statuses[0]
         last_s, last = self._statuses[-1]
         span_s = last_s - first_s
+        room = self._shown_room()
         return Figures(
             elapsed_s=elapsed_s,
             length_s=length_s,
@@ -217,9 +224,16 @@ class Gatherer:
             messages=self.messages(),
             bytes=self.bytes(),
             players=self.players(),
-            shots=self.server.shots if self.server else (),
+            room=room,
+            rooms=max((unit.room for unit in self.server.units), default=1) if self.server else 1,
+            shots=[(x_m, y_m) for at, x_m, y_m in self.server.shots if at == room] if self.server else (),
             news=list(self.news),
         )
+
+    def _shown_room(self) -> int:
+        witness = self.bots.witness if self.bots else ""
+        units = self.server.units if self.server else []
+        return next((unit.room for unit in units if unit.name == witness), 1)
 
     def _lanes(self) -> list[LaneFigures]:
         now_s, now = self._statuses[-1]
@@ -271,6 +285,7 @@ class Gatherer:
             deaths=unit.deaths,
             x_m=unit.x_m,
             y_m=unit.y_m,
+            room=unit.room,
             rtt_ms=peer.get("rtt_ms"),
             quality=peer.get("quality", ""),
             events_per_s=rates.get(unit.name),

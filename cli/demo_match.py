@@ -171,7 +171,7 @@ class Match:
         self._gathered.add_peers(now_s, self._ask("peers"))
 
     def _figures(self, now_s: float) -> Figures:
-        elapsed_s = 0.0 if self._began_s is None else now_s - self._began_s
+        elapsed_s = None if self._began_s is None else now_s - self._began_s
         return self._gathered.figures(elapsed_s, self._seconds)
 
     def _ask(self, command: str) -> Any:

@@ -60,13 +60,13 @@ class Result:
         total = _total(sent)
         audit = facts.audit
         problems = list(audit["problems"])
+        kept = _total([_book(audit["books"]["events"][lane.label]) for lane in LANES])
         if not audit["at_rest"] and not problems:
-            problems.append("the broker did not come to rest")
+            problems.append(f"the broker did not come to rest, with {kept.in_flight:,} events in flight")
         if total.in_flight:
             problems.append(f"{total.in_flight} events are still in flight")
         if facts.unanswered:
             problems.append(f"closing gave up {facts.unanswered} events")
-        kept = _total([_book(audit["books"]["events"][lane.label]) for lane in LANES])
         if kept.accepted != total.accepted and not problems:
             problems.append(f"the senders have accepted {total.accepted} events, the broker {kept.accepted}")
         return cls(

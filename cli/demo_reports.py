@@ -30,6 +30,7 @@ class UnitFigures(msgspec.Struct, frozen=True, array_like=True):
     score: int
     kills: int
     deaths: int
+    room: int
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,7 +60,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tick_rate: float = 0.0
     """Its ticks per second since the report before."""
     units: list[UnitFigures] = []
-    shots: list[tuple[float, float]] = []
-    """Where shots are, in metres."""
+    shots: list[tuple[int, float, float]] = []
+    """Where shots are: the room, and metres."""
+    witness: str = ""
+    """The bot that tells the news; it knows those of its own room."""
     news: list[str] = []
     """What has happened since the report before, one line each."""

@@ -73,8 +73,9 @@ def line(figures: Figures) -> str:
     )
     events_in = sum(lane.events_in_per_s or 0 for lane in figures.lanes)
     events_out = sum(lane.events_out_per_s or 0 for lane in figures.lanes)
+    when = "start" if figures.elapsed_s is None else f"{figures.elapsed_s:3.0f} s"
     return (
-        f"{figures.elapsed_s:3.0f} s  {figures.connected} players  {figures.tick_rate:.1f} ticks/s  "
+        f"{when}  {figures.connected} players  {figures.tick_rate:.1f} ticks/s  "
         f"events/s {events_in:,.0f} in {events_out:,.0f} out  p50/p99 {lanes}  "
         f"saved {_share(figures.messages.share)} messages {_share(figures.bytes.share)} bytes  "
         f"queued {sum(lane.queued_events for lane in figures.lanes)}  "
@@ -96,11 +97,16 @@ def _header(figures: Figures, width: int, wide: bool) -> Table:
     held = figures.tick_rate >= TICKS_PER_S - 1
     left.append(f"{figures.tick_rate:.1f}", "green" if held else "yellow")
     left.append(f" of {TICKS_PER_S} ticks/s", _DIM)
-    left_s = math.ceil(figures.length_s - figures.elapsed_s)
+    if figures.elapsed_s is None:
+        phase = "starting"
+    elif figures.elapsed_s < figures.length_s:
+        phase = f"{math.ceil(figures.length_s - figures.elapsed_s)} s left"
+    else:
+        phase = "settling"
     grid = Table.grid()
     grid.add_column(width=width - 10, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=10, justify="right", no_wrap=True)
-    grid.add_row(left, Text(f"{left_s} s left" if left_s > 0 else "settling", "bold"))
+    grid.add_row(left, Text(phase, "bold"))
     return grid
 
 
@@ -200,7 +206,7 @@ def _health_style(health: int) -> str:
 
 
 def _arena(figures: Figures, rows: int) -> RenderableType:
-    """The arena from above, and below it what has happened lately, the latest first."""
+    """A room of the arena from above, and below it what has happened lately, the latest first."""
     drawing = _map(figures)
     left = rows - _MAP_ROWS - 2
     news = list(figures.news)[: -max(left, 0) - 1 : -1] if left > 0 else []
@@ -219,14 +225,16 @@ def _map(figures: Figures) -> Text:
     for x_m, y_m in figures.shots:
         cells[place(x_m, y_m)] = ("·", "bright_white")
     # The leader comes last, so that nobody stands before it.
-    for rank, player in reversed(list(enumerate(figures.players))):
+    inside = [player for player in figures.players if player.room == figures.room]
+    for rank, player in reversed(list(enumerate(inside))):
         mark = "x" if player.health <= 0 else "★" if rank == 0 else "●"
         cells[place(player.x_m, player.y_m)] = (
             mark,
             _DIM if player.health <= 0 else _health_style(player.health),
         )
     text = Text()
-    text.append("╭" + "─" * columns + "╮\n", _DIM)
+    title = f" room {figures.room} of {figures.rooms} " if figures.rooms > 1 else ""
+    text.append("╭" + title.center(columns, "─") + "╮\n", _DIM)
     for row in range(rows):
         text.append("│", _DIM)
         for column in range(columns):

@@ -81,10 +81,10 @@ def show(out: Out, report: Mapping[str, Any]) -> None:
         styled("every delivery exact", "bold green") if is_clean(report) else styled("NOT EXACT", "bold red")
     )
     out.line()
-    out.line(
-        styled(f"{out.count(report['matches'])} matches, {out.count(report['players'])} players: ", "bold")
-        + verdict
+    played = (
+        f"{out.things(report['matches'], 'match', 'matches')}, {out.things(report['players'], 'player')}: "
     )
+    out.line(styled(played, "bold") + verdict)
     table = new_table(
         ["EVENTS SENT", "EXPECTED", "DELIVERED", *(name.upper() for name in _FAULTS)], text_columns=0
     )

@@ -22,7 +22,8 @@ from lanebus.cli.replay_worker import AWAY_LIMIT_S, WorkerOptions
 STALL_S: Final = 15.0
 """How long a replay may stand still before what is missing counts as lost."""
 
-_METER_INTERVAL_S: Final = 1.0
+_METER_INTERVAL_S: Final = 2.0
+"""How often the broker is asked for its figures, which costs it milliseconds."""
 _REST_TIMEOUT_S: Final = 5.0
 """How long the broker's last settlements may take after the adapters have closed."""
 _HEAD_START_S: Final = 0.1

@@ -18,10 +18,26 @@ Send = Callable[..., Any]
 """The `send` of an adapter or of a gateway's session."""
 
 
+def _sleep_on() -> None:
+    """Wakes nobody."""
+
+
 class Sender:
     """Sends the events of one peer through its adapter."""
 
-    __slots__ = ("_events", "_held", "_next", "_orders", "_plan", "_relays", "_send", "flush", "name", "sent")
+    __slots__ = (
+        "_events",
+        "_held",
+        "_next",
+        "_orders",
+        "_plan",
+        "_relays",
+        "_send",
+        "flush",
+        "name",
+        "sent",
+        "wake",
+    )
 
     def __init__(self, plan: Plan, peer: Peer, send: Send, flush: Callable[[], None]) -> None:
         """Send what `plan` has for `peer` with `send`; `flush` ends a tick of its adapter."""
@@ -29,6 +45,8 @@ class Sender:
         self.flush = flush
         self.sent = [0 for _ in LANES]
         """Events that its adapter has accepted, by lane."""
+        self.wake: Callable[[], None] = _sleep_on
+        """Called when there is something to send earlier than `next_due_s` has said."""
         self._plan = plan
         self._send = send
         self._events = peer.outgoing
@@ -41,6 +59,7 @@ class Sender:
     def relay(self, index: int) -> None:
         """Send event `index` as soon as possible, ahead of what is not due yet."""
         self._relays.append(index)
+        self.wake()
 
     @property
     def next_due_s(self) -> float:

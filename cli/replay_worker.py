@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.replay_check import Faults, StreamChecker
 from lanebus.cli.replay_plan import SERVICE, Peer, Plan
 from lanebus.cli.replay_result import Progress, Result, Traffic
+from lanebus.cli.replay_schedule import Schedule
 from lanebus.cli.replay_sender import NEVER, Send, Sender
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES
@@ -28,8 +28,6 @@ AWAY_LIMIT_S: Final = 30.0
 REPORT_INTERVAL_S: Final = 0.25
 CLOSE_TIMEOUT_S: Final = 2.0
 
-_PORTION: Final = 64
-"""Events that one sender sends before others, and arrivals, have their turn; only a replay that is late gets there."""
 _FULL_RETRY_S: Final = 0.005
 
 Adapter = ServerAdapter | ClientAdapter | GatewayAdapter
@@ -201,31 +199,26 @@ class Worker:
         self._before = self._traffic()
         speed, from_s = self._options.speed, self._options.from_s
         is_paced = math.isfinite(speed)
-        order = [(sender.next_due_s, number) for number, sender in enumerate(self._senders)]
-        heapq.heapify(order)
-        full: list[int] = []
-        servers = [sender for sender in self._senders if sender.name.startswith("server:")]
-        relaying = servers if self._plan.relays else []
+        schedule = Schedule(self._senders)
         next_report = start_at
         while True:
             now = time.monotonic()
             match_s = from_s + (now - start_at) * speed if is_paced else NEVER
-            full = self._send_due(match_s, order, full, relaying)
+            schedule.serve(match_s)
             now = time.monotonic()
+            busy = schedule.is_ready or schedule.is_blocked
             if now >= next_report:
-                # At unlimited speed the heap's times mean nothing; what is in it is due.
-                if report(
-                    self._progress(
-                        now, match_s, is_waiting=is_paced and bool(order) and order[0][0] > match_s
-                    )
-                ):
+                waiting = not busy and match_s < schedule.next_due_s < NEVER
+                if report(self._progress(now, match_s, is_waiting=waiting)):
                     break
                 next_report = now + REPORT_INTERVAL_S
             wait_s = next_report - now
-            if order and order[0][0] < NEVER:
-                wait_s = min(wait_s, start_at + (order[0][0] - from_s) / speed - now if is_paced else 0.0)
-            if full:
+            if schedule.is_ready:
+                wait_s = 0.0
+            elif schedule.is_blocked:
                 wait_s = min(wait_s, _FULL_RETRY_S)
+            if is_paced and schedule.next_due_s < NEVER:
+                wait_s = min(wait_s, start_at + (schedule.next_due_s - from_s) / speed - now)
             self._loop.turn(max(0.0, wait_s))
         self._after = self._traffic()
 
@@ -248,29 +241,6 @@ class Worker:
                 result.book.add(book(lane))
         result.throttled = sum(int(getattr(adapter.stats(), "throttled", 0)) for adapter in self._adapters)
         return result
-
-    def _send_due(
-        self, match_s: float, order: list[tuple[float, int]], full: list[int], relaying: list[Sender]
-    ) -> list[int]:
-        """Let every sender send that has something due; return those whose outbox is full."""
-        turn = full
-        still_full: list[int] = []
-        while order and order[0][0] <= match_s:
-            due_s, number = heapq.heappop(order)
-            if due_s < NEVER:
-                turn.append(number)
-        for number in turn:
-            sender = self._senders[number]
-            if sender.send_due(match_s, _PORTION):
-                heapq.heappush(order, (sender.next_due_s, number))
-            else:
-                still_full.append(number)
-            sender.flush()
-        for sender in relaying:
-            if sender.next_due_s <= 0.0:
-                sender.send_due(match_s, _PORTION)
-                sender.flush()
-        return still_full
 
     def _progress(self, now: float, match_s: float, *, is_waiting: bool) -> Progress:
         if all(adapter.state == "up" for adapter in self._adapters):

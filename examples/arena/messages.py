@@ -14,8 +14,8 @@ from msgspec import Meta
 
 SERVICE: Final = "arena"
 """The service that players' events go to."""
-GROUP: Final = "arena"
-"""The group of everybody who plays."""
+ROOM_SIZE: Final = 24
+"""Players in one room. Everybody in a room hears of everything there, so its traffic grows with the square of them."""
 
 Unit = Annotated[str, Meta(max_length=80)]
 """A player's unit, called by the player's full name, as in ``player:ivy``."""
@@ -55,13 +55,19 @@ class Analytics(msgspec.Struct, frozen=True):
     """Units it has heard of."""
 
 
-# From the server to players.
+# From the server to the players of a room.
+
+
+def group_of(room: int) -> str:
+    """The group of everybody in a room."""
+    return f"arena:{room}"
 
 
 class Welcome(msgspec.Struct, frozen=True):
-    """``arena.welcome``, to one player: you are in."""
+    """``arena.welcome``, to one player: you are in this room."""
 
     unit: Unit
+    room: int
     width_m: float
     height_m: float
 
@@ -117,7 +123,7 @@ class Spawned(msgspec.Struct, frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True):
-    """``arena.score``: everybody's points."""
+    """``arena.score``: the points of everybody in the room."""
 
     points: dict[str, int]
 
@@ -130,7 +136,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 Happening = Shot | Hit | Died | Spawned
-"""What a step of the world can bring about besides movement."""
+"""What a step of a world can bring about besides movement."""
 
 TOPICS: Final[dict[type[Happening], str]] = {
     Shot: "combat.shot",

@@ -1,4 +1,4 @@
-"""The arena's server: owns the world, tells players what happens in it, and shows the loop of a game server on the bus.
+"""The arena's server: owns the worlds, tells players what happens there, and shows a game server's loop on the bus.
 
     python -m lanebus.examples.arena.server
 
@@ -30,18 +30,35 @@ Observer = Callable[[lanebus.Event], None]
 """Called with every event that arrives, before it is handled."""
 
 
+class Room:
+    """One match: a world of its own, and the group of those who are in it."""
+
+    def __init__(self, number: int, seed: int) -> None:
+        self.number = number
+        self.group = messages.group_of(number)
+        self.world = World(seed + number)
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else fits in."""
+        return len(self.world.units) >= messages.ROOM_SIZE
+
+
 class ArenaServer:
-    """One arena on one adapter."""
+    """The arena on one adapter: as many rooms as its players need."""
 
     def __init__(
-        self, adapter: lanebus.ServerAdapter, world: World, observe: Observer = lambda event: None
+        self, adapter: lanebus.ServerAdapter, seed: int = 0, observe: Observer = lambda event: None
     ) -> None:
         self.adapter = adapter
-        self.world = world
+        self.rooms = [Room(1, seed)]
+        self.tick = 0
         self.unsettled: Counter[str] = Counter()
         """Events that ended otherwise than delivered, by lane, topic, outcome and reason."""
         self.frames_reported = 0
+        self._seed = seed
         self._observe = observe
+        self._room_of: dict[str, Room] = {}
         self._heard_s: dict[str, float] = {}
         """When each player was last heard, on the monotonic clock."""
 
@@ -53,6 +70,11 @@ class ArenaServer:
         adapter.on("analytics.*", schema=messages.Analytics)(self._on_analytics)
         adapter.on_unsettled(self._on_unsettled)
 
+    @property
+    def players(self) -> int:
+        """How many play."""
+        return len(self._room_of)
+
     def run(self, running: Callable[[], bool]) -> None:
         """Play, one tick after the other, for as long as `running()` says so."""
         next_tick_s = time.monotonic()
@@ -62,52 +84,70 @@ class ArenaServer:
             self.adapter.wait(until=next_tick_s)
 
     def step(self) -> None:
-        """One tick: let the world move, and send what came of it."""
-        for happening in self.world.step():
-            self._tell(messages.TOPICS[type(happening)], happening, lane="critical")
-        for unit in self.world.changed():
-            self._tell("unit.state", unit.state(), lane="normal")
-        if self.world.tick % SCORE_TICKS == 0:
-            self._tell("arena.score", messages.Score(self.world.points()), lane="low")
+        """One tick: let every world move, and send what came of it."""
+        self.tick += 1
+        for room in self.rooms:
+            for happening in room.world.step():
+                self._tell(room, messages.TOPICS[type(happening)], happening, lane="critical")
+            for unit in room.world.changed():
+                self._tell(room, "unit.state", unit.state(), lane="normal")
+            if self.tick % SCORE_TICKS == 0:
+                self._tell(room, "arena.score", messages.Score(room.world.points()), lane="low")
+        if self.tick % SCORE_TICKS == 0:
             self._take_out_the_silent()
         self.adapter.flush()
 
-    def _tell(self, topic: str, payload: object, lane: str) -> None:
-        """Send to everybody who plays. A full outbox costs this one message: the next state says more than it."""
-        if not self.world.units:
+    def leader(self) -> tuple[str, int]:
+        """The best player of all rooms, and the points."""
+        scores = (score for room in self.rooms for score in room.world.points().items())
+        return max(scores, key=lambda score: score[1], default=("nobody", 0))
+
+    def _tell(self, room: Room, topic: str, payload: object, lane: str) -> None:
+        """Send to everybody in a room. A full outbox costs this one message: the next state says more than it."""
+        if not room.world.units:
             return
         try:
-            self.adapter.send(topic, payload, to=f"group:{messages.GROUP}", lane=lane)
+            self.adapter.send(topic, payload, to=f"group:{room.group}", lane=lane)
         except lanebus.OutboxFull:
             self.unsettled[f"{lane} {topic}: outbox full"] += 1
 
-    def _hear(self, event: lanebus.Event) -> str:
+    def _hear(self, event: lanebus.Event) -> Room:
         """Every event of a player passes here. One who is not in yet is let in, as after a restart of this server."""
         self._observe(event)
         self._heard_s[event.sender] = time.monotonic()
-        if event.sender not in self.world.units:
-            self.world.join(event.sender)
+        room = self._room_of.get(event.sender)
+        if room is None:
+            room = self._room_of[event.sender] = self._room_with_space()
+            room.world.join(event.sender)
             # What is sent after a join waits for it: the newcomer's own `unit.spawned` is the first that it hears.
-            self.adapter.join(messages.GROUP, event.sender)
-        return event.sender
+            self.adapter.join(room.group, event.sender)
+        return room
+
+    def _room_with_space(self) -> Room:
+        for room in self.rooms:
+            if not room.full:
+                return room
+        self.rooms.append(Room(len(self.rooms) + 1, self._seed))
+        return self.rooms[-1]
 
     def _on_join(self, event: lanebus.Event) -> None:
-        player = self._hear(event)
-        self.adapter.send("arena.welcome", messages.Welcome(player, WIDTH_M, HEIGHT_M), to=player)
+        room = self._hear(event)
+        welcome = messages.Welcome(event.sender, room.number, WIDTH_M, HEIGHT_M)
+        self.adapter.send("arena.welcome", welcome, to=event.sender, lane="critical")
 
     def _on_leave(self, event: lanebus.Event) -> None:
         self._observe(event)
         self._take_out(event.sender)
 
     def _on_move(self, event: lanebus.Event) -> None:
-        self.world.move(self._hear(event), event.payload.dx, event.payload.dy)
+        self._hear(event).world.move(event.sender, event.payload.dx, event.payload.dy)
 
     def _on_shoot(self, event: lanebus.Event) -> None:
-        self.world.shoot(self._hear(event), event.payload.angle)
+        self._hear(event).world.shoot(event.sender, event.payload.angle)
 
     def _on_chat(self, event: lanebus.Event) -> None:
-        player = self._hear(event)
-        self._tell("arena.chat", messages.Said(player, event.payload.text), lane="low")
+        room = self._hear(event)
+        self._tell(room, "arena.chat", messages.Said(event.sender, event.payload.text), lane="low")
 
     def _on_analytics(self, event: lanebus.Event) -> None:
         self._hear(event)
@@ -118,8 +158,10 @@ class ArenaServer:
 
     def _take_out(self, player: str) -> None:
         self._heard_s.pop(player, None)
-        self.world.leave(player)
-        self.adapter.leave(messages.GROUP, player)
+        room = self._room_of.pop(player, None)
+        if room is not None:
+            room.world.leave(player)
+            self.adapter.leave(room.group, player)
 
     def _take_out_the_silent(self) -> None:
         limit_s = time.monotonic() - SILENCE_S
@@ -136,7 +178,7 @@ def main() -> int:
     options = parser.parse_args()
 
     adapter = lanebus.ServerAdapter(options.name, service=messages.SERVICE, broker=options.broker)
-    arena = ArenaServer(adapter, World(options.seed))
+    arena = ArenaServer(adapter, options.seed)
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda signum, frame: stopping.append(signum))
@@ -150,9 +192,9 @@ def main() -> int:
     while not stopping:
         until_s = time.monotonic() + 5.0
         arena.run(lambda until_s=until_s: not stopping and time.monotonic() < until_s)  # type: ignore[misc]
-        leader = next(iter(arena.world.points().items()), ("nobody", 0))
+        leader, points = arena.leader()
         print(
-            f"tick {arena.world.tick}: {len(arena.world.units)} players, {leader[0]} leads with {leader[1]} points, "
+            f"tick {arena.tick}: {arena.players} players, {leader} leads with {points} points, "
             f"{adapter.in_flight} events in flight"
         )
     left = adapter.close()

@@ -169,6 +169,11 @@ class Peer:
 
     # Sending
 
+    @property
+    def waits(self) -> bool:
+        """Whether any event sent is not settled."""
+        return any(sender.unsettled for sender in self.senders.values())
+
     def say(self, kind: Kind, message: Any, lane: Lane = Lane.CRITICAL, **header: int) -> None:
         """Send any message but a batch."""
         body = encode_body(message)
@@ -266,11 +271,13 @@ class Peer:
         self.bench.turn()
         return self.dones[number]
 
-    def open(self, index: int, name: str, *, rtt_ms: float | None = None) -> Done:
-        """Open a player's session."""
+    def open(self, index: int, name: str, *, rtt_ms: float | None = None) -> int:
+        """Open a player's session, and return the request's number."""
         process = next(_processes).to_bytes(16, "big")
         self.sessions[index] = (name, process)
-        return self.ask(Kind.OPEN, index=index, name=name, process=process, rtt_ms=rtt_ms)
+        number = self.request(Kind.OPEN, index=index, name=name, process=process, rtt_ms=rtt_ms)
+        self.bench.turn()
+        return number
 
     def close(self, index: int) -> None:
         """Close a player's session; what it has under way is forgotten."""
@@ -420,6 +427,9 @@ class Peer:
             return
         self.unanswered.clear()
         self.request_number = 0
+        for sender in self.senders.values():
+            # The broker's book begins anew, with what is replayed to it.
+            sender.book = Book(len(sender.unsettled))
         for index, (name, process) in self.sessions.items():
             self.request(Kind.OPEN, index=index, name=name, process=process)
         self._replay(Lane.CRITICAL)

@@ -1,11 +1,15 @@
 """`lanebus demo` as a person runs it: a short match with real processes, and the ways it can be cut short."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +17,10 @@ from typing import Any
 
 import pytest
 
+from lanebus.cli.demo_figures import Figures
+from lanebus.cli.demo_match import Match
+
+LINE = re.compile(r"(start| +\d+ s)  \d+ players")
 DEMO = [sys.executable, "-m", "lanebus.cli.main", "demo", "--plain", "--bots", "6", "--seed", "7"]
 
 pytestmark = pytest.mark.system
@@ -84,7 +92,7 @@ def test_a_short_match_balances_its_books() -> None:
     assert len(report["ranking"]) == 6
     lines = done.stderr.splitlines()
     assert 3 <= len(lines) <= 12
-    assert all(re.match(r" +\d+ s  \d+ players", text) for text in lines)
+    assert all(LINE.match(text) for text in lines)
 
 
 def test_the_report_for_people_ends_with_the_verdict() -> None:
@@ -111,7 +119,7 @@ def test_a_process_that_is_killed_midway_is_named_in_one_line(
     os.kill(victim, signal.SIGKILL)
     output, errors = long_demo.communicate(timeout=20)
     assert long_demo.returncode == code
-    told = [each for each in errors.splitlines() if not re.match(r" +\d+ s  \d+ players", each)]
+    told = [each for each in errors.splitlines() if not LINE.match(each)]
     assert told == ["lanebus: " + text.format(pid=victim)]
     assert output == ""
     assert gone(family)
@@ -138,12 +146,53 @@ def test_children_die_with_a_demo_that_is_killed(long_demo: subprocess.Popen[str
     assert gone(family)
 
 
-def test_the_picture_is_written(tmp_path: Path) -> None:
-    path = tmp_path / "demo.svg"
-    done = subprocess.run(
-        [*DEMO, "--seconds", "2", "--svg", str(path)], capture_output=True, text=True, timeout=60
+def test_a_terminal_gets_the_picture_and_then_the_report(tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 35, 100, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("COLUMNS", None)
+    environment.pop("LINES", None)
+    command = [each for each in DEMO if each != "--plain"]
+    drawing = tmp_path / "demo.svg"
+    process = subprocess.Popen(
+        [*command, "--seconds", "2", "--svg", str(drawing)], stdout=end, stderr=end, env=environment
     )
-    assert done.returncode == 0, done.stderr
-    text = path.read_text()
-    assert "<svg" in text
-    assert "critical" in text
+    os.close(end)
+    shown = b""
+    try:
+        while True:
+            try:
+                shown += os.read(terminal, 65536)
+            except OSError:  # how Linux says that nobody writes to a terminal any more
+                break
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+    picture, _, report = shown.decode().rpartition("\x1b[?1049l")
+    assert "\x1b[?1049h" in picture
+    assert "messages saved" in picture
+    assert "ivy" in picture
+    assert "the books balance" in report
+    assert "winner" in report
+    svg = drawing.read_text()
+    assert "critical" in svg
+    assert "url(" not in re.sub(r"url\(#", "", svg), "the drawing fetches something from elsewhere"
+
+
+def test_a_second_interrupt_does_not_wait() -> None:
+    match = Match(bots=1, seconds=1.0, seed=1, show=lambda figures: None)
+    match.interrupt()
+    assert match.interrupted
+    with pytest.raises(KeyboardInterrupt):
+        match.interrupt()
+
+
+def test_a_match_interrupted_while_it_starts_has_no_result() -> None:
+    def interrupt_once(figures: Figures) -> None:
+        if not match.interrupted:
+            match.interrupt()
+
+    match = Match(bots=1, seconds=60.0, seed=1, show=interrupt_once)
+    assert match.run() is None

@@ -89,9 +89,9 @@ def report(
     return Report(**values)
 
 
-def unit(name: str, score: int, health: int = 100) -> UnitFigures:
+def unit(name: str, score: int, health: int = 100, room: int = 1) -> UnitFigures:
     """One unit of the arena."""
-    return UnitFigures(f"player:{name}", 30.0, 15.0, health, score, score // 100, 1)
+    return UnitFigures(f"player:{name}", 30.0, 15.0, health, score, score // 100, 1, room)
 
 
 def audit(
@@ -232,7 +232,7 @@ def crowd(players: int) -> Figures:
     gatherer = gathered(1.0, 2.0)
     units = [unit(f"bot{index}", 10 * index, health=index * 7 % 101) for index in range(players)]
     news = ["bot1 shot bot2", "bot2: \x1b[31mlucky shot, bot1"]
-    gatherer.add_server(2.5, report(units=units, tick_rate=29.9, shots=[(1.0, 1.0), (60.0, 30.0)]))
+    gatherer.add_server(2.5, report(units=units, tick_rate=29.9, shots=[(1, 1.0, 1.0), (1, 60.0, 30.0)]))
     gatherer.add_bots(2.5, report(connected=players, latencies_ms=[0.25, 3.0, 250.0], news=news))
     return gatherer.figures(12.0, 30.0)
 
@@ -285,9 +285,25 @@ def test_the_arena_shows_players_shots_and_news() -> None:
     assert "bot1 shot bot2" in text
 
 
-def test_a_match_that_is_over_is_settling() -> None:
-    figures = gathered(1.0).figures(31.0, 30.0)
-    assert "settling" in drawn(figures, 80, 24)[0]
+@pytest.mark.parametrize(
+    ("elapsed_s", "words"), [(None, "starting"), (0.0, "30 s left"), (29.9, "1 s left"), (30.0, "settling")]
+)
+def test_the_header_says_how_far_the_match_is(elapsed_s: float | None, words: str) -> None:
+    figures = gathered(1.0).figures(elapsed_s, 30.0)
+    assert words in drawn(figures, 80, 24)[0]
+
+
+def test_of_many_rooms_the_one_is_shown_that_the_news_come_from() -> None:
+    gatherer = gathered(1.0)
+    units = [unit("ivy", 5, room=2), unit("rook", 9, room=1)]
+    gatherer.add_server(2.0, report(units=units, shots=[(1, 2.0, 3.0), (2, 4.0, 5.0)]))
+    gatherer.add_bots(2.0, report(witness="player:ivy"))
+    figures = gatherer.figures(2.0, 30.0)
+    assert (figures.room, figures.rooms, figures.shots) == (2, 2, [(4.0, 5.0)])
+    text = "\n".join(drawn(figures, 100, 35))
+    assert " room 2 of 2 " in text
+    assert text.count("★") == 1
+    assert "●" not in text
 
 
 def test_the_line_holds_the_figures() -> None:
@@ -295,6 +311,7 @@ def test_the_line_holds_the_figures() -> None:
     assert "24 players  29.9 ticks/s" in text
     assert "critical 3.1/244 ms" in text or "critical 3.0/250 ms" in text or "critical 2.9" in text
     assert "\n" not in text
+    assert line(gathered(1.0).figures(None, 30.0)).startswith("start  ")
 
 
 # The report.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.cli.trace_files import duel, event, header, write_duel, write_lines, write_trace
 
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.traces import read_trace
 from lanebus.wire.lanes import Lane
-from tests.cli.trace_files import duel, event, header, write_duel, write_lines, write_trace
 
 
 def test_every_field_is_kept(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def adapter() -> StandIn:
 def bot(adapter: StandIn) -> Bot:
     """A talkative bot that is in the game, next to somebody to shoot at."""
     bot = Bot(cast(lanebus.ClientAdapter, adapter), Brain(ME, TEMPERAMENTS[2], random.Random(5)))
-    adapter.arrive("arena.welcome", messages.Welcome(ME, 60.0, 30.0))
+    adapter.arrive("arena.welcome", messages.Welcome(ME, 1, 60.0, 30.0))
     adapter.arrive("unit.state", UnitState(ME, 3000, 1500, 0, 0, 100))
     adapter.arrive("unit.state", UnitState(FOE, 3500, 1500, 0, 0, 100))
     return bot
@@ -66,7 +66,7 @@ def test_it_asks_to_join_until_it_is_welcome(adapter: StandIn) -> None:
     for now_s in (10.0, 10.5, 10.0 + JOIN_S):
         bot.act(now_s)
     assert adapter.taken() == [("player.join", None, "normal")] * 2
-    adapter.arrive("arena.welcome", messages.Welcome(ME, 60.0, 30.0))
+    adapter.arrive("arena.welcome", messages.Welcome(ME, 1, 60.0, 30.0))
     bot.act(20.0)
     assert "player.join" not in [topic for topic, _, _ in adapter.taken()]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
+from enum import Enum
 from itertools import count
 from random import Random
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 
 from lanebus.adapters.actions import Dial, Send, State
 from lanebus.adapters.core import AttachmentCore
-from lanebus.adapters.dispatch import dispatch
+from lanebus.adapters.dispatch import dispatch, requeue
 from lanebus.adapters.event import Event, Unsettled
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.requests import Request
@@ -32,10 +33,22 @@ from lanebus.wire.outcomes import Reason
 
 ADDRESS = "tcp://broker:1"
 PORTS = [1, 2, 3]
+HEARTBEAT_S = 15.0
+"""How long after its last sign of life ZeroMQ closes a connection at either end."""
 TURNS_AT_ONE_INSTANT = 1000
 """More turns of one core without time passing are no progress: a driver would spin."""
 
 encode = msgspec.msgpack.encode
+
+
+class Reaches(Enum):
+    """What answers when a peer dials."""
+
+    BROKER = "broker"
+    REFUSAL = "refusal"
+    """A machine without a broker."""
+    NOTHING = "nothing"
+    """A network that swallows everything."""
 
 
 class Connection:
@@ -113,11 +126,15 @@ class Net:
     def dial(self, peer: Peer, lane: Lane) -> Connection:
         """A fresh connection; one to nobody is seen to fail a moment later."""
         route = next(self._count).to_bytes(5, "big")
-        connection = Connection(peer, lane, route, self.broker)
-        if self.broker is None:
-            self._at(self.delay_s, self._peer_learns, connection)
-        else:
+        connection = Connection(peer, lane, route, self.broker if peer.reaches is Reaches.BROKER else None)
+        if connection.broker is not None:
             self._routes[lane, route] = connection
+        else:
+            self.at(
+                self.delay_s if peer.reaches is Reaches.REFUSAL or self.broker is None else HEARTBEAT_S,
+                self._peer_learns,
+                connection,
+            )
         return connection
 
     def cut(
@@ -126,14 +143,12 @@ class Net:
         """End a connection; what is under way is lost.
 
         Args:
-            peer_after_s: when the peer learns of it; None for never, as on a path that swallows frames.
+            peer_after_s: when the peer learns of it; None for a path that swallows frames: when a heartbeat is missed.
             broker_after_s: when the broker would learn of it by sending; None likewise.
         """
         connection.cut = True
-        if peer_after_s is not None:
-            self._at(peer_after_s, self._peer_learns, connection)
-        if broker_after_s is not None:
-            self._at(broker_after_s, self._broker_learns, connection)
+        self.at(HEARTBEAT_S if peer_after_s is None else peer_after_s, self._peer_learns, connection)
+        self.at(HEARTBEAT_S if broker_after_s is None else broker_after_s, self._broker_learns, connection)
 
     def hang_up(self, connection: Connection) -> None:
         """The peer closes a connection; what it had sent may arrive or not, and the broker learns of it later."""
@@ -141,7 +156,7 @@ class Net:
         if self.random.random() < 0.5:
             connection.cut = True
         after = max(connection.up_at - self.now, 0.0) + self._delay()
-        self._at(after, self._broker_learns, connection)
+        self.at(after, self._broker_learns, connection)
 
     def _peer_learns(self, connection: Connection) -> None:
         connection.peer_knows = True
@@ -191,7 +206,8 @@ class Net:
 
     # Time
 
-    def _at(self, after_s: float, function: Callable[..., None], *arguments: Any) -> None:
+    def at(self, after_s: float, function: Callable[..., None], *arguments: Any) -> None:
+        """Call `function` when some time has passed."""
         self._push(self.now + after_s, function, *arguments)
 
     def _push(self, when: float, function: Callable[..., None], *arguments: Any) -> None:
@@ -287,6 +303,7 @@ class Peer:
         self.unread: list[deque[bytes]] = [deque() for _ in LANES]
         """Frames that have arrived and that the driver has not read."""
         self.tick_s = tick_s
+        self.reaches = Reaches.BROKER
         self.stalled = False
         """Whether the program does not poll."""
         self.events_per_turn: int | None = None
@@ -294,6 +311,8 @@ class Peer:
         self.wakes_at: float | None = None
         self.handled: dict[str, list[Handled]] = {}
         """By the name of the session that got them."""
+        self.program: Callable[[SessionCore, Event], None] | None = None
+        """Called for every event that is handled."""
         self.told: list[tuple[str, Unsettled]] = []
         self.failed: list[str] = []
         self.outbox_bytes = outbox_bytes
@@ -411,6 +430,16 @@ class Peer:
         self.core.end_session(session)
         self.wake()
 
+    def read(self, index: int, reading: bool) -> None:
+        """A player behind the gateway stops reading, or goes on."""
+        session = self.core.sessions[index]
+        if reading and not session.reading:
+            waiting = list(session.unread)
+            session.unread.clear()
+            requeue(self.core, waiting)
+            self.wake()
+        session.reading = reading
+
     def close(self) -> None:
         """Say goodbye."""
         self._read()
@@ -460,8 +489,8 @@ class Peer:
         core = self.core
         now = self.net.now
         self._read()
-        clock, until = self._budget(now)
-        dispatch(core, clock, until)
+        if self.events_per_turn != 0:
+            dispatch(core, self._clock(now), float("inf"))
         self._tell()
         core.end_turn(now, now + (self.tick_s or 0.0))
         self._act()
@@ -472,12 +501,12 @@ class Peer:
         else:
             self.wakes_at = now + 0.001 if any(core.incoming.arrivals) else core.next_timer()
 
-    def _budget(self, now: float) -> tuple[Callable[[], float], float]:
+    def _clock(self, now: float) -> Callable[[], float]:
         if self.events_per_turn is None:
-            return lambda: now, float("inf")
-        # The clock is looked at once in front of the handlers, and once after each.
+            return lambda: now
+        # It is looked at once in front of the handlers, and once after each.
         looks = iter([now] * self.events_per_turn)
-        return lambda: next(looks, float("inf")), float("inf")
+        return lambda: next(looks, float("inf"))
 
     def _read(self) -> None:
         core = self.core
@@ -528,7 +557,13 @@ class Peer:
             index, name, process, outbox_bytes=self.outbox_bytes, strict=False
         )
         handled = self.handled.setdefault(name, [])
-        session.handlers.add("t", lambda event: handled.append(Handled(event)))
+
+        def handle(event: Event) -> None:
+            handled.append(Handled(event))
+            if self.program is not None:
+                self.program(session, event)
+
+        session.handlers.add("t", handle)
 
     def __repr__(self) -> str:
         return f"<Peer {self.name} {self.core.state.value}>"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.runs import MAX_RUN_NUMBERS, add_number, check_runs, numbers_in, runs_of
+from lanebus.wire.runs import MAX_RUN_NUMBERS, add_number, check_runs, forget_below, numbers_in, runs_of
 
 
 @given(st.sets(st.integers(0, 60)))
@@ -64,3 +64,20 @@ def test_malformed_and_oversized_runs_are_refused(runs: list[int], text: str) ->
 def test_runs_at_the_limit_are_legal() -> None:
     assert check_runs([1, MAX_RUN_NUMBERS]) == MAX_RUN_NUMBERS
     assert check_runs([]) == 0
+
+
+@given(st.dictionaries(st.integers(0, 40), st.text(max_size=2)), st.integers(0, 40), st.integers(0, 40))
+def test_forgetting_takes_away_what_is_below_and_keeps_the_rest_in_order(
+    numbers: dict[int, str], old: int, new: int
+) -> None:
+    old, new = sorted((old, new))
+    known = {number: value for number, value in numbers.items() if number >= old}
+    expected = [(number, value) for number, value in known.items() if number >= new]
+    forget_below(known, old, new)
+    assert list(known.items()) == expected
+
+
+def test_forgetting_a_long_way_costs_only_what_is_there() -> None:
+    numbers = {5: "five", 1 << 52: "far"}
+    forget_below(numbers, 1, 1 << 51)
+    assert numbers == {1 << 52: "far"}

@@ -1,0 +1,311 @@
+"""Intake: batches are numbered, accepted whole or not at all, and wait for the requests that they depend on."""
+
+import pytest
+from tests.broker.bench import Bench
+from tests.broker.peer import Peer
+
+from lanebus.broker.sessions import MAX_SPREAD
+from lanebus.wire.batches import STAMP_MODULUS, UpEvent
+from lanebus.wire.errors import ErrorNumber
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
+from lanebus.wire.outcomes import Outcome, Reason
+
+
+@pytest.fixture
+def server(bench: Bench) -> Peer:
+    return Peer(bench, "server:a").attach()
+
+
+@pytest.fixture
+def player(bench: Bench) -> Peer:
+    return Peer(bench, "player:1").attach()
+
+
+def raw_event(
+    number: int, *, topic: str = "t", to: str | list[str] = "player:1", payload: bytes = b""
+) -> UpEvent:
+    return UpEvent(0, number, 0, topic, to, payload)
+
+
+# Numbers of batches
+
+
+@pytest.mark.parametrize("number", [0, 2, 9])
+def test_a_batch_that_is_not_the_next_ends_the_link(bench: Bench, server: Peer, number: int) -> None:
+    server.send_batch([raw_event(1)], number=number)
+    bench.turn()
+    assert server.errors == [ErrorNumber.BATCH_GAP]
+    assert bench.session("server:a").sending[Lane.CRITICAL].book.accepted == 0
+
+
+def test_a_batch_past_the_window_ends_the_link(bench: Bench, server: Peer) -> None:
+    window = bench.core.config.window.batches
+    # Each waits for a request that never comes, so that none of them is acknowledged.
+    for number in range(1, window + 1):
+        server.send_batch([raw_event(number)], after=1)
+    assert not server.errors
+    server.send_batch([raw_event(window + 1)], after=1)
+    bench.turn()
+    assert server.errors == [ErrorNumber.WINDOW_EXCEEDED]
+
+
+def test_lanes_count_on_their_own(bench: Bench, server: Peer, player: Peer) -> None:
+    for lane in Lane:
+        server.send("t", "player:1", lane)
+        server.send("t", "player:1", lane)
+    bench.advance(1.0)
+    assert [player.numbers(lane) for lane in Lane] == [[1, 2], [1, 2], [1, 2]]
+
+
+# What an event may be
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (raw_event(2, topic="two words"), ErrorNumber.BAD_TOPIC),
+        (raw_event(2, topic=""), ErrorNumber.BAD_TOPIC),
+        (raw_event(2, payload=bytes(1025)), ErrorNumber.EVENT_TOO_LARGE),
+        (raw_event(2, to="nowhere"), ErrorNumber.BAD_DESTINATION),
+        (raw_event(2, to=["player:1"] * 5), ErrorNumber.BAD_DESTINATION),
+        (raw_event(MAX_SPREAD + 1), ErrorNumber.BATCH_GAP),
+        (UpEvent(1, 2, 0, "t", "player:1", b""), ErrorNumber.UNKNOWN_SESSION_INDEX),
+    ],
+)
+def test_one_bad_event_keeps_its_whole_batch_out_and_ends_the_link(
+    bench: Bench, server: Peer, player: Peer, event: UpEvent, error: ErrorNumber
+) -> None:
+    server.send_batch([raw_event(1), event], bases=[(0, 1)])
+    bench.advance(1.0)
+    assert server.errors == [error]
+    assert player.got == []
+    assert bench.core.counters.errors == {error.label: 1}
+    assert bench.problems() == []
+
+
+def test_the_largest_event_and_the_longest_list_are_accepted(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    server.send("t", "player:1", payload=bytes(1024))
+    server.send("t", ["player:1", "player:2", "player:3", "player:4"])
+    bench.advance(1.0)
+    assert player.numbers() == [1, 2]
+
+
+def test_valid_topics_are_remembered_within_bounds(bench: Bench, server: Peer, player: Peer) -> None:
+    for number in range(90):
+        server.send_batch([server.event(f"t{number}.{each}", "player:1") for each in range(100)])
+        bench.advance(0.05)
+        player.settle_all()
+    assert player.batches() > 0
+    assert len(bench.core.intake._valid_topics) <= 8192
+
+
+# Numbers of events
+
+
+def test_an_event_sent_again_is_a_duplicate(bench: Bench, server: Peer, player: Peer) -> None:
+    for _ in range(3):
+        server.send_batch([raw_event(1)], bases=[(0, 1)])
+    bench.advance(1.0)
+    assert player.numbers() == [1]
+    assert bench.core.counters.duplicates == 2
+    assert bench.session("server:a").sending[Lane.CRITICAL].book.accepted == 1
+
+
+def test_what_a_cut_swallowed_is_sent_again_and_accepted_once(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    server.send("t", "player:1")
+    server.send("t", "player:1")
+    server.cut()
+    server.event("t", "player:1")
+    server.attach()
+    server.send("t", "player:1")
+    bench.advance(1.0)
+    assert player.numbers() == [1, 2, 4]
+    assert bench.core.counters.duplicates == 2
+    assert bench.problems() == []
+
+
+def test_skipped_numbers_are_accepted_when_they_come_after_all(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    for number in (3, 1, 2, 2):
+        server.send_batch([raw_event(number)], bases=[(0, 1)])
+    bench.advance(1.0)
+    assert sorted(player.numbers()) == [1, 2, 3]
+    assert bench.core.counters.duplicates == 1
+
+
+def test_numbers_below_the_base_are_settled_and_not_accepted(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    server.send_batch([raw_event(9)], bases=[(0, 9)])
+    server.send_batch([raw_event(8)], bases=[(0, 9)])
+    bench.advance(1.0)
+    assert player.numbers() == [9]
+
+
+def test_a_base_of_a_session_that_is_not_open_is_ignored(bench: Bench, server: Peer, player: Peer) -> None:
+    server.send_batch([raw_event(1)], bases=[(0, 1), (7, 5)])
+    bench.advance(1.0)
+    assert player.numbers() == [1]
+
+
+# After a request
+
+
+def test_a_batch_waits_for_the_request_that_it_depends_on(bench: Bench, server: Peer, player: Peer) -> None:
+    server.send("early", "group:room", Lane.LOW, after=1)
+    bench.advance(1.0)
+    assert player.got == []
+    server.request(Kind.JOIN, group="room", member="player:1")
+    bench.advance(1.0)
+    assert player.topics() == ["early"]
+    assert server.dones[1].error == 0
+
+
+def test_batches_behind_a_waiting_one_wait_too(bench: Bench, server: Peer, player: Peer) -> None:
+    server.send("first", "player:1", after=2)
+    server.send("second", "player:1")
+    server.request(Kind.JOIN, group="room", member="player:1")
+    bench.advance(0.1)
+    assert player.got == []
+    server.send("other_lane", "player:1", Lane.NORMAL)
+    bench.advance(0.1)
+    server.request(Kind.LEAVE, group="room", member="player:1")
+    bench.advance(0.1)
+    assert player.topics() == ["other_lane", "first", "second"]
+
+
+def test_a_waiting_batch_is_not_acknowledged_and_comes_again_after_a_cut(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    server.send("t", "group:room", after=1)
+    bench.advance(1.0)
+    assert server.unacked[Lane.CRITICAL]
+    server.cut()
+    server.attach()
+    server.request(Kind.JOIN, group="room", member="player:1")
+    bench.advance(1.0)
+    assert player.numbers() == [1]
+    assert not server.unacked[Lane.CRITICAL]
+    assert bench.core.counters.duplicates == 0
+
+
+def test_a_waiting_batch_with_a_bad_event_ends_the_link_when_its_time_comes(
+    bench: Bench, server: Peer
+) -> None:
+    server.send_batch([raw_event(1, topic="two words")], Lane.NORMAL, after=1)
+    bench.turn()
+    assert not server.errors
+    server.request(Kind.LEAVE, group="room", member="player:1")
+    bench.turn()
+    assert server.errors == [ErrorNumber.BAD_TOPIC]
+    assert bench.attachment("server:a").links == [None, None, None]
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "reason"),
+    [
+        ("server:a", "player:9", Reason.UNKNOWN_DESTINATION),
+        ("server:a", "group:none", Reason.UNKNOWN_DESTINATION),
+        ("server:a", ["player:8", "player:9"], Reason.NOBODY),
+        ("server:a", None, Reason.UNKNOWN_DESTINATION),
+        ("player:1", None, Reason.NO_SERVICE),
+        ("player:1", "player:1", Reason.NOT_ALLOWED),
+        ("player:1", "all", Reason.NOT_ALLOWED),
+    ],
+)
+def test_an_event_that_nobody_gets_is_accepted_and_refused_with_a_reason(
+    bench: Bench, server: Peer, player: Peer, sender: str, to: str | list[str] | None, reason: Reason
+) -> None:
+    peer = {"server:a": server, "player:1": player}[sender]
+    number = peer.send("t", to)
+    bench.advance(1.0)
+    assert peer.end_of(number) == (Outcome.REFUSED, reason)
+    assert not peer.errors
+    sending = bench.session(sender).sending[Lane.CRITICAL]
+    assert sending.book.as_dict() == sending.parts.as_dict()
+    assert (sending.book.accepted, sending.book.ended[Outcome.REFUSED]) == (1, 1)
+
+
+def test_a_held_time_beyond_reason_only_makes_the_batch_leave_at_once(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    server.send("t", "player:1", held=STAMP_MODULUS - 1)
+    bench.turn()
+    assert player.numbers() == [1]
+    assert player.got[0].held >= STAMP_MODULUS - 1
+
+
+# A gateway's sessions
+
+
+@pytest.fixture
+def gateway(bench: Bench) -> Peer:
+    gateway = Peer(bench, "gateway:g").attach()
+    gateway.open(1, "player:11")
+    gateway.open(2, "player:12")
+    return gateway
+
+
+def test_events_of_a_closed_session_do_not_cut_off_the_others(
+    bench: Bench, server: Peer, gateway: Peer
+) -> None:
+    late = [
+        gateway.event("late", "server:a", Lane.NORMAL, session=1),
+        gateway.event("fine", "server:a", Lane.NORMAL, session=2),
+    ]
+    gateway.request(Kind.CLOSE, index=1, books=[])
+    gateway.send_batch(late, Lane.NORMAL)
+    bench.advance(1.0)
+    assert not gateway.errors
+    assert server.topics() == ["fine"]
+    assert gateway.end_of(1, Lane.NORMAL, 1) == (Outcome.UNKNOWN, Reason.SENDER_GONE)
+    assert bench.problems() == []
+
+
+def test_events_of_a_session_that_could_not_be_opened_do_not_cut_off_the_others(
+    bench: Bench, server: Peer, gateway: Peer
+) -> None:
+    gateway.open(3, "no player")
+    gateway.send("t", "server:a", session=3, after=3)
+    gateway.send("t", "server:a", session=2)
+    bench.advance(1.0)
+    assert gateway.dones[3].error == ErrorNumber.BAD_NAME
+    assert gateway.end_of(1, session=3) == (Outcome.UNKNOWN, Reason.SENDER_GONE)
+    assert server.topics() == ["t"]
+
+
+def test_an_index_that_was_never_opened_ends_the_link(bench: Bench, gateway: Peer) -> None:
+    gateway.send("t", "server:a", session=9)
+    bench.turn()
+    assert gateway.errors == [ErrorNumber.UNKNOWN_SESSION_INDEX]
+
+
+def test_a_gateway_itself_sends_nothing(bench: Bench, gateway: Peer) -> None:
+    gateway.send("t", "server:a", session=0)
+    bench.turn()
+    assert gateway.errors == [ErrorNumber.UNKNOWN_SESSION_INDEX]
+
+
+# Figures
+
+
+def test_traffic_is_counted_by_lane_and_by_session(bench: Bench, server: Peer, player: Peer) -> None:
+    server.send_batch(
+        [server.event("abc", "player:1", Lane.LOW, b"12345"), server.event("x", "player:1", Lane.LOW)],
+        Lane.LOW,
+    )
+    bench.turn()
+    counters = bench.core.counters.lanes_in[Lane.LOW]
+    assert (counters.batches, counters.events) == (1, 2)
+    assert counters.bytes > 24
+    traffic = bench.session("server:a").traffic
+    assert (traffic.events_in, traffic.bytes_in) == (2, 9)

@@ -1,0 +1,267 @@
+"""Settling: ends are booked once, told in few messages, and told again to a sender that comes back."""
+
+import pytest
+from tests.broker.bench import Bench
+from tests.broker.peer import DELIVERED, Peer
+
+from lanebus.broker import settling
+from lanebus.wire.errors import ErrorNumber
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Settle, Settlement
+from lanebus.wire.outcomes import Outcome, Reason
+
+INTERVAL_S = 0.2
+NO_HANDLER = (Outcome.REFUSED, Reason.NO_HANDLER)
+
+
+@pytest.fixture
+def server(bench: Bench) -> Peer:
+    return Peer(bench, "server:a").attach()
+
+
+@pytest.fixture
+def players(bench: Bench) -> list[Peer]:
+    return [Peer(bench, f"player:{number}").attach() for number in (1, 2, 3)]
+
+
+def control_messages(peer: Peer) -> list[Kind]:
+    return [kind for kind in peer.kinds() if kind in (Kind.ACK, Kind.SETTLE)]
+
+
+# Merging
+
+
+def test_acknowledgements_of_all_lanes_leave_as_one_message_after_the_interval(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    for lane in LANES:
+        server.send("t", "player:1", lane)
+        server.send("t", "player:1", lane)
+    bench.advance(INTERVAL_S - 0.01)
+    assert control_messages(server) == []
+    bench.advance(0.02)
+    assert control_messages(server) == [Kind.ACK]
+    assert server.last(Kind.ACK).acks == [2, 2, 2]
+    bench.advance(1.0)
+    assert control_messages(server) == [Kind.ACK]
+
+
+def test_half_a_window_is_acknowledged_at_once(bench: Bench, server: Peer, players: list[Peer]) -> None:
+    half = bench.core.config.window.batches // 2
+    for _ in range(half - 1):
+        server.send("t", "player:1")
+    bench.turn()
+    assert control_messages(server) == []
+    server.send("t", "player:1")
+    bench.turn()
+    assert control_messages(server) == [Kind.ACK]
+    bench.advance(1.0)
+    assert control_messages(server) == [Kind.ACK]
+
+
+def test_a_batch_in_the_other_direction_saves_the_acknowledgement(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send("ping", "player:1")
+    players[0].send("pong", "server:a")
+    bench.advance(1.0)
+    assert server.topics() == ["pong"]
+    assert control_messages(server) == []
+    assert not server.unacked[Lane.CRITICAL]
+
+
+def test_a_dense_stream_costs_one_control_message_an_interval(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    player = players[0]
+    for _ in range(20):
+        server.send("t", "player:1", Lane.NORMAL)
+        bench.advance(0.05)
+        player.settle_all()
+    bench.advance(0.5)
+    assert 4 <= len(control_messages(server)) <= 7
+    assert not server.waits
+
+
+def test_ends_of_all_lanes_and_sessions_share_a_message(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    gateway = Peer(bench, "gateway:g").attach()
+    gateway.open(1, "player:11")
+    gateway.open(2, "player:12")
+    for session in (1, 2):
+        for lane in LANES:
+            gateway.send("t", "server:a", lane, session=session)
+    bench.advance(INTERVAL_S + 0.1)
+    server.settle_all()
+    bench.advance(INTERVAL_S + 0.1)
+    assert control_messages(gateway).count(Kind.SETTLE) == 1
+    assert len(gateway.last(Kind.SETTLE).settlements) == 6
+    assert not gateway.waits
+
+
+def test_more_settlements_than_one_message_holds_follow_in_the_next(
+    bench: Bench, server: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "MAX_SETTLEMENTS", 2)
+    for lane in LANES:
+        server.send("t", "player:9", lane)
+    bench.advance(INTERVAL_S + 0.1)
+    assert len(server.last(Kind.SETTLE).settlements) == 2
+    assert server.waits
+    bench.advance(INTERVAL_S)
+    assert len(server.last(Kind.SETTLE).settlements) == 1
+    assert not server.waits
+
+
+# The end of parts and events
+
+
+def test_an_event_ends_with_its_last_part_and_as_its_worst(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send("t", "all")
+    bench.advance(0.1)
+    players[0].settle_all()
+    players[1].settle_all(*NO_HANDLER)
+    bench.advance(1.0)
+    assert server.end_of(1) is None
+    players[2].settle_all()
+    bench.advance(1.0)
+    assert server.end_of(1) == NO_HANDLER
+    sending = bench.session("server:a").sending[Lane.CRITICAL]
+    assert sending.book.as_dict()["refused"] == 1
+    assert sending.parts.as_dict() == sending.parts.as_dict() | {"accepted": 3, "delivered": 2, "refused": 1}
+
+
+def test_the_first_settlement_counts_and_later_ones_are_counted(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send("t", "player:1")
+    bench.advance(0.1)
+    (got,) = players[0].got
+    for end in (DELIVERED, NO_HANDLER, NO_HANDLER):
+        runs = [got.number, got.number]
+        players[0].say(Kind.SETTLE, Settle([0, 0, 0], [Settlement(0, got.origin, got.lane, *end, runs)]))
+    bench.advance(1.0)
+    assert server.end_of(1) == DELIVERED
+    assert bench.core.counters.ignored_settlements == 2
+    assert bench.problems() == []
+
+
+def test_a_settlement_of_what_is_not_held_is_ignored_and_counted(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send("t", "player:1")
+    bench.advance(0.1)
+    (got,) = players[0].got
+    of_another = Settlement(0, got.origin, Lane.LOW, *DELIVERED, [1, 1])
+    of_nobody = Settlement(0, got.origin + 99, got.lane, *DELIVERED, [1, 1])
+    for_nobody = Settlement(5, got.origin, got.lane, *DELIVERED, [1, 1])
+    too_many = Settlement(0, got.origin, got.lane, *DELIVERED, [2, 4])
+    players[0].say(Kind.SETTLE, Settle([0, 0, 0], [of_another, of_nobody, for_nobody, too_many]))
+    players[1].say(Kind.SETTLE, Settle([0, 0, 0], [Settlement(0, got.origin, got.lane, *DELIVERED, [1, 1])]))
+    bench.advance(1.0)
+    assert server.end_of(1) is None
+    assert bench.core.counters.ignored_settlements == 7
+    assert bench.problems() == []
+
+
+def test_a_reason_that_is_not_the_receivers_to_give_ends_its_link_and_settles_nothing(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send("t", "player:1")
+    bench.advance(0.1)
+    (got,) = players[0].got
+    good = Settlement(0, got.origin, got.lane, *DELIVERED, [1, 1])
+    bad = Settlement(0, got.origin, got.lane, Outcome.DROPPED, Reason.SLOW_RECEIVER, [1, 1])
+    players[0].say(Kind.SETTLE, Settle([0, 0, 0], [good, bad]))
+    bench.advance(1.0)
+    assert players[0].errors == [ErrorNumber.BAD_BODY]
+    assert server.end_of(1) is None
+
+
+# Resuming
+
+
+def test_a_settlement_lost_with_the_link_is_told_again(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send("t", "player:1")
+    bench.advance(0.1)
+    server.cut()
+    players[0].settle_all()
+    bench.advance(1.0)
+    assert server.end_of(1) is None
+    server.attach()
+    bench.advance(1.0)
+    assert server.end_of(1) == DELIVERED
+
+
+def test_nothing_is_told_while_the_sender_is_away(bench: Bench, server: Peer, players: list[Peer]) -> None:
+    server.send("t", "player:9")
+    bench.core.lost(Lane.CRITICAL, server.routes[Lane.CRITICAL] or b"", bench.now)
+    before = len(server.messages)
+    bench.advance(1.0)
+    assert len(server.messages) == before
+
+
+def test_an_end_that_the_sender_knows_is_not_told_again(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send("t", "player:9")
+    bench.advance(1.0)
+    server.send("t", "player:1")  # its base says that 1 is settled
+    bench.advance(0.1)
+    server.attach()
+    bench.advance(1.0)
+    assert control_messages(server).count(Kind.SETTLE) == 1
+
+
+# Sessions that have ended
+
+
+def test_an_end_of_a_closed_session_is_not_told_to_the_next_of_its_index(bench: Bench, server: Peer) -> None:
+    gateway = Peer(bench, "gateway:g").attach()
+    gateway.open(1, "player:11")
+    gateway.send("of_the_first", "server:a", session=1)
+    bench.advance(1.0)
+    gateway.close(1)
+    gateway.open(1, "player:11")
+    gateway.send("of_the_second", "server:a", session=1)
+    bench.advance(1.0)
+    first, second = server.got
+    assert first.number == second.number == 1
+    server.settle([first], *NO_HANDLER)
+    bench.advance(1.0)
+    assert gateway.end_of(1, session=1) is None
+    server.settle([second])
+    bench.advance(1.0)
+    assert gateway.end_of(1, session=1) == DELIVERED
+    assert bench.problems() == []
+
+
+def test_a_gateway_is_told_when_another_process_takes_one_of_its_players(bench: Bench, server: Peer) -> None:
+    gateway = Peer(bench, "gateway:g").attach()
+    gateway.open(1, "player:11")
+    gateway.open(2, "player:12")
+    gateway.send("settled", "server:a", session=1)
+    bench.advance(0.1)
+    server.settle_all()
+    gateway.send("under_way", "server:a", session=1)
+    gateway.send("of_another", "server:a", session=2)
+    newer = Peer(bench, "player:11").attach()
+    gateway.send("too_late", "server:a", session=1)
+    newer.send("newer", "server:a")
+    bench.advance(1.0)
+    assert gateway.end_of(1, session=1) == DELIVERED
+    assert gateway.end_of(2, session=1) == (Outcome.UNKNOWN, Reason.FENCED)
+    assert gateway.end_of(3, session=1) == (Outcome.UNKNOWN, Reason.SENDER_GONE)
+    assert not gateway.errors
+    assert server.topics() == ["settled", "under_way", "of_another", "newer"]
+    server.settle_all()
+    bench.advance(1.0)
+    assert gateway.end_of(1, session=2) == DELIVERED
+    assert newer.end_of(1) == DELIVERED
+    assert bench.problems() == []

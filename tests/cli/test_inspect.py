@@ -1,0 +1,222 @@
+"""`status`, `queues`, `peers`, `audit`: of a canned broker in both formats, and of a real one."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.cli.commands import lanebus
+
+from lanebus import ClientAdapter, Loop, ServerAdapter
+from lanebus.cli import inspect as commands
+from lanebus.cli.broker_process import BrokerProcess
+from lanebus.cli.control_client import ControlClient
+from lanebus.cli.exits import Exit
+
+BOOK = {
+    "accepted": 10,
+    "delivered": 8,
+    "superseded": 0,
+    "expired": 0,
+    "dropped": 1,
+    "refused": 0,
+    "unknown": 0,
+    "in_flight": 1,
+}
+BOOKS = {"critical": BOOK, "normal": BOOK, "low": BOOK}
+TRAFFIC = {"batches": 2, "events": 10, "bytes": 1500, "unbatched_bytes": 3000}
+LANE = {
+    "in": TRAFFIC,
+    "out": TRAFFIC,
+    "queued_events": 3,
+    "queued_bytes": 300,
+    "unsettled_events": 4,
+    "held_ms": {"p50": 1.5, "p95": 9.0, "p99": 11.25, "max": None},
+}
+STATUS: dict[str, Any] = {
+    "name": "bus\x1b[2J",
+    "version": "9.9",
+    "epoch": "ab",
+    "pid": 7,
+    "uptime_s": 3725.0,
+    "state": "serving",
+    "addresses": {"critical": "tcp://127.0.0.1:5570"},
+    "attachments": 3,
+    "sessions": {"client": 2, "server": 1, "gateway": 0},
+    "services": {f"service-{number}": ["server:a"] for number in range(9)},
+    "groups": 4,
+    "cpu_s": 372.5,
+    "rss_bytes": 50_000_000,
+    "rss_peak_bytes": 60_000_000,
+    "ping_mean_ms": None,
+    "lanes": {"critical": LANE, "normal": LANE, "low": LANE},
+    "control": {"in": {"messages": 1, "bytes": 2}, "out": {"messages": 1, "bytes": 2}},
+    "errors": {"bad_magic": 3},
+    "books": {"events": BOOKS, "parts": BOOKS},
+}
+
+
+def queue(peer: str, **changes: Any) -> dict[str, Any]:
+    fields = {
+        "peer": peer,
+        "lane": "critical",
+        "queued_events": 0,
+        "queued_bytes": 0,
+        "limit_bytes": 1000,
+        "oldest_age_s": 0.0,
+        "unsettled_events": 0,
+        "unsettled_bytes": 0,
+        "credit_bytes": 2000,
+        "dropped": 0,
+    }
+    return fields | changes
+
+
+def peer(name: str, **changes: Any) -> dict[str, Any]:
+    fields = {
+        "name": name,
+        "role": "client",
+        "via": None,
+        "state": "up",
+        "connected_s": 60.0,
+        "idle_s": 0.5,
+        "rtt_ms": 1.25,
+        "jitter_ms": None,
+        "quality": "poor",
+        "reason": "round trip 900 ms",
+        "events_in": 5,
+        "events_out": 6,
+        "bytes_in": 700,
+        "bytes_out": 800,
+        "in_flight": 2,
+        "links": 3,
+    }
+    return fields | changes
+
+
+AUDIT: dict[str, Any] = {
+    "balanced": True,
+    "at_rest": True,
+    "sessions": 2,
+    "problems": [],
+    "books": {"events": BOOKS, "parts": BOOKS, "reported": BOOKS},
+}
+
+
+@pytest.fixture
+def canned(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the broker answers, by command."""
+    answers: dict[str, Any] = {
+        "status": STATUS,
+        "queues": [queue("player:1"), queue("player:2", queued_events=9, queued_bytes=900, dropped=1)],
+        "peers": [peer("player:b"), peer("player:a\x1b[31m", via="gateway:g", quality="good")],
+        "audit": AUDIT,
+    }
+    monkeypatch.setattr(ControlClient, "request", lambda self, command: answers[command])
+    return answers
+
+
+def run(name: str, *options: str) -> Result:
+    return CliRunner().invoke(getattr(commands, name), list(options), standalone_mode=False)
+
+
+def table(name: str, *options: str) -> list[str]:
+    """The lines of a table, with runs of blanks made one."""
+    result = run(name, *options)
+    assert result.exception is None, result.exception
+    assert "\x1b" not in result.output
+    return [" ".join(line.split()) for line in result.output.splitlines()]
+
+
+@pytest.mark.parametrize("name", ["status", "queues", "peers", "audit"])
+def test_json_is_what_the_broker_said(canned: dict[str, Any], name: str) -> None:
+    assert json.loads(run(name, "-o", "json").stdout) == canned[name]
+
+
+def test_status_is_one_screen(canned: dict[str, Any]) -> None:
+    lines = table("status")
+    assert lines[0] == r"bus\x1b[2J 9.9, up 3725.000 s, pid 7, epoch ab, serving"
+    assert "memory 50000000 bytes, at most 60000000 bytes" in lines
+    assert "processor 372.500 s (0.1000)" in lines
+    assert any(line.startswith("services") and line.endswith("and 1 more") for line in lines)
+    assert "critical 10 2 1500 10 2 1500 3 300 4 1.50 11.25 -" in lines
+    assert "total 30 6 4500 30 6 4500 9 900 12" in lines
+    assert "events critical 10 8 0 0 1 0 0 1" in lines
+    assert "bad_magic 3" in lines
+
+
+def test_queues_show_what_is_not_empty_with_totals(canned: dict[str, Any]) -> None:
+    lines = table("queues")
+    assert lines[1:] == [
+        "player:2 critical 9 900 0.9000 0.000 0 0 0.0000 1",
+        "total 9 900 0 0 1",
+        "1 empty queue not listed; --all lists them",
+    ]
+    assert table("queues", "--all")[2].startswith("player:1 critical 0 0")
+
+
+def test_peers_are_sorted_and_explained(canned: dict[str, Any]) -> None:
+    lines = table("peers")
+    assert lines[1] == r"player:a\x1b[31m gateway:g up good 1.25 - 5 6 700 800 2 0.500 60.000"
+    assert lines[2].startswith("player:b - up poor: round trip 900 ms")
+    assert lines[3] == "2 peers"
+
+
+def test_audit_exits_by_its_verdict(canned: dict[str, Any]) -> None:
+    result = run("audit")
+    assert result.return_value == Exit.OK
+    assert "The books are balanced (2 sessions, at rest)" in result.output
+    canned["audit"] = AUDIT | {
+        "balanced": False,
+        "at_rest": False,
+        "problems": ["critical: 3 parts by the book, 2 held"],
+    }
+    result = run("audit")
+    assert result.return_value == Exit.FAILED
+    assert "NOT BALANCED" in result.output
+    assert "ask again at rest" in result.output
+    assert "  critical: 3 parts by the book, 2 held\n" in result.output
+    assert run("audit", "-o", "json").return_value == Exit.FAILED
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[BrokerProcess]:
+    with BrokerProcess() as running:
+        yield running
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("command", ["status", "queues", "peers", "audit"])
+def test_a_real_broker_is_shown_in_both_formats(broker: BrokerProcess, command: str) -> None:
+    loop = Loop()
+    server = ServerAdapter("arena", service="arena", broker=broker.addresses["critical"])
+    player = ClientAdapter("1", broker=broker.addresses["critical"])
+    got: list[object] = []
+    server.on("**")(got.append)
+    adapters = (server, player)
+    for adapter in adapters:
+        adapter.start()
+        loop.add(adapter)
+    while any(adapter.state != "up" or adapter.requests_pending for adapter in adapters):
+        loop.turn(0.05)
+    player.send("move", {"x": 1}, flush=True)
+    while not got or player.in_flight:
+        loop.turn(0.05)
+    endpoint = broker.addresses["control"]
+    shown = lanebus(command, "-s", endpoint)
+    assert shown.returncode == Exit.OK, shown.stderr
+    assert shown.stderr == ""
+    assert len(shown.stdout.splitlines()) > 2
+    found = lanebus(command, "-s", endpoint, "-o", "json")
+    assert found.returncode == Exit.OK, found.stderr
+    result = json.loads(found.stdout)
+    if command == "peers":
+        assert {each["name"] for each in result} == {"server:arena", "player:1"}
+    elif command == "audit":
+        assert result["balanced"]
+    elif command == "status":
+        assert result["services"] == {"arena": ["server:arena"]}
+    for adapter in adapters:
+        adapter.close()
+    loop.close()

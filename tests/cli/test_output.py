@@ -1,0 +1,95 @@
+"""Tables and JSON: raw figures for programs, humanised ones on a terminal only, nothing that drives it."""
+
+import io
+import json
+
+import pytest
+from rich.text import Text
+
+from lanebus.cli.output import Out, add_rows, new_table, styled
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_json_is_one_document_with_raw_figures() -> None:
+    stream = io.StringIO()
+    out = Out("json", stream)
+    assert out.is_json
+    out.json({"queued_bytes": 1_468_006, "oldest_age_s": 0.25, "peer": "player:\x1b[2J"})
+    assert json.loads(stream.getvalue()) == {
+        "queued_bytes": 1_468_006,
+        "oldest_age_s": 0.25,
+        "peer": "player:\x1b[2J",
+    }
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_figures_are_humanised_on_a_terminal_only() -> None:
+    plain, human = Out("table", io.StringIO()), Out("table", Terminal())
+    assert (plain.human, human.human) == (False, True)
+    assert (plain.size(1_468_006), human.size(1_468_006)) == ("1468006", "1.40 MiB")
+    assert (plain.size(7, unit=True), human.size(7, unit=True)) == ("7 bytes", "7 B")
+    assert (plain.count(1234567), human.count(1234567)) == ("1234567", "1,234,567")
+    assert (plain.time(3725.5), human.time(3725.5)) == ("3725.500", "1h 02m")
+    assert (plain.time(0.25, unit=True), human.time(0.25, unit=True)) == ("0.250 s", "250 ms")
+    assert (plain.share(0.12345), human.share(0.12345)) == ("0.1235", "12.3%")
+    assert plain.ms(1.234) == human.ms(1.234) == "1.23"
+
+
+def test_json_on_a_terminal_stays_raw() -> None:
+    assert Out("json", Terminal()).size(1_468_006) == "1468006"
+
+
+@pytest.mark.parametrize("out", [Out("table", io.StringIO()), Out("table", Terminal())])
+def test_what_is_unknown_is_a_dash(out: Out) -> None:
+    assert [out.size(None), out.count(None), out.time(None), out.share(None), out.ms(None)] == ["-"] * 5
+
+
+def test_nouns() -> None:
+    out = Out("table", io.StringIO())
+    assert out.things(1, "match", "matches") == "1 match"
+    assert out.things(2, "match", "matches") == "2 matches"
+    assert out.things(0, "peer") == "0 peers"
+
+
+def written(stream: io.StringIO) -> str:
+    table = new_table(["PEER", "EVENTS"], footer=True)
+    table.columns[0].footer = "total"
+    add_rows(
+        table,
+        [["player:[red]1[/red]", "7"], ["evil\x1b[31m\u202e", "12"], [styled("bad\n", "red"), Text("3")]],
+    )
+    Out("table", stream).table(table)
+    return stream.getvalue()
+
+
+def test_a_table_in_a_pipe_is_plain_lines() -> None:
+    lines = [line.rstrip() for line in written(io.StringIO()).splitlines()]
+    assert lines == [
+        "PEER                 EVENTS",
+        "player:[red]1[/red]       7",
+        r"evil\x1b[31m\u202e       12",
+        r"bad\x0a                   3",
+        "total",
+    ]
+
+
+def test_a_table_on_a_terminal_holds_no_foreign_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    text = written(Terminal())
+    assert r"evil\x1b[31m\u202e" in text
+    assert "\u202e" not in text
+    assert "player:[red]1[/red]" in text
+
+
+def test_lines_are_escaped_and_never_folded() -> None:
+    stream = io.StringIO()
+    Out("table", stream).line("x" * 300 + "\x07")
+    assert stream.getvalue() == "x" * 300 + "\\x07\n"
+    terminal = Terminal()
+    Out("table", terminal).line("y" * 300)
+    assert terminal.getvalue() == "y" * 300 + "\n"

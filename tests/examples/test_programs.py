@@ -1,0 +1,100 @@
+"""The examples as programs, each in a process of its own, with a real broker."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from lanebus.cli.broker_process import BrokerProcess
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """The address of a broker."""
+    with BrokerProcess() as process:
+        yield process.addresses["critical"]
+
+
+def start(stack: ExitStack, module: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start an example; it is killed at the end if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", f"lanebus.examples.{module}", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    stack.callback(process.communicate)
+    stack.callback(process.kill)
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """Ctrl-C; returns what the program has printed. It must end in order and silently."""
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert errors == ""
+    return output
+
+
+def test_the_arena_and_two_swarms(broker: str) -> None:
+    with ExitStack() as stack:
+        server = start(stack, "arena.server", "--broker", broker, "--seed", "3")
+        swarms = [
+            start(stack, "arena.bot", "--broker", broker, "--count", "3", "--prefix", prefix)
+            for prefix in ("", "red-")
+        ]
+        time.sleep(6.0)
+        for swarm in swarms:
+            told = end(swarm)
+            assert "3 of 3 connected, 3 playing" in told
+            assert told.endswith("closed, 0 events without an answer\n")
+        told = end(server)
+        assert re.search(r"tick 1\d\d: 6 players, player:\S+ leads with \d+ points", told)
+        assert told.endswith("closed, 0 events without an answer\n")
+
+
+@pytest.mark.parametrize("module", ["arena.server", "arena.bot"])
+def test_without_a_broker_nothing_breaks(module: str) -> None:
+    with ExitStack() as stack:
+        process = start(stack, module, "--broker", "tcp://127.0.0.1:9")
+        if module == "arena.server":
+            _, errors = process.communicate(timeout=20)
+            assert process.returncode == 69
+            assert errors.startswith("no arena: no broker answered server:arena-1 at tcp://127.0.0.1:9")
+        else:
+            time.sleep(1.0)
+            assert end(process) == "closed, 0 events without an answer\n"
+
+
+def test_hello(broker: str) -> None:
+    """The two programs dial the default address; in a test that is another one."""
+    run = "import sys, runpy, lanebus.adapters.base; runpy.run_module(sys.argv[1], run_name='__main__')"
+    patched = (
+        f"import lanebus.adapters.client as c, lanebus.adapters.server as s; kw = dict(broker={broker!r})\n"
+    )
+    patched += "for k in (c.ClientAdapter, s.ServerAdapter): k.__init__.__kwdefaults__.update(kw)\n" + run
+    with ExitStack() as stack:
+        command = [sys.executable, "-u", "-c", patched]
+        server = subprocess.Popen(
+            [*command, "lanebus.examples.hello_server"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(server.communicate)
+        stack.callback(server.kill)
+        time.sleep(1.5)
+        client = subprocess.run(
+            [*command, "lanebus.examples.hello_client"], capture_output=True, text=True, timeout=20
+        )
+        assert client.returncode == 0, client.stderr
+        assert re.fullmatch(r"server:greeter-1 says 'welcome, player:42', \d+\.\d ms ago\n", client.stdout)
+        assert end(server) == ""

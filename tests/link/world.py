@@ -1,0 +1,392 @@
+"""A world of peers in which anything may happen, and what must hold in it, whatever did.
+
+Two kinds: in one every outage is shorter than the grace period, and everything that was sent must arrive; in the other
+brokers and processes die too, and what is certain is less: nothing twice, nothing unsettled, every book balanced.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from random import Random
+from typing import Any
+
+from lanebus.adapters.actions import State
+from lanebus.adapters.errors import OutboxFull
+from lanebus.adapters.event import Event
+from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.session import SessionCore
+from lanebus.broker.audit import audit
+from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
+from lanebus.wire.lanes import LANES
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Outcome, Reason
+from tests.link.link import Net, Peer, Reaches
+
+FINE, FAILS, REPLIES = range(3)
+"""What a payload asks of its handler."""
+
+DRAIN_S = 300.0
+MOST_PLAYERS = 6
+
+DELIVERED = (Outcome.DELIVERED, Reason.NONE)
+FAILED = (Outcome.REFUSED, Reason.HANDLER_ERROR)
+
+
+def small_config(*, grace_s: float, queue_bytes: int) -> Config:
+    """Windows and credits so small that a few events fill them."""
+    return Config(
+        sessions=SessionsConfig(grace_s=grace_s, ping_interval_s=0.5, lease_s=1.5),
+        window=WindowConfig(batches=4, bytes=1 << 20, control_interval_ms=100.0),
+        egress=EgressConfig(batch_bytes=1024, credit_bytes=2048, queue_bytes=queue_bytes, age_s=1000.0),
+    )
+
+
+class Sent:
+    """An event that a sender has accepted."""
+
+    __slots__ = ("event", "process", "sender", "to", "what", "whom")
+
+    def __init__(self, sender: SessionCore, event: OutEvent, what: int, whom: set[str]) -> None:
+        self.sender = sender.name
+        self.process = sender.process
+        self.to = event.to
+        self.event = event
+        self.what = what
+        self.whom = whom
+        """Who must have handled it in the end, unless they leave the group, or for good."""
+
+    @property
+    def end(self) -> tuple[Outcome, Reason] | None:
+        """How its sender was told that it ended."""
+        receipt = self.event.receipt
+        if receipt is None or receipt.outcome is None:
+            return None
+        return receipt.outcome, receipt.reason
+
+    @property
+    def shared(self) -> bool:
+        """Whether a receiver that is too slow costs it a part."""
+        return isinstance(self.to, list) or self.to in ("group:room", "all")
+
+
+class World:
+    """Three servers, two players with links of their own and a gateway, on one broker.
+
+    Args:
+        within_grace: no session is ever forgotten, and neither the broker nor a process dies.
+        queue_bytes: what may wait for one receiver; small, and it is soon full.
+    """
+
+    def __init__(self, seed: int, *, within_grace: bool, queue_bytes: int = 1 << 22) -> None:
+        random.seed(seed)  # the jitter of reconnects
+        self.within_grace = within_grace
+        self.queues_fill = queue_bytes < 1 << 20
+        config = small_config(grace_s=10_000.0 if within_grace else 4.0, queue_bytes=queue_bytes)
+        self.net = Net(config, random=Random(seed))
+        self.sent: list[Sent] = []
+        self.got: dict[tuple[str, bytes], list[int]] = defaultdict(list)
+        """By receiver and its process: which of `sent` it handled, in order."""
+        self.room: set[str] = set()
+        """Members of the group, as its server has asked."""
+        self.gone: set[str] = set()
+        """Players behind the gateway that have left."""
+        self.known: list[str] = []
+        """Players behind the gateway whose sessions the broker has opened."""
+        self.peers: list[Peer] = []
+        self.a = self._add("a", Role.SERVER)
+        self.b = self._add("b", Role.SERVER, tick_s=0.033)
+        self._add("c", Role.SERVER)
+        self._add("1", Role.CLIENT)
+        self._add("2", Role.CLIENT, tick_s=0.016)
+        self.gateway = self._add("g", Role.GATEWAY)
+        self.b.register("match", ["t"])
+        self._opened = 10
+        for _ in range(3):
+            self.open()
+        self.net.run_until(self._rests, 10.0, "all are up")
+
+    def _add(self, name: str, role: Role, *, tick_s: float | None = None) -> Peer:
+        peer = Peer(self.net, name, role, tick_s=tick_s, outbox_bytes=20_000)
+        peer.program = lambda session, event: self._handle(peer, session, event)
+        self.peers.append(peer)
+        return peer.start()
+
+    # What programs do
+
+    def send(self, sender: int, target: int, lane: int, size: int, what: int) -> None:
+        """One event of one of the senders to one of those that it may address."""
+        speakers = [
+            (peer, session)
+            for peer in self.peers
+            if peer.core.state is not State.CLOSED
+            for session in peer.core.sessions.values()
+        ]
+        peer, session = speakers[sender % len(speakers)]
+        targets = self._server_targets() if peer.core.role is Role.SERVER else self._player_targets()
+        self._send(peer, session, targets[target % len(targets)], lane, size, what)
+
+    def _player_targets(self) -> list[str | list[str] | None]:
+        return [None, "service:match", "server:a", "server:b", "server:c", None]
+
+    def _server_targets(self) -> list[str | list[str] | None]:
+        names = ["player:1", "player:2", *self.known, "server:a", "server:b", "server:c"]
+        return [*names, "service:match", "all", "group:room", "group:room", names[:2], names[2:5]]
+
+    def _whom(self, peer: Peer, to: str | list[str] | None) -> set[str]:
+        if to is None or to == "service:match":
+            return {"server:b"}
+        if to == "all":
+            return {"player:1", "player:2", *self.known}
+        if to == "group:room":
+            # What others send may overtake the first server's requests.
+            return set(self.room) if peer is self.a else set()
+        return set(to) if isinstance(to, list) else {to}
+
+    def _send(
+        self, peer: Peer, session: SessionCore, to: str | list[str] | None, lane: int, size: int, what: int
+    ) -> None:
+        if peer.core.state is State.CLOSED or session.index not in peer.core.sessions:
+            return
+        try:
+            event = peer.send(
+                to, (len(self.sent), what, b"x" * size), lane=LANES[lane % 3], session=session.index
+            )
+        except OutboxFull:
+            return
+        self.sent.append(Sent(session, event, what, self._whom(peer, to)))
+
+    def _handle(self, peer: Peer, session: SessionCore, event: Event) -> None:
+        serial, what, _ = event.payload
+        self.got[session.name, session.process].append(serial)
+        if what == FAILS:
+            raise ValueError("a handler that fails")
+        if what == REPLIES:
+            to = event.sender if peer.core.role is Role.SERVER else None
+            self._send(peer, session, to, event.lane, 10, FINE)
+
+    def open(self) -> None:
+        """Another player comes to the gateway."""
+        if self.gateway.core.state is not State.CLOSED and len(self.gateway.core.sessions) < MOST_PLAYERS:
+            self._opened += 1
+            self.gateway.open(str(self._opened))
+
+    def close(self, position: int) -> None:
+        """A player leaves the gateway."""
+        session = self._player(position)
+        if session is not None:
+            self.gone.add(session.name)
+            self.gateway.close_session(session.index)
+            self._know()
+
+    def read(self, position: int, reading: bool) -> None:
+        """A player behind the gateway stops reading, or goes on."""
+        session = self._player(position)
+        if session is not None:
+            self.gateway.read(session.index, reading)
+
+    def _player(self, position: int) -> SessionCore | None:
+        sessions = list(self.gateway.core.sessions.values())
+        return sessions[position % len(sessions)] if sessions else None
+
+    def join(self, member: int) -> None:
+        """The first server takes somebody into its group."""
+        if self.a.core.state is not State.CLOSED:
+            names = ["player:1", "player:2", "server:c", *self.known]
+            name = names[member % len(names)]
+            self.a.join("room", name)
+            self.room.add(name)
+
+    def leave(self, member: int) -> None:
+        """The first server takes somebody out of its group."""
+        if self.a.core.state is not State.CLOSED and self.room:
+            name = sorted(self.room)[member % len(self.room)]
+            self.a.leave("room", name)
+            self.room.discard(name)
+            for sent in self.sent:
+                # The leaving overtakes what is under way on other lanes.
+                if sent.to == "group:room" and sent.end is None:
+                    sent.whom.discard(name)
+
+    def slow_down(self, peer: int, events_per_turn: int | None) -> None:
+        """A peer has time for so many handlers in each turn."""
+        self.peers[peer % len(self.peers)].events_per_turn = events_per_turn
+
+    # What happens to them
+
+    def run(self, seconds: float) -> None:
+        """Time passes."""
+        self.net.run(seconds)
+        self._know()
+        self.check()
+
+    def cut(self, peer: int, lane: int, peer_after_s: float | None, broker_after_s: float | None) -> None:
+        """A connection breaks, or all three of a peer's; both sides learn of it at times of their own."""
+        who = self.peers[peer % len(self.peers)]
+        if lane >= len(LANES):
+            who.cut(peer_after_s=peer_after_s, broker_after_s=broker_after_s)
+        elif (connection := who.connections[lane]) is not None:
+            self.net.cut(connection, peer_after_s=peer_after_s, broker_after_s=broker_after_s)
+
+    def isolate(self, peer: int, what: Reaches, seconds: float) -> None:
+        """A peer is cut off, and finds nobody for a while."""
+        who = self.peers[peer % len(self.peers)]
+        who.cut(peer_after_s=None if what is Reaches.NOTHING else 0.0)
+        who.reaches = what
+        self.net.at(seconds, lambda: setattr(who, "reaches", Reaches.BROKER))
+
+    def stall(self, peer: int) -> None:
+        """A program stops polling."""
+        self.peers[peer % len(self.peers)].stall()
+
+    def go_on(self, peer: int) -> None:
+        """A program polls again."""
+        self.peers[peer % len(self.peers)].go_on()
+
+    def kill_broker(self, down_s: float) -> None:
+        """The broker dies, and another one starts a while later."""
+        self.net.restart_broker(down_s=down_s)
+
+    def die(self, peer: int) -> None:
+        """A process dies, and another one of the same name starts."""
+        old = self.peers.pop(peer % len(self.peers))
+        if old.core.state is not State.CLOSED:
+            old.kill()
+        self._replace(old)
+
+    def take_over(self, peer: int) -> None:
+        """A second process of a name starts while the first one lives."""
+        self._replace(self.peers[peer % len(self.peers)])
+
+    def _replace(self, old: Peer) -> None:
+        new = self._add(old.name.partition(":")[2], old.core.role, tick_s=old.tick_s)
+        if new.name == "server:a":
+            self.a = new
+            self.room = set()
+        elif new.name == "server:b":
+            self.b = new
+            new.register("match", ["t"])
+        elif new.core.role is Role.GATEWAY:
+            self.gateway = new
+            self.known = []
+
+    # What must hold
+
+    def check(self) -> None:
+        """What holds at any time."""
+        for peer in self.peers:
+            for session in peer.core.sessions.values():
+                for lane in LANES:
+                    book = session.outbox.books[lane]
+                    assert book.in_flight == len(session.outbox.unsettled[lane]), f"{session.name}: {book}"
+        if self.within_grace:
+            # A sender's book goes back further than that of a broker which has begun anew, or has forgotten it.
+            assert audit(self.net.core).problems == []
+
+    def finish(self) -> None:
+        """Heal, drain, and look whether everything is as it should be."""
+        self._heal()
+        self.net.run_until(self._rests, DRAIN_S, "everybody is up, and everything is settled")
+        self.net.run(2.0)
+        self.check()
+        self._check_order()
+        self._check_empty()
+        if self.within_grace:
+            assert audit(self.net.core).at_rest
+            receivers: dict[int, list[str]] = defaultdict(list)
+            for (name, _), serials in self.got.items():
+                for serial in serials:
+                    receivers[serial].append(name)
+            for serial, sent in enumerate(self.sent):
+                self._check_end(sent, receivers[serial])
+
+    def _heal(self) -> None:
+        if self.net.broker is None:
+            self.net.start_broker()
+        self.net.jitter_s = 0.0
+        for peer in self.peers:
+            peer.reaches = Reaches.BROKER
+            peer.events_per_turn = None
+            for index in list(peer.core.sessions):
+                peer.read(index, True)
+            peer.go_on()
+
+    def _rests(self) -> bool:
+        self._know()
+        return all(
+            peer.core.state is State.CLOSED
+            or (
+                peer.core.state is State.UP
+                and not len(peer.core.requests)
+                and not any(session.outbox.in_flight for session in peer.core.sessions.values())
+            )
+            for peer in self.peers
+        )
+
+    def _know(self) -> None:
+        core = self.gateway.core
+        if not len(core.requests):
+            self.known = [session.name for session in core.sessions.values()]
+        else:
+            self.known = [name for name in self.known if name not in self.gone]
+
+    def _check_order(self) -> None:
+        """Nothing twice, and nothing overtaken."""
+        for (receiver, _), serials in self.got.items():
+            assert len(set(serials)) == len(serials), f"{receiver} handled an event twice"
+            last: dict[Any, int] = {}
+            for serial in serials:
+                sent = self.sent[serial]
+                key: Any = sent.process, sent.event.lane
+                if not self.within_grace or self.queues_fill:
+                    # A group may have other members after a restart, and its events may pass a paused destination.
+                    if sent.shared:
+                        continue
+                    key = *key, sent.to
+                assert last.get(key, -1) < serial, f"{receiver} got {serial} after {last[key]}"
+                last[key] = serial
+
+    def _check_end(self, sent: Sent, receivers: list[str]) -> None:
+        what = f"event {sent.event.payload!r} from {sent.sender} to {sent.to}, handled by {receivers}, {sent.end}"
+        assert sent.end is not None, what
+        if sent.end == (Outcome.UNKNOWN, Reason.CLOSED) and sent.sender in self.gone:
+            return
+        if sent.end == DELIVERED:
+            assert receivers, what
+        must = sent.whom - self.gone
+        if sent.shared:
+            if self.queues_fill and sent.end[0] >= Outcome.DROPPED:
+                return
+            assert must <= set(receivers), what
+        elif must:
+            assert receivers == list(must), what
+            assert sent.end == (FAILED if sent.what == FAILS else DELIVERED), what
+
+    def _check_empty(self) -> None:
+        core = self.net.core
+        books = audit(core)
+        assert not any(book.in_flight for book in (*books.events, *books.parts))
+        assert not core.registry.ended
+        for attachment in core.registry.attachments.values():
+            assert not attachment.reporting
+            for out in attachment.outbound:
+                assert (len(out.queue), out.queued_bytes, len(out.unacked), out.unacked_bytes) == (0, 0, 0, 0)
+            for link in attachment.live_links():
+                assert not link.parked
+            for session in attachment.sessions.values():
+                for receiving in session.receiving:
+                    assert not receiving.waiting
+                    assert not receiving.unsettled
+                    assert not receiving.paused
+                    assert (receiving.waiting_bytes, receiving.committed_bytes) == (0, 0)
+        for peer in self.peers:
+            assert not any(peer.core.incoming.arrivals)
+            assert not peer.core.incoming.to_report
+            if peer.core.state is not State.CLOSED:
+                for lane in peer.core.outgoing.lanes:
+                    assert not lane.unsent()
+                    assert lane.queued_bytes == 0
+            for each in peer.core.sessions.values():
+                assert not each.unread
+                assert not each.unhandled
+                assert each.outbox.held_bytes == 0
