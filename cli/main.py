@@ -33,6 +33,9 @@ COMMANDS: Final = {
     "replay": _Entry(
         "lanebus.cli.replay", "replay", "Play recorded matches through a broker and check each delivery."
     ),
+    "torture": _Entry(
+        "lanebus.cli.torture", "torture", "Hurt links and processes, and prove that nothing is lost."
+    ),
 }
 """The subcommands: where each is implemented, and what the list of commands says about it."""
 

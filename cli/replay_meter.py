@@ -51,6 +51,7 @@ class BrokerMeter:
         """Ask by `client`."""
         self._client = client
         self._epoch: object = None
+        self._is_waiting = False
         self._base = BrokerFigures()
         self._latest = BrokerFigures()
         self._earlier = BrokerFigures()
@@ -75,10 +76,16 @@ class BrokerMeter:
 
     def ask(self) -> None:
         """Ask for figures without waiting; `look` takes them in. A broker that is away is no error."""
+        if self._is_waiting:
+            # Nothing has come since the last time: a new connection shows whether there is still a broker.
+            self._client.close()
+            self.queued_events = None
         try:
             self._client.ask("status")
+            self._is_waiting = True
         except CliError:
             self._client.close()
+            self._is_waiting = False
             self.queued_events = None
 
     def look(self) -> None:
@@ -87,8 +94,9 @@ class BrokerMeter:
             answer = self._client.answer()
         except CliError:
             self._client.close()
-            return
+            answer = None
         if answer is not None:
+            self._is_waiting = False
             self._take(answer[0])
 
     def end(self) -> BrokerFigures:

@@ -55,6 +55,26 @@ class Endpoint(Protocol):
         """The broker sent `frame`."""
 
 
+class Network(Protocol):
+    """What a peer speaks over: the bench below, or real sockets."""
+
+    @property
+    def now(self) -> float:
+        """The time."""
+
+    def connect(self, lane: Lane, endpoint: Endpoint) -> bytes:
+        """A new connection; its routing id."""
+
+    def cut(self, lane: Lane, route: bytes) -> None:
+        """The connection is gone."""
+
+    def receive(self, lane: Lane, route: bytes, frame: bytes, *, more: bool = False) -> None:
+        """A frame for the broker."""
+
+    def turn(self) -> None:
+        """The broker does what is due, and what it sends arrives."""
+
+
 class Bench:
     """A core, its clock, and the connections to it."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from tests.broker.bench import Bench
+from tests.broker.bench import Network
 
 from lanebus.wire.batches import TargetedBatch, UpEvent, decode_down, encode_batch, stamp_of
 from lanebus.wire.bodies import encode_body, open_body
@@ -78,7 +78,7 @@ class Sender:
 class Peer:
     """One process: three links, and a session or, as a gateway, many."""
 
-    def __init__(self, bench: Bench, name: str, *, compressions: Sequence[str] = ("lz4",)) -> None:
+    def __init__(self, bench: Network, name: str, *, compressions: Sequence[str] = ("lz4",)) -> None:
         self.bench = bench
         self.name = name
         self.role = {"player": Role.CLIENT, "server": Role.SERVER, "gateway": Role.GATEWAY}[

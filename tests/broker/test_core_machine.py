@@ -263,9 +263,9 @@ class CoreMachine(RuleBasedStateMachine):
                     f"{peer.name}/{session} waits on {lane.label}: {sender.unsettled}"
                 )
         core = self.bench.core
-        for session in core.registry.sessions():
-            assert not any(sending.book.in_flight or sending.parts.in_flight for sending in session.sending)
-            assert not any(r.committed_bytes or r.unsettled or r.paused for r in session.receiving)
+        for each in core.registry.sessions():
+            assert not any(sending.book.in_flight or sending.parts.in_flight for sending in each.sending)
+            assert not any(r.committed_bytes or r.unsettled or r.paused for r in each.receiving)
         assert not core.registry.ended
 
 

@@ -67,7 +67,7 @@ def test_dense_traffic_leaves_as_one_batch_an_interval(
     bench.advance(1.0)
     assert player.numbers(lane) == list(range(1, sent + 1))
     # Between two batches lies what an event may be held, which is a little less than the interval.
-    assert player.batches(lane) <= duration_s / timing.hold_s + 2
+    assert player.batches(lane) <= duration_s / (timing.hold_s - TIMER_SLACK_S) + 2
 
 
 @given(
@@ -551,7 +551,7 @@ def test_a_second_cut_before_everything_was_sent_again_loses_nothing() -> None:
         bench.advance(0.1)
         player.settle_all()
     assert sorted(set(player.numbers())) == [1, 2, 3, 4, 5, 6]
-    assert not server.waits or bench.advance(1.0) is None
+    bench.advance(1.0)
     assert not server.waits
 
 

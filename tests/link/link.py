@@ -27,7 +27,7 @@ from lanebus.broker.core import BrokerCore
 from lanebus.conf.model import Config
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import PROCESS_BYTES, Assign, Close, Join, Leave, Open, Register
+from lanebus.wire.messages import PROCESS_BYTES, Assign, Join, Leave, Open, Register
 from lanebus.wire.names import Role, full_name
 from lanebus.wire.outcomes import Reason
 
@@ -79,10 +79,16 @@ class Net:
         random: decides what a real network decides: how long a frame takes, and what is lost with a connection.
     """
 
-    def __init__(self, config: Config | None = None, *, delay_s: float = 0.0005, random: Random | None = None) -> None:
+    def __init__(
+        self, config: Config | None = None, *, delay_s: float = 0.0005, random: Random | None = None
+    ) -> None:
         self.config = config or Config()
         self.delay_s = delay_s
         self.jitter_s = 0.0
+        self.slower_s = [0.0 for _ in LANES]
+        """By lane: what a frame takes beyond `delay_s`."""
+        self.loss = 0.5
+        """How likely what a peer had sent is lost with the connection that it closes."""
         self.random = random or Random(1)
         self.now = 1000.0
         self.steps = 0
@@ -153,9 +159,9 @@ class Net:
     def hang_up(self, connection: Connection) -> None:
         """The peer closes a connection; what it had sent may arrive or not, and the broker learns of it later."""
         connection.peer_knows = True
-        if self.random.random() < 0.5:
+        if self.random.random() < self.loss:
             connection.cut = True
-        after = max(connection.up_at - self.now, 0.0) + self._delay()
+        after = max(connection.up_at - self.now, 0.0) + self._delay(connection.lane)
         self.at(after, self._broker_learns, connection)
 
     def _peer_learns(self, connection: Connection) -> None:
@@ -173,7 +179,7 @@ class Net:
     def send_up(self, connection: Connection, frame: bytes) -> None:
         """A peer has sent a frame."""
         if not connection.cut:
-            connection.up_at = max(connection.up_at, self.now + self._delay())
+            connection.up_at = max(connection.up_at, self.now + self._delay(connection.lane))
             self._push(connection.up_at, self._arrive_up, connection, frame)
 
     def _arrive_up(self, connection: Connection, frame: bytes) -> None:
@@ -198,11 +204,12 @@ class Net:
             if connection is None:
                 broker.lost(lane, route, self.now)
             elif not connection.cut:
-                connection.down_at = max(connection.down_at, self.now + self._delay())
+                connection.down_at = max(connection.down_at, self.now + self._delay(connection.lane))
                 self._push(connection.down_at, self._arrive_down, connection, frame)
 
-    def _delay(self) -> float:
-        return self.delay_s + (self.random.random() * self.jitter_s if self.jitter_s else 0.0)
+    def _delay(self, lane: Lane) -> float:
+        jitter_s = self.random.random() * self.jitter_s if self.jitter_s else 0.0
+        return self.delay_s + self.slower_s[lane] + jitter_s
 
     # Time
 
@@ -358,7 +365,15 @@ class Peer:
     ) -> OutEvent:
         """What `send` of an adapter does."""
         event = self.core.sessions[session].outbox.accept(
-            session, lane, topic, to, list(exclude), encode(payload), self.net.now, self.core.requests.last, True
+            session,
+            lane,
+            topic,
+            to,
+            list(exclude),
+            encode(payload),
+            self.net.now,
+            self.core.requests.last,
+            True,
         )
         self.core.send(event)
         if flush:
@@ -395,7 +410,8 @@ class Peer:
         who = member or self.name
         self.core.requests.withdraw(self._joins.pop((group, who), None))
         self._request(
-            Request(Kind.LEAVE, lambda number: Leave(request=number, group=group, member=who), "leave"), keep=False
+            Request(Kind.LEAVE, lambda number: Leave(request=number, group=group, member=who), "leave"),
+            keep=False,
         )
 
     def assign(self, player: str, service: str, instance: str) -> None:
@@ -553,9 +569,7 @@ class Peer:
         self.wake()
 
     def _add_session(self, index: int, name: str, process: bytes) -> None:
-        session = self.core.open_session(
-            index, name, process, outbox_bytes=self.outbox_bytes, strict=False
-        )
+        session = self.core.open_session(index, name, process, outbox_bytes=self.outbox_bytes, strict=False)
         handled = self.handled.setdefault(name, [])
 
         def handle(event: Event) -> None:

@@ -1,0 +1,234 @@
+"""The control endpoint's answers are figures of the broker's state."""
+
+import os
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.broker.bench import Bench
+from tests.broker.peer import Peer
+
+from lanebus.broker.inspect import Inspector
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Ping
+
+ADDRESSES = {"critical": "tcp://127.0.0.1:1"}
+
+
+class Scene:
+    """A server that has sent to a player and to a gateway's player; some of it is settled, some waits."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.inspector = Inspector(bench.core, ADDRESSES)
+        self.server = Peer(bench, "server:a").attach()
+        self.player = Peer(bench, "player:1").attach()
+        self.gateway = Peer(bench, "gateway:g").attach()
+        self.gateway.open(1, "player:11", rtt_ms=30.0)
+        self.server.ask(Kind.REGISTER, service="combat", topics=["t"])
+        self.server.ask(Kind.JOIN, group="room", member="player:1")
+        for _ in range(4):
+            self.server.send_batch([self.server.event("t", "player:1", payload=bytes(300)) for _ in range(3)])
+            bench.advance(0.05)
+            self.player.ack()
+        self.player.settle(self.player.unsettled[:1])
+        bench.advance(0.3)
+        for _ in range(2):
+            self.server.send("t", "player:11", Lane.LOW)
+            bench.turn()
+
+    def ask(self, command: object) -> Any:
+        reply = msgspec.msgpack.decode(
+            self.inspector.answer([msgspec.msgpack.encode({"command": command})], self.bench.now)
+        )
+        assert reply["ok"], reply
+        return reply["result"]
+
+
+@pytest.fixture
+def scene(bench: Bench) -> Scene:
+    return Scene(bench)
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("frames", "error"),
+    [
+        ([], "0 frames; a request is one"),
+        ([b"a", b"b"], "2 frames; a request is one"),
+        ([b"\xc1"], "MessagePack"),
+        ([b"\x01"], "Expected `object`"),
+        ([msgspec.msgpack.encode({})], "no command None; there are status, queues, peers, audit"),
+        ([msgspec.msgpack.encode({"command": "reboot"})], "no command 'reboot'"),
+        ([msgspec.msgpack.encode({"command": ["status"]})], "no command ['status']"),
+        ([b"\x91" * 5000], ""),
+    ],
+)
+def test_a_request_that_is_none_is_answered_with_an_error(
+    bench: Bench, frames: list[bytes], error: str
+) -> None:
+    reply = msgspec.msgpack.decode(Inspector(bench.core, ADDRESSES).answer(frames, 0.0))
+    assert not reply["ok"]
+    assert error in reply["error"]
+
+
+# Answers
+
+
+def test_status_is_the_broker_at_a_glance(scene: Scene) -> None:
+    status = scene.ask("status")
+    core = scene.bench.core
+    assert status["name"] == core.config.broker.name
+    assert status["pid"] == os.getpid()
+    assert status["epoch"] == core.epoch.hex()
+    assert status["uptime_s"] == scene.bench.now
+    assert status["addresses"] == ADDRESSES
+    assert status["attachments"] == 3
+    assert status["sessions"] == {"client": 2, "server": 1, "gateway": 0}
+    assert status["services"] == {"combat": ["server:a"]}
+    assert status["groups"] == 1
+    assert status["ping_mean_ms"] == 30.0
+    assert status["rss_bytes"] > 1 << 20
+    assert status["control"]["in"]["messages"] == core.counters.control_in.messages
+    assert status["books"]["parts"]["critical"]["delivered"] == 1
+
+
+def test_the_lanes_of_status_are_the_queues_and_counters_of_the_core(scene: Scene) -> None:
+    status = scene.ask("status")
+    core = scene.bench.core
+    for lane in LANES:
+        shown = status["lanes"][lane.label]
+        receivers = [session.receiving[lane] for session in core.registry.sessions()]
+        queues = [attachment.outbound[lane] for attachment in core.registry.attachments.values()]
+        assert shown["queued_events"] == sum(len(r.waiting) for r in receivers) + sum(
+            len(out.queue) for out in queues
+        )
+        assert shown["queued_bytes"] == sum(r.waiting_bytes for r in receivers) + sum(
+            out.queued_bytes for out in queues
+        )
+        assert shown["unsettled_events"] == sum(
+            len(numbers) for r in receivers for numbers in r.unsettled.values()
+        )
+        assert shown["out"] == core.counters.lanes_out[lane].as_dict()
+        assert shown["in"] == core.counters.lanes_in[lane].as_dict()
+    assert status["lanes"]["critical"]["queued_events"] == 4
+    assert status["lanes"]["low"]["queued_events"] == 1
+    assert status["lanes"]["normal"]["held_ms"] == {"p50": None, "p95": None, "p99": None, "max": None}
+    assert status["lanes"]["critical"]["held_ms"]["max"] is not None
+
+
+def test_queues_shows_every_session_and_lane(scene: Scene) -> None:
+    queues = {(row["peer"], row["lane"]): row for row in scene.ask("queues")}
+    assert len(queues) == 9
+    slow = queues["player:1", "critical"]
+    receiving = scene.bench.receiving("player:1")
+    assert slow["queued_events"] == len(receiving.waiting) == 4
+    assert slow["queued_bytes"] == receiving.waiting_bytes
+    assert slow["unsettled_events"] == 7
+    assert slow["unsettled_bytes"] == receiving.committed_bytes
+    assert slow["oldest_age_s"] == pytest.approx(scene.bench.now - receiving.waiting[0].arrived)
+    assert slow["limit_bytes"] == scene.bench.core.config.egress.queue_bytes
+    assert slow["credit_bytes"] == scene.bench.core.config.egress.credit_bytes
+    behind = queues["player:11", "low"]
+    assert (behind["queued_events"], behind["unsettled_events"]) == (1, 1)
+    assert queues["server:a", "normal"]["oldest_age_s"] == 0.0
+
+
+def test_queues_shows_drops_and_pauses(bench: Bench) -> None:
+    scene = Scene(bench)
+    for to in ("all", "player:1"):
+        for _ in range(6):
+            scene.server.send_batch([scene.server.event("t", to, payload=bytes(300)) for _ in range(3)])
+            bench.advance(0.05)
+            scene.player.ack()
+            scene.gateway.settle_all()
+    (slow,) = (row for row in scene.ask("queues") if (row["peer"], row["lane"]) == ("player:1", "critical"))
+    assert slow["dropped"] == bench.receiving("player:1").dropped > 0
+    assert slow["paused_senders"] == 1
+
+
+def test_peers_shows_every_session_with_its_line(scene: Scene) -> None:
+    scene.server.say(Kind.PING, Ping(0, 5_000, []))
+    peers = {row["name"]: row for row in scene.ask("peers")}
+    assert set(peers) == {"server:a", "player:1", "player:11"}
+    server = peers["server:a"]
+    assert (server["state"], server["links"], server["via"]) == ("up", 3, None)
+    assert (server["rtt_ms"], server["quality"]) == (5.0, "estimating")
+    assert server["events_in"] == scene.bench.session("server:a").traffic.events_in == 14
+    assert server["in_flight"] == 13
+    assert server["idle_s"] == 0.0
+    assert peers["player:11"]["via"] == "gateway:g"
+    assert peers["player:1"]["events_out"] == 8
+    assert peers["player:1"]["connected_s"] == scene.bench.now
+
+
+def test_a_peer_that_is_joining_or_away_is_shown_so(scene: Scene) -> None:
+    joining = Peer(scene.bench, "player:2")
+    joining.say_hello()
+    route = scene.player.routes[Lane.CRITICAL]
+    assert route is not None
+    scene.bench.core.lost(Lane.CRITICAL, route, scene.bench.now)
+    peers = {row["name"]: row for row in scene.ask("peers")}
+    assert (peers["player:2"]["state"], peers["player:2"]["links"]) == ("joining", 1)
+    assert (peers["player:1"]["state"], peers["player:1"]["quality"], peers["player:1"]["reason"]) == (
+        "away",
+        "lost",
+        "no link",
+    )
+
+
+def test_audit_shows_both_sides_books(scene: Scene) -> None:
+    scene.server.ping()
+    shown = scene.ask("audit")
+    assert shown["balanced"]
+    assert not shown["at_rest"]
+    assert shown["problems"] == []
+    assert shown["sessions"] == 3
+    assert shown["books"]["events"]["critical"]["accepted"] == 12
+    assert shown["books"]["reported"]["critical"]["accepted"] == 12
+    scene.bench.session("server:a").sending[Lane.CRITICAL].parts.accepted += 1
+    shown = scene.ask("audit")
+    assert not shown["balanced"]
+    assert len(shown["problems"]) == 1
+
+
+def test_books_as_large_as_the_wire_allows_can_be_shown(scene: Scene) -> None:
+    most = (1 << 53) - 1
+    scene.server.say(Kind.PING, Ping(0, 0, [(0, [[0, *[most] * 6]] * 3)]))
+    scene.player.say(Kind.PING, Ping(0, 0, [(0, [[most, *[0] * 6]] * 3)]))
+    shown = scene.ask("audit")["books"]["reported"]["low"]
+    assert shown["in_flight"] < 0 < shown["accepted"]
+
+
+def test_sums_of_lies_that_no_number_holds_are_an_error_and_not_the_end(scene: Scene) -> None:
+    reported = scene.bench.core.registry.totals.reported[Lane.LOW]
+    reported.accepted = 1 << 70
+    reply = scene.inspector.answer([msgspec.msgpack.encode({"command": "audit"})], scene.bench.now)
+    assert not msgspec.msgpack.decode(reply)["ok"]
+
+
+# Where the system gives less
+
+
+def test_without_proc_the_peak_is_the_size(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_proc(*args: object, **kwargs: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", no_proc)
+    status = scene.ask("status")
+    assert status["rss_bytes"] == status["rss_peak_bytes"]
+
+
+def test_a_source_tree_that_is_not_installed_has_no_version(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_installed(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("lanebus.broker.inspect.version", not_installed)
+    assert scene.ask("status")["version"] == "unknown"

@@ -1,0 +1,223 @@
+"""Traces in which somebody waits for ever, or something grows without bound. Each test is named after its hazard."""
+
+import pytest
+from tests.link.link import Net, Peer, payloads
+
+from lanebus.adapters.errors import OutboxFull
+from lanebus.adapters.event import Event
+from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
+from lanebus.adapters.requests import MAX_UNDER_WAY
+from lanebus.adapters.session import SessionCore
+from lanebus.broker.audit import audit
+from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
+from lanebus.wire.header import decode_header
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Outcome, Reason
+
+TIGHT = Config(
+    sessions=SessionsConfig(grace_s=10.0, ping_interval_s=0.5, lease_s=2.0),
+    window=WindowConfig(batches=4, control_interval_ms=100.0),
+    egress=EgressConfig(batch_bytes=1024, credit_bytes=2048, queue_bytes=4096, age_s=5.0),
+)
+LARGE = "x" * 200
+
+
+def settle(*peers: Peer) -> None:
+    """Wait until every event of these peers is settled."""
+    peers[0].net.run_until(
+        lambda: (
+            not any(session.outbox.in_flight for peer in peers for session in peer.core.sessions.values())
+        ),
+        60.0,
+        "everything is settled",
+    )
+
+
+def test_one_stopped_player_holds_up_nobody_else_of_the_same_server() -> None:
+    net = Net(TIGHT)
+    server, gateway = Peer(net, "server", outbox_bytes=30_000).up(), Peer(net, "g", Role.GATEWAY).up()
+    stopped, lively = gateway.open("stopped"), gateway.open("lively")
+    other = Peer(net, "other", Role.CLIENT).up()
+    gateway.read(stopped, False)
+    accepted = 0
+    with pytest.raises(OutboxFull):
+        while True:
+            server.send("player:stopped", (accepted, LARGE))
+            accepted += 1
+            net.run(0.01)
+    net.run(2.0)
+    # What fills the outbox is for the stopped player; there is room for others, once a little of it is free.
+    server.session().outbox.limit_bytes += 1000
+    began = net.now
+    for name in ("lively", "other"):
+        server.send(f"player:{name}", "hello")
+    net.run_until(lambda: len(other.handled["player:other"]) == 1, 0.2, "the other player has it")
+    net.run_until(
+        lambda: len(gateway.handled["player:lively"]) == 1, 0.2, "the lively one, on the same links, too"
+    )
+    assert net.now - began < 0.2
+    gateway.read(stopped, True)
+    settle(server)
+    assert [number for number, _ in payloads(gateway, "player:stopped")] == list(range(accepted))
+    assert server.told == []
+    assert gateway.session(lively).name == "player:lively"
+
+
+def test_one_stopped_member_costs_itself_its_parts_and_not_the_sender_its_outbox() -> None:
+    net = Net(TIGHT)
+    server = Peer(net, "server", outbox_bytes=200_000).up()
+    stopped, lively = Peer(net, "stopped").up(), Peer(net, "lively").up()
+    for name in ("stopped", "lively"):
+        server.join("room", f"server:{name}")
+    stopped.events_per_turn = 0
+    for number in range(100):
+        server.send("group:room", (number, LARGE))
+        net.run(0.02)
+    net.run(10.0)
+    # All but what the stopped member has received is settled: delivered to one, dropped for the other.
+    assert server.session().outbox.in_flight <= 12
+    assert [number for number, _ in payloads(lively)] == list(range(100))
+    ends = {(each.outcome, each.reason) for _, each in server.told}
+    assert ends == {(Outcome.DROPPED, Reason.SLOW_RECEIVER)}
+    assert len(server.told) >= 80
+    stopped.events_per_turn = None
+    settle(server)
+    got = [number for number, _ in payloads(stopped)]
+    assert got == sorted(got)
+    assert len(got) + len(server.told) == 100
+    net.run(1.0)
+    report = audit(net.core)
+    assert (report.problems, report.at_rest) == ([], True)
+
+
+def test_two_peers_that_are_full_towards_each_other_do_not_wait_for_each_other() -> None:
+    net = Net(TIGHT)
+    left, right = Peer(net, "left", outbox_bytes=8_000).up(), Peer(net, "right", outbox_bytes=8_000).up()
+    refused = [0]
+
+    def answer(peer: Peer, to: str) -> None:
+        def program(session: SessionCore, event: Event) -> None:
+            if event.payload[0] < 5:
+                try:
+                    peer.send(to, (event.payload[0] + 1, LARGE))
+                except OutboxFull:
+                    refused[0] += 1
+
+        peer.program = program
+
+    answer(left, "server:right")
+    answer(right, "server:left")
+    # Neither handles anything until both have sent what their outboxes hold.
+    left.events_per_turn = right.events_per_turn = 0
+    accepted = 0
+    for peer, to in ((left, "server:right"), (right, "server:left")):
+        with pytest.raises(OutboxFull):
+            while True:
+                peer.send(to, (0, LARGE))
+                accepted += 1
+    net.run(2.0)
+    for peer in (left, right):
+        session = net.core.directory.peers[peer.name]
+        assert session.receiving[Lane.NORMAL].waiting, f"{peer.name} is full"
+        peer.events_per_turn = 3
+    settle(left, right)
+    assert len(left.handled["server:left"]) + len(right.handled["server:right"]) >= accepted
+    assert refused[0] > 0
+    assert left.told == right.told == []
+
+
+def test_settlements_of_thousands_of_sessions_travel_as_few_frames_of_a_legal_size() -> None:
+    net = Net()
+    servers = [Peer(net, f"s{number}").up() for number in range(3)]
+    gateway = Peer(net, "g", Role.GATEWAY).up()
+    most_under_way = 0
+    for number in range(1500):
+        gateway.open(str(number))
+    while len(gateway.core.requests):
+        net.run(0.001)
+        answered = net.core.registry.attachments["gateway:g"].request
+        sent = gateway.core.requests.last - len(gateway.core.requests)
+        most_under_way = max(most_under_way, answered - sent)
+    assert most_under_way <= MAX_UNDER_WAY
+    frames: list[tuple[Kind, int]] = []
+    send_up = net.send_up
+
+    def watch(connection: object, frame: bytes) -> None:
+        if getattr(connection, "peer", None) is gateway:
+            header = decode_header(frame, max_raw_bytes=1 << 30)
+            frames.append((header.kind, len(frame)))
+        send_up(connection, frame)  # type: ignore[arg-type]
+
+    net.send_up = watch  # type: ignore[method-assign]
+    for server in servers:
+        for lane in LANES:
+            server.send("all", "news", lane=lane)
+    settle(*servers)
+    settles = [size for kind, size in frames if kind is Kind.SETTLE]
+    assert max(settles) <= net.config.limits.frame_bytes // 4
+    assert len(settles) <= 10
+    assert all(len(got) == 9 for got in gateway.handled.values())
+
+
+def test_events_without_a_handler_wait_and_come_late_and_the_oldest_are_refused() -> None:
+    net = Net()
+    sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
+    extra = 10
+    for number in range(MAX_UNHANDLED_EVENTS + extra):
+        sender.send("server:receiver", number, topic="later")
+    sender.send("server:receiver", "at once")
+    net.run(2.0)
+    assert list(payloads(receiver)) == ["at once"]
+    assert [(each.number, each.outcome, each.reason) for _, each in sender.told] == [
+        (number, Outcome.REFUSED, Reason.NO_HANDLER) for number in range(1, extra + 1)
+    ]
+    got: list[int] = []
+    session = receiver.session()
+    session.handlers.add("later", lambda event: got.append(event.payload))
+    for stream, event in session.unhandled:
+        receiver.core.incoming.arrivals[stream.lane].append((stream, event))
+    session.unhandled.clear()
+    receiver.wake()
+    settle(sender)
+    assert got == list(range(extra, MAX_UNHANDLED_EVENTS + extra))
+
+
+@pytest.mark.parametrize(
+    ("lane", "tick_s"),
+    [
+        (Lane.NORMAL, 0.0480),
+        (Lane.NORMAL, 0.0499),
+        (Lane.NORMAL, 0.0301),
+        (Lane.LOW, 0.0499),
+        (Lane.LOW, 0.195),
+        (Lane.CRITICAL, 0.0105),
+    ],
+)
+def test_a_loop_of_any_rhythm_flushes_what_would_miss_its_hold_before_the_next_turn(
+    lane: Lane, tick_s: float
+) -> None:
+    net = Net()
+    game, receiver = Peer(net, "game", tick_s=tick_s).up(), Peer(net, "receiver").up()
+    net.run(0.5)
+    for number in range(60):
+        game.send("server:receiver", number, lane=lane)
+        net.run(tick_s / 3)
+    settle(game)
+    hold_ms = (net.config.lanes.critical, net.config.lanes.normal, net.config.lanes.low)[lane].hold_ms
+    # What was sent between two turns of the loop is held until the next one at the least.
+    longest_ms = max(hold_ms, tick_s * 1e3) + 1.0
+    assert net.core.counters.held[lane].max_us <= longest_ms * 1e3
+    assert list(payloads(receiver)) == list(range(60))
+
+
+def test_a_connection_that_swallows_what_one_lane_sends_is_given_up_in_the_end() -> None:
+    net = Net()
+    sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
+    normal = sender.connections[Lane.NORMAL]
+    assert normal is not None
+    net.cut(normal, peer_after_s=None, broker_after_s=None)
+    sender.send("server:receiver", "x")
+    settle(sender)
+    assert list(payloads(receiver)) == ["x"]
