@@ -192,6 +192,10 @@ class AttachmentCore:
             if self._control_due is not None and self._control_due <= now + TIMER_SLACK_S:
                 self._send_control()
 
+    def settle_soon(self) -> None:
+        """What was handled is settled at the end of this turn: the broker waits for it with all that is newer."""
+        self._control_due = float("-inf") if self._ready[Lane.CRITICAL] else None
+
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
         times = [self._retry_at, self._give_up_at, self._next_ping, self._control_due]

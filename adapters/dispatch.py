@@ -70,6 +70,8 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
         result = session.handlers.run(handlers, shown)
     finally:
         session.inbox.settle(stream, event, result)
+        if shown.redelivered:
+            core.settle_soon()
     return True
 
 

@@ -50,6 +50,9 @@ def dial(address: str, *, frame_bytes: int) -> Socket:
     socket.setsockopt(zmq.RCVHWM, 4096)
     socket.setsockopt(zmq.MAXMSGSIZE, frame_bytes + 65_536)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+    # One lane alone can fall silent, on a path that swallows its frames: pings of the critical lane do not show it.
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
     if "[" in address:
         socket.setsockopt(zmq.IPV6, 1)
     try:

@@ -97,6 +97,7 @@ def _held(attachment: Attachment, lane: Lane) -> Iterator[Event]:
     for session in attachment.sessions.values():
         receiving = session.receiving[lane]
         yield from receiving.waiting
+        yield from receiving.suspects
         for numbers in receiving.unsettled.values():
             yield from numbers.values()
     out = attachment.outbound[lane]

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
 from lanebus.broker.intake import Intake
@@ -83,7 +84,8 @@ class BrokerCore:
             config, self.timings, self.outgoing, self.counters, self.timers, self.settling.part_ended
         )
         self.intake = Intake(config, self.timings, self.counters, self.directory, self.egress, self.settling)
-        self.registry = Registry(config, self.directory, self.egress, self.settling, random)
+        self.departures = Departures(self.egress, self.settling.part_ended)
+        self.registry = Registry(config, self.directory, self.departures, self.settling, random)
         self.requests = Requests(
             config.limits,
             self.directory,

@@ -81,6 +81,17 @@ class Directory:
             del self.bindings[key]
         self.version += 1
 
+    def succeed(self, old: Session, new: Session) -> None:
+        """A new session has taken over a name: it stands wherever the old one stood, until it says otherwise."""
+        self.peers[new.name] = new
+        for group in old.groups:
+            self.groups[group][new.name] = new
+        new.groups, old.groups = old.groups, set()
+        for service in self.services.values():
+            if service.instances.get(old.name) is old:
+                service.instances[new.name] = new
+        self.version += 1
+
     def register(self, session: Session, service_name: str, topics: Iterable[str]) -> None:
         """`session` is an instance of a service that handles `topics`."""
         service = self.services.get(service_name)

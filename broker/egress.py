@@ -7,7 +7,6 @@ receiver that does not handle what it got holds up nobody who shares its link.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Final
 
 from lanebus.broker.directory import Plan
@@ -62,7 +61,7 @@ class Egress:
         for attachment, sessions in plan.groups:
             for session in sessions:
                 receiving = session.receiving[lane]
-                if receiving.waiting or receiving.committed_bytes >= self._credit_bytes:
+                if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
                     break
                 receiving.committed_bytes += size
             else:
@@ -76,7 +75,7 @@ class Egress:
         for position, session in enumerate(sessions):
             receiving = session.receiving[lane]
             if position >= committed:
-                if receiving.waiting or receiving.committed_bytes >= self._credit_bytes:
+                if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
                     self._wait(session, receiving, event)
                     continue
                 receiving.committed_bytes += event.size
@@ -92,6 +91,7 @@ class Egress:
             self._dirty[out.lane].append(out)
 
     def _wait(self, session: Session, receiving: Receiving, event: Event) -> None:
+        receiving.gated = True
         receiving.waiting.append(event)
         receiving.waiting_bytes += event.size
         if event.shared:
@@ -131,7 +131,8 @@ class Egress:
             Pause(session=event.origin.index, lane=event.lane, destination=event.to or ""),
         )
 
-    def _unpause(self, receiving: Receiving, lane: Lane) -> None:
+    def unpause(self, receiving: Receiving, lane: Lane) -> None:
+        """Tell every sender that waits for this receiver to go on."""
         for (sender, destination), link in receiving.paused.items():
             if link.state is LinkState.READY and not sender.ended:
                 self._outgoing.control(
@@ -143,16 +144,31 @@ class Egress:
         """The receiver has settled parts of `size` bytes: its credit grows, and what waited may go."""
         receiving = session.receiving[lane]
         receiving.committed_bytes -= size
-        if not receiving.waiting:
-            return
+        if receiving.gated:
+            self.refill(session, lane)
+
+    def refill(self, session: Session, lane: Lane) -> None:
+        """Let go what waits for this receiver, as far as its credit allows; suspects first, one at a time."""
+        receiving = session.receiving[lane]
         out = session.attachment.outbound[lane]
+        if receiving.suspects or receiving.deliveries:
+            if receiving.committed_bytes:
+                return
+            receiving.deliveries = {event: receiving.deliveries[event] for event in receiving.suspects}
+            if receiving.suspects:
+                event = receiving.suspects.popleft()
+                receiving.deliveries[event] += 1
+                receiving.committed_bytes += event.size
+                self._enqueue(out, event, session.alone)
+                return
         while receiving.waiting and receiving.committed_bytes < self._credit_bytes:
             event = receiving.waiting.popleft()
             receiving.waiting_bytes -= event.size
             receiving.committed_bytes += event.size
             self._enqueue(out, event, session.alone)
+        receiving.gated = bool(receiving.waiting)
         if receiving.paused and receiving.waiting_bytes <= self._queue_bytes // 4:
-            self._unpause(receiving, lane)
+            self.unpause(receiving, lane)
 
     def touch(self, out: Outbound) -> None:
         """Look at `out` at the end of this turn."""
@@ -212,7 +228,7 @@ class Egress:
         while (
             out.queue and len(out.unacked) < self._window_batches and out.unacked_bytes < self._window_bytes
         ):
-            entries, origins, size = self._next_batch(out)
+            entries, events, origins, size = self._next_batch(out)
             if not entries:
                 break
             sources: list[tuple[object, ...]] = []
@@ -226,11 +242,6 @@ class Egress:
                     out.announced.add(session.origin)
                     sources.append((session.origin, base, session.name, session.process))
             held_s = max(0.0, now - (min(event.hold_until for event, _ in entries) - hold_s))
-            events = (
-                [([session.index for session in sessions], event.wire) for event, sessions in entries]
-                if targeted
-                else [event.wire for event, _ in entries]
-            )
             batch = encode_batch(
                 lane,
                 (ticks(held_s), sources),
@@ -255,10 +266,13 @@ class Egress:
         out.last_flush = now
         out.hold_until = -NO_HOLD if out.queue else NO_HOLD
 
-    def _next_batch(self, out: Outbound) -> tuple[list[Entry], dict[Session, None], int]:
+    def _next_batch(self, out: Outbound) -> tuple[list[Entry], list[object], dict[Session, None], int]:
+        """What goes into the next batch: entries, their encoded form, who sent them, and the events' size."""
         lane = out.lane
+        targeted = out.attachment.targeted
         queue = out.queue
         entries: list[Entry] = []
+        events: list[object] = []
         origins: dict[Session, None] = {}
         size = 0
         while queue and size < self._batch_bytes and len(entries) < self._batch_events:
@@ -275,8 +289,11 @@ class Egress:
             entries.append(entry)
             size += event.size
             origins[origin] = None
+            wire = event.wire
             for session in sessions:
                 receiving = session.receiving[lane]
+                if receiving.deliveries and receiving.deliveries.get(event, 1) > 1:
+                    wire = event.redelivered_wire()
                 numbers = receiving.unsettled.get(origin.origin)
                 if numbers is None:
                     numbers = receiving.unsettled[origin.origin] = {}
@@ -284,7 +301,8 @@ class Egress:
                 traffic = session.traffic
                 traffic.events_out += 1
                 traffic.bytes_out += event.size
-        return entries, origins, size
+            events.append(([session.index for session in sessions], wire) if targeted else wire)
+        return entries, events, origins, size
 
     def relink(self, attachment: Attachment) -> None:
         """The attachment has fresh links: send again what the old ones may have lost."""
@@ -299,41 +317,6 @@ class Egress:
             receiving = session.receiving[lane]
             if receiving.waiting and receiving.waiting[0].arrived < now - self._age_s:
                 self._drop_oldest(receiving, now, now - self._age_s)
-
-    def end_session(self, session: Session, now: float) -> None:
-        """The receiver is gone for good: what it was sent ends as unknown, what was not sent as refused."""
-        for lane in LANES:
-            receiving = session.receiving[lane]
-            out = session.attachment.outbound[lane]
-            sent = list(chain.from_iterable(numbers.values() for numbers in receiving.unsettled.values()))
-            receiving.unsettled = {}
-            kept: list[Entry] = []
-            resent = 0
-            for position, (event, sessions) in enumerate(out.queue):
-                if session in sessions:
-                    others = tuple(other for other in sessions if other is not session)
-                    if others:
-                        kept.append((event, others))
-                        resent += position < out.resent
-                    else:
-                        out.queued_bytes -= event.size
-                    # One that is to be sent again was transmitted, or was settled while it waited for that.
-                    if position >= out.resent:
-                        self._part_ended(event, Outcome.REFUSED, Reason.RECEIVER_GONE, now)
-                else:
-                    kept.append((event, sessions))
-                    resent += position < out.resent
-            out.resent = resent
-            out.queue.clear()
-            out.queue.extend(kept)
-            waiting = list(receiving.waiting)
-            receiving.waiting.clear()
-            receiving.waiting_bytes = receiving.committed_bytes = 0
-            for event in sent:
-                self._part_ended(event, Outcome.UNKNOWN, Reason.RECEIVER_GONE, now)
-            for event in waiting:
-                self._part_ended(event, Outcome.REFUSED, Reason.RECEIVER_GONE, now)
-            self._unpause(receiving, lane)
 
 
 def _still_unsettled(receiving: Receiving, event: Event) -> bool:

@@ -98,8 +98,8 @@ class Inspector:
             queued_bytes += out.queued_bytes
             for session in attachment.sessions.values():
                 receiving = session.receiving[lane]
-                queued_events += len(receiving.waiting)
-                queued_bytes += receiving.waiting_bytes
+                queued_events += len(receiving.waiting) + len(receiving.suspects)
+                queued_bytes += receiving.waiting_bytes + sum(event.size for event in receiving.suspects)
                 unsettled += sum(map(len, receiving.unsettled.values()))
         return {
             "in": counters.lanes_in[lane].as_dict(),
@@ -130,6 +130,7 @@ class Inspector:
         queued: list[Event] = [
             event for event, sessions in attachment.outbound[lane].queue if session in sessions
         ]
+        queued.extend(receiving.suspects)
         queued.extend(receiving.waiting)
         unsettled = [event for numbers in receiving.unsettled.values() for event in numbers.values()]
         return {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
-from lanebus.broker.egress import Egress
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.settling import Settling
@@ -14,7 +14,7 @@ from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import Hello
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import Book
+from lanebus.wire.outcomes import Book, Reason
 
 TOKEN_BYTES = 16
 
@@ -38,13 +38,13 @@ class Registry:
         self,
         config: Config,
         directory: Directory,
-        egress: Egress,
+        departures: Departures,
         settling: Settling,
         random: Callable[[int], bytes],
     ) -> None:
         self._config = config
         self._directory = directory
-        self._egress = egress
+        self._departures = departures
         self._settling = settling
         self._random = random
         self._next_origin = 1
@@ -70,8 +70,9 @@ class Registry:
         Raises:
             ProtocolError: there is no room for another attachment.
         """
-        known = self._by_token.get(hello.token) if hello.token else None
-        if known is not None and known.process == hello.process and known.name == hello.name:
+        # A peer that never saw its welcome has no token, but its process is the same.
+        known = self.attachments.get(hello.name)
+        if known is not None and known.process == hello.process and hello.token in (b"", known.token):
             return known, True, []
         displaced = self._displaced_by(hello)
         if len(self.attachments) - len(displaced) >= self._config.limits.attachments:
@@ -92,12 +93,7 @@ class Registry:
     def open_session(
         self, attachment: Attachment, index: int, name: str, process: bytes, rtt_ms: float | None, now: float
     ) -> Session:
-        """Begin a session; the latest to claim a name has it."""
-        old = self._directory.peers.get(name)
-        if old is not None:
-            self.end_session(old, now)
-            if old.attachment.targeted:
-                self._settling.fenced(old, now)
+        """Begin a session; the latest to claim a name has it, with what its predecessor had not settled."""
         session = Session(
             attachment,
             index,
@@ -112,17 +108,27 @@ class Registry:
         if rtt_ms is not None:
             session.rtt_outside_ms = rtt_ms
             session.quality.record(rtt_ms)
+        old = self._directory.peers.get(name)
+        if old is not None:
+            self._directory.succeed(old, session)
+            self._depart(old)
+            self._departures.inherit(old, session, now)
+            if old.attachment.targeted:
+                self._settling.fenced(old, now)
+        else:
+            self._directory.add(session)
         attachment.sessions[index] = session
-        self._directory.add(session)
         return session
 
     def end_session(self, session: Session, now: float) -> None:
         """End a session for good. What the broker had accepted from it is still delivered."""
-        if session.ended:
-            return
+        if not session.ended:
+            self._directory.remove(session)
+            self._depart(session)
+            self._departures.end(session, now, Reason.RECEIVER_GONE)
+
+    def _depart(self, session: Session) -> None:
         session.ended = True
-        self._directory.remove(session)
-        self._egress.end_session(session, now)
         attachment = session.attachment
         attachment.sessions.pop(session.index, None)
         for lane in LANES:

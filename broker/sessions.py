@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from lanebus.broker.quality import Quality
-from lanebus.wire.batches import UpBatch
+from lanebus.wire.batches import EVENT_REDELIVERED, DownEvent, UpBatch
+from lanebus.wire.bodies import encode_body
 from lanebus.wire.kinds import LinkState
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
@@ -19,6 +20,9 @@ from lanebus.wire.runs import add_number, forget_below
 NO_HOLD: Final = float("inf")
 MAX_SPREAD: Final = 1 << 20
 """How far a sender's numbers may go past its lowest unsettled one: more than an outbox can hold."""
+
+
+_decoder: Final = msgspec.msgpack.Decoder(DownEvent)
 
 
 class Event:
@@ -66,6 +70,22 @@ class Event:
         self.remaining = 0
         self.worst = Outcome.DELIVERED
         self.reason = Reason.NONE
+
+    def redelivered_wire(self) -> msgspec.Raw:
+        """The event as a receiver gets it that may have handled it before."""
+        shown = _decoder.decode(self.wire)
+        return msgspec.Raw(
+            encode_body(
+                (
+                    shown.origin,
+                    shown.number,
+                    shown.stamp,
+                    shown.flags | EVENT_REDELIVERED,
+                    shown.topic,
+                    shown.payload,
+                )
+            )
+        )
 
 
 class Sending:
@@ -130,9 +150,26 @@ class Sending:
 class Receiving:
     """One session as a receiver, on one lane: its credit, and the egress queue beyond it."""
 
-    __slots__ = ("committed_bytes", "dropped", "paused", "unsettled", "waiting", "waiting_bytes")
+    __slots__ = (
+        "committed_bytes",
+        "deliveries",
+        "dropped",
+        "gated",
+        "paused",
+        "suspects",
+        "unsettled",
+        "waiting",
+        "waiting_bytes",
+    )
 
     def __init__(self) -> None:
+        self.dropped = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every part; somebody else has booked their ends or taken them over."""
+        self.gated = False
+        """Whether what comes has to wait: behind others, or behind a suspect."""
         self.committed_bytes = 0
         """Bytes handed to the link's queue or sent, and not settled; bounded by the credit."""
         self.unsettled: dict[int, dict[int, Event]] = {}
@@ -140,9 +177,12 @@ class Receiving:
         self.waiting: deque[Event] = deque()
         """Parts that found the credit used up."""
         self.waiting_bytes = 0
+        self.suspects: deque[Event] = deque()
+        """Parts that an earlier process of this name was sent and did not settle: they go first, one at a time."""
+        self.deliveries: dict[Event, int] = {}
+        """How often each suspect, and the one under way, was given to a process of this name."""
         self.paused: dict[tuple[Session, str], Link] = {}
         """Senders that were told to pause and what they call this destination, to the link that was told."""
-        self.dropped = 0
 
 
 class Session:

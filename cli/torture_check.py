@@ -26,6 +26,9 @@ MAX_EXAMPLES: Final = 20
 """Breaches of each kind that are told one by one."""
 
 
+_NEVER: Final = (1 << 62, 1 << 62)
+
+
 class Event(NamedTuple):
     """One event of one sender's life."""
 
@@ -106,7 +109,7 @@ class Findings:
     longest_outage_s: float = 0.0
     """Longest time in which something waited for a receiver and nothing came."""
     recovery_s: float = 0.0
-    """Longest time from the end of a fault until what waited for a receiver came again."""
+    """Longest time from the end of all faults that hit a receiver until what waited for it came again."""
     latencies_ms: list[float] = field(default_factory=list)
     """Sorted; of first handlings."""
     examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -304,13 +307,26 @@ class _Judge:
             waits_since = _waits_since(known)
             for index, at_us in enumerate(times):
                 found.longest_outage_s = max(found.longest_outage_s, (at_us - waits_since[index]) / 1e6)
-            for fault in self._facts.injected:
-                if fault.target not in (BROKER, EVERYBODY, self._process_of.get(receiver)):
-                    continue
-                index = bisect_right(times, fault.ended_us)
-                if index < len(times):
-                    since_us = max(waits_since[index], fault.ended_us)
+            troubles = self._troubles(receiver)
+            for (_, ended_us), (next_us, _) in zip(troubles, [*troubles[1:], _NEVER], strict=True):
+                index = bisect_right(times, ended_us)
+                if index < len(times) and times[index] < next_us:
+                    since_us = max(waits_since[index], ended_us)
                     found.recovery_s = max(found.recovery_s, (times[index] - since_us) / 1e6)
+
+    def _troubles(self, receiver: str) -> list[tuple[int, int]]:
+        """When each trouble for a receiver began and ended; faults that overlap are one trouble."""
+        targets = {BROKER, EVERYBODY, self._process_of.get(receiver)}
+        spans = sorted(
+            (fault.began_us, fault.ended_us) for fault in self._facts.injected if fault.target in targets
+        )
+        merged: list[tuple[int, int]] = []
+        for began_us, ended_us in spans:
+            if merged and began_us <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], ended_us))
+            else:
+                merged.append((began_us, ended_us))
+        return merged
 
 
 def _parts(destination: Destination, handlers: Iterable[str]) -> list[str]:

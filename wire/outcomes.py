@@ -45,6 +45,8 @@ class Reason(StrEnum):
     """The receiver's handler raised."""
     BAD_PAYLOAD = "bad_payload"
     """The payload does not fit the handler's schema."""
+    POISON = "poison"
+    """Five processes of the receiver ended without having settled it."""
     SLOW_RECEIVER = "slow_receiver"
     """The receiver's egress queue was past its limit in bytes or age."""
     RECEIVER_GONE = "receiver_gone"
@@ -74,6 +76,7 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
             Reason.HANDLER_ERROR,
             Reason.BAD_PAYLOAD,
             Reason.RECEIVER_GONE,
+            Reason.POISON,
         }
     ),
     Outcome.UNKNOWN: frozenset({Reason.RECEIVER_GONE, Reason.SENDER_GONE, Reason.FENCED, Reason.CLOSED}),

@@ -57,6 +57,7 @@ class Got(NamedTuple):
     held: int
     incarnation: int
     at: float
+    flags: int
 
 
 class Sender:
@@ -501,6 +502,7 @@ class Peer:
                     batch.held,
                     self.incarnation,
                     self.bench.now,
+                    event.flags,
                 )
                 self.got.append(got)
                 self.unsettled.append(got)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -9,8 +10,9 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tests.cli.commands import LANEBUS, environment, lanebus
@@ -19,6 +21,7 @@ from lanebus.cli.broker import on_ports_from
 from lanebus.cli.broker_process import BrokerProcess, toml_text
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError, Exit
+from lanebus.cli.main import run
 from lanebus.conf.load import load, loads
 
 pytestmark = pytest.mark.system
@@ -68,6 +71,66 @@ def test_it_announces_itself_serves_and_stops_in_order(number: signal.Signals) -
     assert child.returncode == Exit.OK, err
     assert out == ""
     assert "Traceback" not in err
+
+
+@pytest.fixture
+def _untouched() -> Iterator[None]:
+    """What a broker in this process changes of the process."""
+    logger = logging.getLogger("lanebus")
+    before = (logger.handlers[:], logger.level, logger.propagate, logging.raiseExceptions)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    logger.handlers[:], logger.level, logger.propagate, logging.raiseExceptions = before
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_untouched")
+@pytest.mark.parametrize("ports", ["--free-ports", "--port"])
+def test_in_this_process_too(ports: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "broker.toml"
+    config.write_text('[broker]\nname = "here"\n[log]\nformat = "json"\n')
+    options = [ports, *([str(four_free_ports())] if ports == "--port" else [])]
+    said: list[str] = []
+
+    def has_announced() -> bool:
+        said.append(capsys.readouterr().out)
+        return "".join(said).endswith("\n")
+
+    def end() -> None:
+        try:
+            wait_until(has_announced)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = Thread(target=end)
+    thread.start()
+    code = run(["broker", "--announce", "--config", str(config), *options])
+    thread.join(20)
+    assert code == Exit.OK
+    assert json.loads("".join(said))["pid"] == os.getpid()
+
+
+def four_free_ports() -> int:
+    """The first of four ports in a row that nobody listens on just now."""
+    for port in range(20_000 + os.getpid() % 1000 * 10, 60_000, 4):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for each in range(port, port + 4):
+                stack.enter_context(socket.create_server(("127.0.0.1", each)))
+            return port
+    raise AssertionError("no four free ports in a row")
+
+
+@pytest.mark.usefixtures("_untouched")
+def test_errors_in_this_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broker.toml"
+    path.write_text("nonsense")
+    assert run(["broker", "--config", str(path)]) == Exit.CONFIG
+    assert run(["broker", "--port", "7000", "--free-ports"]) == Exit.USAGE
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert run(["broker", "--port", str(min(server.getsockname()[1], 65_532))]) == Exit.PORT_BUSY
+    assert run(["broker", "--die-with", "1"]) == Exit.FAILED
+    assert len(capsys.readouterr().err.splitlines()) >= 4
 
 
 def test_the_journal_gets_priorities() -> None:

@@ -90,6 +90,8 @@ class Net:
         self.loss = 0.5
         """How likely what a peer had sent is lost with the connection that it closes."""
         self.random = random or Random(1)
+        self.watch: Callable[[Peer, bytes], None] | None = None
+        """Sees every frame that a peer sends."""
         self.now = 1000.0
         self.steps = 0
         self.peers: list[Peer] = []
@@ -178,6 +180,8 @@ class Net:
 
     def send_up(self, connection: Connection, frame: bytes) -> None:
         """A peer has sent a frame."""
+        if self.watch is not None:
+            self.watch(connection.peer, frame)
         if not connection.cut:
             connection.up_at = max(connection.up_at, self.now + self._delay(connection.lane))
             self._push(connection.up_at, self._arrive_up, connection, frame)
@@ -388,6 +392,15 @@ class Peer:
         self._act()
         self.wake()
 
+    def on(self, topic: str, function: Callable[[Event], None], *, session: int = 0) -> None:
+        """What `on` of an adapter does."""
+        core = self.core.sessions[session]
+        core.handlers.add(topic, function)
+        waiting = list(core.unhandled)
+        core.unhandled.clear()
+        requeue(self.core, waiting)
+        self.wake()
+
     def register(self, service: str, topics: list[str]) -> None:
         """Be an instance of a service."""
         request = Request(
@@ -577,7 +590,7 @@ class Peer:
             if self.program is not None:
                 self.program(session, event)
 
-        session.handlers.add("t", handle)
+        self.on("t", handle, session=index)
 
     def __repr__(self) -> str:
         return f"<Peer {self.name} {self.core.state.value}>"

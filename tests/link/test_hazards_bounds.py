@@ -35,18 +35,26 @@ def settle(*peers: Peer) -> None:
     )
 
 
+def fill(peer: Peer, to: str) -> int:
+    """Send until the outbox is full, and say how many events it took."""
+    accepted = 0
+    try:
+        while True:
+            peer.send(to, (accepted, LARGE))
+            accepted += 1
+            peer.net.run(0.01)
+    except OutboxFull:
+        return accepted
+
+
 def test_one_stopped_player_holds_up_nobody_else_of_the_same_server() -> None:
     net = Net(TIGHT)
     server, gateway = Peer(net, "server", outbox_bytes=30_000).up(), Peer(net, "g", Role.GATEWAY).up()
-    stopped, lively = gateway.open("stopped"), gateway.open("lively")
+    stopped = gateway.open("stopped")
+    gateway.open("lively")
     other = Peer(net, "other", Role.CLIENT).up()
     gateway.read(stopped, False)
-    accepted = 0
-    with pytest.raises(OutboxFull):
-        while True:
-            server.send("player:stopped", (accepted, LARGE))
-            accepted += 1
-            net.run(0.01)
+    accepted = fill(server, "player:stopped")
     net.run(2.0)
     # What fills the outbox is for the stopped player; there is room for others, once a little of it is free.
     server.session().outbox.limit_bytes += 1000
@@ -62,7 +70,6 @@ def test_one_stopped_player_holds_up_nobody_else_of_the_same_server() -> None:
     settle(server)
     assert [number for number, _ in payloads(gateway, "player:stopped")] == list(range(accepted))
     assert server.told == []
-    assert gateway.session(lively).name == "player:lively"
 
 
 def test_one_stopped_member_costs_itself_its_parts_and_not_the_sender_its_outbox() -> None:
@@ -99,9 +106,9 @@ def test_two_peers_that_are_full_towards_each_other_do_not_wait_for_each_other()
 
     def answer(peer: Peer, to: str) -> None:
         def program(session: SessionCore, event: Event) -> None:
-            if event.payload[0] < 5:
+            if event.payload[1] == LARGE:
                 try:
-                    peer.send(to, (event.payload[0] + 1, LARGE))
+                    peer.send(to, (event.payload[0], "answer"))
                 except OutboxFull:
                     refused[0] += 1
 
@@ -111,12 +118,7 @@ def test_two_peers_that_are_full_towards_each_other_do_not_wait_for_each_other()
     answer(right, "server:left")
     # Neither handles anything until both have sent what their outboxes hold.
     left.events_per_turn = right.events_per_turn = 0
-    accepted = 0
-    for peer, to in ((left, "server:right"), (right, "server:left")):
-        with pytest.raises(OutboxFull):
-            while True:
-                peer.send(to, (0, LARGE))
-                accepted += 1
+    accepted = fill(left, "server:right") + fill(right, "server:left")
     net.run(2.0)
     for peer in (left, right):
         session = net.core.directory.peers[peer.name]
@@ -142,15 +144,12 @@ def test_settlements_of_thousands_of_sessions_travel_as_few_frames_of_a_legal_si
         most_under_way = max(most_under_way, answered - sent)
     assert most_under_way <= MAX_UNDER_WAY
     frames: list[tuple[Kind, int]] = []
-    send_up = net.send_up
 
-    def watch(connection: object, frame: bytes) -> None:
-        if getattr(connection, "peer", None) is gateway:
-            header = decode_header(frame, max_raw_bytes=1 << 30)
-            frames.append((header.kind, len(frame)))
-        send_up(connection, frame)  # type: ignore[arg-type]
+    def watch(peer: Peer, frame: bytes) -> None:
+        if peer is gateway:
+            frames.append((decode_header(frame, max_raw_bytes=1 << 30).kind, len(frame)))
 
-    net.send_up = watch  # type: ignore[method-assign]
+    net.watch = watch
     for server in servers:
         for lane in LANES:
             server.send("all", "news", lane=lane)
@@ -174,12 +173,7 @@ def test_events_without_a_handler_wait_and_come_late_and_the_oldest_are_refused(
         (number, Outcome.REFUSED, Reason.NO_HANDLER) for number in range(1, extra + 1)
     ]
     got: list[int] = []
-    session = receiver.session()
-    session.handlers.add("later", lambda event: got.append(event.payload))
-    for stream, event in session.unhandled:
-        receiver.core.incoming.arrivals[stream.lane].append((stream, event))
-    session.unhandled.clear()
-    receiver.wake()
+    receiver.on("later", lambda event: got.append(event.payload))
     settle(sender)
     assert got == list(range(extra, MAX_UNHANDLED_EVENTS + extra))
 

@@ -1,0 +1,136 @@
+"""Requests: numbered, paced, sent again until answered, made again of a broker that has forgotten."""
+
+from typing import Any
+
+from lanebus.adapters.requests import MAX_UNDER_WAY, Failed, Request, Requests
+from lanebus.wire.kinds import Kind
+from lanebus.wire.messages import Done
+
+
+class Wire:
+    """What was sent, as kind, number and name."""
+
+    def __init__(self) -> None:
+        self.requests = Requests(self._send)
+        self.sent: list[tuple[Kind, int, str]] = []
+
+    def _send(self, kind: Kind, message: Any) -> None:
+        self.sent.append((kind, *message))
+
+    def ask(self, name: str, kind: Kind = Kind.JOIN, *, keep: bool = True) -> Request:
+        request = Request(kind, lambda number: (number, name), f"asking for {name}")
+        self.requests.ask(request, keep=keep)
+        return request
+
+    def names(self) -> list[str]:
+        """What was sent since the last look, as ``number name``."""
+        sent, self.sent = self.sent, []
+        return [f"{number} {name}" for _, number, name in sent]
+
+
+def test_nothing_is_asked_before_there_is_a_link() -> None:
+    wire = Wire()
+    wire.ask("a")
+    wire.ask("b")
+    assert wire.names() == []
+    assert (len(wire.requests), wire.requests.last) == (2, 2)
+    wire.requests.restart()
+    assert wire.names() == ["1 a", "2 b"]
+
+
+def test_a_resumed_link_is_asked_again_what_was_not_answered_with_the_same_numbers() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    for name in "abc":
+        wire.ask(name)
+    assert wire.names() == ["1 a", "2 b", "3 c"]
+    wire.requests.done(Done(request=1))
+    wire.requests.lost()
+    wire.ask("d")
+    assert wire.names() == []
+    wire.requests.resume()
+    assert wire.names() == ["2 b", "3 c", "4 d"]
+    assert len(wire.requests) == 3
+
+
+def test_a_resumed_link_without_anything_open_is_asked_nothing() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    wire.ask("a")
+    wire.requests.done(Done(request=1))
+    wire.names()
+    wire.requests.lost()
+    wire.requests.resume()
+    assert wire.names() == []
+    wire.ask("b")
+    assert wire.names() == ["2 b"]
+
+
+def test_a_broker_that_has_forgotten_is_asked_for_all_that_is_to_be_kept_and_all_that_is_open() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    wire.ask("kept")
+    wire.ask("once", Kind.LEAVE, keep=False)
+    for number in (1, 2):
+        wire.requests.done(Done(request=number))
+    wire.ask("open", Kind.LEAVE, keep=False)
+    wire.names()
+    wire.requests.lost()
+    wire.requests.restart()
+    assert wire.names() == ["1 kept", "2 open"]
+    assert wire.requests.last == 2
+
+
+def test_what_was_not_answered_is_made_again_in_its_order() -> None:
+    wire = Wire()
+    answered = wire.ask("answered")
+    wire.requests.restart()
+    wire.requests.done(Done(request=1))
+    first = wire.ask("opened", Kind.OPEN)
+    wire.requests.withdraw(first)
+    wire.ask("closed", Kind.CLOSE, keep=False)
+    wire.ask("opened again", Kind.OPEN)
+    wire.names()
+    wire.requests.restart()
+    assert wire.names() == ["1 answered", "2 opened", "3 closed", "4 opened again"]
+    assert answered in wire.requests.assertions
+
+
+def test_what_is_withdrawn_is_not_made_again() -> None:
+    wire = Wire()
+    request = wire.ask("a")
+    wire.requests.restart()
+    wire.requests.done(Done(request=1))
+    wire.requests.withdraw(request)
+    wire.requests.withdraw(None)
+    wire.names()
+    wire.requests.restart()
+    assert wire.names() == []
+    assert len(wire.requests) == 0
+
+
+def test_a_refused_request_is_reported_once_and_not_made_again() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    wire.ask("a")
+    wire.requests.done(Done(request=1, error=501, detail="no session of player:1"))
+    assert wire.requests.failed == [Failed("asking for a", 501, "no session of player:1")]
+    assert wire.requests.assertions == {}
+    wire.requests.done(Done(request=1, error=501, detail="again"))
+    assert len(wire.requests.failed) == 1
+
+
+def test_only_so_many_are_under_way_at_once() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    for number in range(MAX_UNDER_WAY + 10):
+        wire.ask(str(number))
+    assert len(wire.names()) == MAX_UNDER_WAY
+    wire.requests.done(Done(request=2))
+    assert wire.names() == [], "the oldest is not answered"
+    wire.requests.done(Done(request=1))
+    assert len(wire.names()) == 2
+    for number in range(3, wire.requests.last + 1):
+        wire.requests.done(Done(request=number))
+    assert len(wire.names()) == 8
+    assert len(wire.requests) == 0

@@ -1,0 +1,38 @@
+"""One name's state in an adapter."""
+
+from collections import deque
+
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.outcomes import Outcome, Reason
+
+
+def make() -> SessionCore:
+    return SessionCore(
+        3,
+        "player:1",
+        b"p" * 16,
+        arrivals=tuple(deque() for _ in LANES),
+        to_report=set(),
+        outbox_bytes=1000,
+        strict=False,
+    )
+
+
+def test_books_are_reported_when_they_have_changed_and_only_then() -> None:
+    session = make()
+    empty = [[0] * 7] * 3
+    assert session.changed_books() == empty
+    assert session.changed_books() is None
+    session.outbox.accept(3, Lane.LOW, "t", None, [], b"", 0.0, 0, False)
+    assert session.changed_books() == [[0] * 7, [0] * 7, [1, 0, 0, 0, 0, 0, 0]]
+    assert session.changed_books() is None
+    session.outbox.settle(Lane.LOW, Outcome.UNKNOWN, Reason.CLOSED, [1, 1])
+    assert session.changed_books() == [[0] * 7, [0] * 7, [1, 0, 0, 0, 0, 0, 1]]
+
+
+def test_a_session_reads_and_is_open_from_the_start() -> None:
+    session = make()
+    assert session.reading
+    assert not session.closed
+    assert session.inbox.session == 3
