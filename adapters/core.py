@@ -42,6 +42,7 @@ from lanebus.wire.messages import (
     Pause,
     Ping,
     Pong,
+    Served,
     Settle,
     Welcome,
     check_settlement,
@@ -113,6 +114,7 @@ class AttachmentCore:
             Kind.DONE: self._done,
             Kind.PAUSE: self._pause,
             Kind.UNPAUSE: self._unpause,
+            Kind.SERVED: self._served,
             Kind.BYE: self._bye,
             Kind.ERROR: self._error,
         }
@@ -242,6 +244,7 @@ class AttachmentCore:
             versions=(VERSION, VERSION),
             compressions=["lz4"],
             token=self._token,
+            served_by=list(self.sessions[0].served_by.items()) if 0 in self.sessions else [],
         )
         self._control(Kind.HELLO, hello)
 
@@ -375,6 +378,11 @@ class AttachmentCore:
 
     def _unpause(self, lane: Lane, message: Pause, now: float) -> None:
         self.outgoing.unpause(message.session, message.lane, message.destination)
+
+    def _served(self, lane: Lane, message: Served, now: float) -> None:
+        session = self.sessions.get(message.session)
+        if session is not None:
+            session.served_by[message.service] = message.instance
 
     def _bye(self, lane: Lane, message: Bye, now: float) -> None:
         self.lost(now, message.reason or "the broker said goodbye")

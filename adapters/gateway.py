@@ -89,9 +89,17 @@ class GatewayAdapter(Adapter):
         name = full_name(player, Role.CLIENT)
         process = os.urandom(PROCESS_BYTES)
         index = self._next_index
+        served_by: dict[str, str] = {}
         opening = Request(
             Kind.OPEN,
-            lambda number: Open(request=number, index=index, name=name, process=process, rtt_ms=rtt_ms),
+            lambda number: Open(
+                request=number,
+                index=index,
+                name=name,
+                process=process,
+                rtt_ms=rtt_ms,
+                served_by=list(served_by.items()),
+            ),
             f"opening {name}",
         )
         self.core.request(opening)
@@ -99,6 +107,7 @@ class GatewayAdapter(Adapter):
         session = self.core.open_session(
             index, name, process, outbox_bytes=self._session_outbox_bytes, strict=self._strict
         )
+        session.served_by = served_by
         self.touch()
         return GatewaySession(self, session, opening)
 

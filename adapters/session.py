@@ -39,6 +39,8 @@ class SessionCore:
         """Events that came while the session was not reading; bounded by the broker's credit."""
         self.reading = True
         self.closed = False
+        self.served_by: dict[str, str] = {}
+        """By service: the instance that undirected events go to; a new broker is told."""
         self.books_reported: list[list[int]] | None = None
 
     def book_figures(self) -> list[list[int]]:

@@ -26,8 +26,8 @@ UnsettledT = TypeVar("UnsettledT", bound=Callable[[Unsettled], Any])
 Destinations = str | Sequence[str] | None
 
 _encode = msgspec.msgpack.Encoder().encode
-_TOPICS: dict[str, None] = {}
-"""Topics found valid, at most 8192."""
+_TOPICS: dict[str, str] = {}
+"""Topics found valid, at most 8192; as plain texts, whatever class of text they were given as."""
 
 
 class Speaker:
@@ -119,8 +119,7 @@ class Speaker:
         core = adapter.core
         if session.closed or core.state is State.CLOSED:
             raise core.failure or Closed(f"{session.name} is closed")
-        if topic not in _TOPICS:
-            _remember_topic(topic)
+        topic = _TOPICS.get(topic) or _remember_topic(topic)
         if not isinstance(lane, Lane):
             lane = lane_of(lane)
         destination: str | list[str] | None
@@ -128,12 +127,12 @@ class Speaker:
             adapter.check_undirected()
             destination = None
         elif isinstance(to, str):
-            _check_destination(to)
-            destination = to
+            destination = str(to)
+            _check_destination(destination)
         else:
-            destination = list(to)
+            destination = list(map(str, to))
             _check_destinations(destination, core.limits.destinations)
-        left_out = list(exclude)
+        left_out = list(map(str, exclude))
         if left_out:
             _check_excluded(exclude, left_out)
         encoded = _encode(payload)
@@ -158,19 +157,18 @@ class Speaker:
         return event.number if event.receipt is None else event.receipt
 
 
-def _remember_topic(topic: str) -> None:
+def _remember_topic(topic: str) -> str:
     if not valid_topic(topic):
         raise ValueError(
             f"{topic!r} is no topic: dotted words of letters, digits, '_' and '-', at most 128 bytes"
         )
     if len(_TOPICS) >= 8192:
         _TOPICS.clear()
-    _TOPICS[topic] = None
+    plain = _TOPICS[topic] = str(topic)
+    return plain
 
 
 def _check_destination(text: str) -> Destination:
-    if not isinstance(text, str):
-        raise ValueError(f"{text!r} is no destination: it is a {type(text).__name__}, not a text")
     try:
         return parse_destination(text)
     except ProtocolError as error:

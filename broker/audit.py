@@ -98,6 +98,8 @@ def _held(attachment: Attachment, lane: Lane) -> Iterator[Event]:
         receiving = session.receiving[lane]
         yield from receiving.waiting
         yield from receiving.suspects
+        for event, _ in session.sending[lane].unresolved:
+            yield event
         for numbers in receiving.unsettled.values():
             yield from numbers.values()
     out = attachment.outbound[lane]

@@ -19,6 +19,7 @@ from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
 from lanebus.broker.intake import Intake
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
+from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import Registry
 from lanebus.broker.requests import Requests
 from lanebus.broker.sessions import Attachment, Link, Session
@@ -39,8 +40,10 @@ from lanebus.wire.messages import (
     LaneHello,
     LaneWelcome,
     Limits,
+    Open,
     Ping,
     Pong,
+    Served,
     Settle,
     Welcome,
     check_settlement,
@@ -83,9 +86,22 @@ class BrokerCore:
         self.egress = Egress(
             config, self.timings, self.outgoing, self.counters, self.timers, self.settling.part_ended
         )
-        self.intake = Intake(config, self.timings, self.counters, self.directory, self.egress, self.settling)
         self.departures = Departures(self.egress, self.settling.part_ended)
         self.registry = Registry(config, self.directory, self.departures, self.settling, random)
+        recovery_s = config.sessions.recovery_s
+        self.recovery = Recovery(
+            self.registry, self.directory, self.egress, self.settling, started, active=recovery_s > 0
+        )
+        self.intake = Intake(
+            config,
+            self.timings,
+            self.counters,
+            self.directory,
+            self.egress,
+            self.settling,
+            self.recovery,
+        )
+        self.directory.on_served = self._served
         self.requests = Requests(
             config.limits,
             self.directory,
@@ -105,6 +121,8 @@ class BrokerCore:
             Kind.ERROR: self._error,
         }
         self.timers.at(started + SWEEP_S, self._sweep)
+        if recovery_s > 0:
+            self.timers.at(started + recovery_s, self.recovery.end)
 
     # The driver's calls
 
@@ -212,6 +230,8 @@ class BrokerCore:
         if kind in REQUESTS and attachment is not None:
             self.requests.carry_out(link, attachment, kind, message, now)
             self.intake.unpark(attachment, now)
+            if kind is Kind.REGISTER:
+                self.recovery.retry(now)
         else:
             self._handlers[kind](link, message, now)
 
@@ -264,6 +284,8 @@ class BrokerCore:
         stale = attachment.links[Lane.CRITICAL]
         if stale is not None:
             self._drop(stale, now)
+        if 0 in attachment.sessions:
+            attachment.sessions[0].served_by.update(message.served_by)
         attachment.lz4 = "lz4" in message.compressions
         attachment.away_since = None
         attachment.last_seen = now
@@ -284,14 +306,23 @@ class BrokerCore:
             self._drop(critical, now)
         self.registry.end_attachment(old, now)
 
-    def _open_session(
-        self, gateway: Attachment, index: int, name: str, process: bytes, rtt_ms: float | None, now: float
-    ) -> Session:
+    def _open_session(self, gateway: Attachment, message: Open, now: float) -> Session:
         # The player may have been attached on links of its own.
-        old = self.registry.attachments.get(name)
+        old = self.registry.attachments.get(message.name)
+        session = self.registry.open_session(
+            gateway, message.index, message.name, message.process, message.rtt_ms, now
+        )
+        session.served_by.update(message.served_by)
         if old is not None:
             self._fence(old, now)
-        return self.registry.open_session(gateway, index, name, process, rtt_ms, now)
+        return session
+
+    def _served(self, session: Session, service: str, instance: str) -> None:
+        critical = session.attachment.links[Lane.CRITICAL]
+        if critical is not None:
+            self.outgoing.control(
+                critical, Kind.SERVED, Served(session=session.index, service=service, instance=instance)
+            )
 
     def _welcome(self, attachment: Attachment, resumed: bool, now: float) -> Welcome:
         config = self.config
@@ -427,7 +458,11 @@ class BrokerCore:
             ):
                 log.info("= %s did not complete its links", attachment.name)
                 self._drop(critical, now)
-            if attachment.away_since is not None and now - attachment.away_since > sessions.grace_s:
+            if (
+                attachment.away_since is not None
+                and not attachment.expected
+                and now - attachment.away_since > sessions.grace_s
+            ):
                 self.registry.end_attachment(attachment, now)
                 log.info("= %s did not come back within %.0f s", attachment.name, sessions.grace_s)
                 continue

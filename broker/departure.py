@@ -46,7 +46,7 @@ class Departures:
         self.dead: deque[Dead] = deque(maxlen=DEAD_REMEMBERED)
 
     def end(self, session: Session, now: float, unsent: Reason) -> None:
-        """Nobody comes after `session`: what it was sent ends as unknown, the rest as refused, for the reason `unsent`."""
+        """Nobody comes after `session`: what it was sent ends as unknown, the rest as refused, for `unsent`."""
         for lane in LANES:
             receiving = session.receiving[lane]
             sent, queued = _withdraw(session, lane)

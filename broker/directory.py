@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -58,6 +58,10 @@ class Directory:
         self.bindings: dict[tuple[str, str], str] = {}
         """Player and service, to the instance that a server assigned."""
         self.version = 0
+        self.expect: Callable[[str], Session | None] | None = None
+        """After the broker's start: makes a session for a peer that is named before it has come back."""
+        self.on_served: Callable[[Session, str, str], None] | None = None
+        """Called when a client's undirected events go to another instance of a service than before."""
         self._topics: PatternTable[Service] = PatternTable()
 
     def add(self, session: Session) -> None:
@@ -184,10 +188,27 @@ class Directory:
             return Reason.UNKNOWN_DESTINATION
         chosen: dict[int, Session] = {}
         for service in self._topics.match(topic):
-            session = service.choose(sender.name, self.bindings.get((sender.name, service.name)))
+            session = self._instance(sender, service)
             if session is not None:
                 chosen[session.origin] = session
         return _plan(chosen.values(), False) if chosen else Reason.NO_SERVICE
+
+    def find(self, name: str) -> Session | None:
+        """The session of a peer; after the broker's start, one for a peer that is expected back."""
+        session = self.peers.get(name)
+        return self.expect(name) if session is None and self.expect is not None else session
+
+    def _instance(self, sender: Session, service: Service) -> Session | None:
+        """The instance for a sender: the one it is bound to, else the one that served it, else a stable choice."""
+        wanted = self.bindings.get((sender.name, service.name)) or sender.served_by.get(service.name)
+        if wanted is not None and wanted not in service.instances and self.expect is not None:
+            return self.find(wanted)
+        session = service.choose(sender.name, wanted)
+        if session is not None and sender.served_by.get(service.name) != session.name:
+            sender.served_by[service.name] = session.name
+            if self.on_served is not None:
+                self.on_served(sender, service.name, session.name)
+        return session
 
     def _members(self, sender: Session, destination: Destination) -> Iterable[Session]:
         kind, name = destination
@@ -197,9 +218,9 @@ class Directory:
             return self.groups.get(name, {}).values()
         if kind is DestinationKind.SERVICE:
             service = self.services.get(name)
-            session = service.choose(sender.name, self.bindings.get((sender.name, name))) if service else None
+            session = self._instance(sender, service) if service else None
         else:
-            session = self.peers.get(f"{kind.value}:{name}")
+            session = self.find(f"{kind.value}:{name}")
         return () if session is None else (session,)
 
 

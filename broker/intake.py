@@ -7,7 +7,8 @@ import msgspec
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import MAX_SPREAD, Attachment, Event, Link
+from lanebus.broker.recovery import Recovery
+from lanebus.broker.sessions import MAX_SPREAD, Attachment, Event, Link, Session
 from lanebus.broker.settling import Settling
 from lanebus.conf.model import Config
 from lanebus.wire.batches import TICKS_PER_S, UpBatch, UpEvent, decode_up
@@ -32,12 +33,14 @@ class Intake:
         directory: Directory,
         egress: Egress,
         settling: Settling,
+        recovery: Recovery,
     ) -> None:
         self._timings = timings
         self._counters = counters
         self._directory = directory
         self._egress = egress
         self._settling = settling
+        self._recovery = recovery
         self._event_bytes = config.limits.event_bytes
         self._destinations = config.limits.destinations
         self._window_batches = config.window.batches
@@ -99,27 +102,17 @@ class Intake:
             sending.book.accepted += 1
             session.traffic.events_in += 1
             session.traffic.bytes_in += len(event.payload) + len(event.topic)
+            if self._recovery.active and self._recovery.must_wait(sending, event.to, plan):
+                self._recovery.hold(
+                    _routed(session, lane, event, False, now, hold_until),
+                    (event.topic, event.to, event.exclude),
+                )
+                continue
             if isinstance(plan, Reason):
                 self._settling.refused(attachment, event.session, lane, number, plan, now)
                 continue
-            wire = msgspec.Raw(
-                encode_body((session.origin, number, event.stamp, 0, event.topic, event.payload))
-            )
-            to = event.to
             sending.parts.accepted += plan.parts
-            self._egress.deliver(
-                Event(
-                    session,
-                    lane,
-                    number,
-                    wire,
-                    to if isinstance(to, str) else None,
-                    plan.shared,
-                    now,
-                    hold_until,
-                ),
-                plan,
-            )
+            self._egress.deliver(_routed(session, lane, event, plan.shared, now, hold_until), plan)
         link.received += 1
         if link.received - link.acked >= self._window_batches // 2:
             self._settling.send_control(attachment, now)
@@ -161,3 +154,11 @@ class Intake:
                 ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
             )
         return self._directory.resolve(session, topic, event.to, event.exclude)
+
+
+def _routed(
+    session: Session, lane: Lane, event: UpEvent, shared: bool, arrived: float, hold_until: float
+) -> Event:
+    wire = encode_body((session.origin, event.number, event.stamp, 0, event.topic, event.payload))
+    to = event.to if isinstance(event.to, str) else None
+    return Event(session, lane, event.number, msgspec.Raw(wire), to, shared, arrived, hold_until)

@@ -54,6 +54,8 @@ class Registry:
         self.ended: dict[int, Session] = {}
         """Ended sessions with events still under way, by origin."""
         self.totals = Totals()
+        self.on_departure: Callable[[Session, float], None] | None = None
+        """Called when a session has ended, before its parts go to its successor or end."""
 
     def by_token(self, token: bytes) -> Attachment | None:
         """The attachment that was given this token."""
@@ -111,29 +113,51 @@ class Registry:
         old = self._directory.peers.get(name)
         if old is not None:
             self._directory.succeed(old, session)
-            self._depart(old)
+            self._depart(old, now)
             self._departures.inherit(old, session, now)
             if old.attachment.targeted:
                 self._settling.fenced(old, now)
+            elif old.attachment.expected:
+                self.end_attachment(old.attachment, now)
         else:
             self._directory.add(session)
         attachment.sessions[index] = session
         return session
 
+    def expect(self, name: str, role: Role, now: float) -> Session | None:
+        """A session without a process, for a peer that is to come back; None if there is no room for another."""
+        if len(self.attachments) >= self._config.limits.attachments:
+            return None
+        attachment = Attachment(name, role, b"", b"", now)
+        attachment.away_since = now
+        self.attachments[name] = attachment
+        return self.open_session(attachment, 0, name, b"", None, now)
+
+    def end_expected(self, now: float) -> None:
+        """Whoever was expected and has not come is unknown."""
+        for attachment in [each for each in self.attachments.values() if each.expected]:
+            for session in list(attachment.sessions.values()):
+                self._directory.remove(session)
+                self._depart(session, now)
+                self._departures.end(session, now, Reason.UNKNOWN_DESTINATION)
+            self.end_attachment(attachment, now)
+
     def end_session(self, session: Session, now: float) -> None:
         """End a session for good. What the broker had accepted from it is still delivered."""
         if not session.ended:
             self._directory.remove(session)
-            self._depart(session)
+            self._depart(session, now)
             self._departures.end(session, now, Reason.RECEIVER_GONE)
 
-    def _depart(self, session: Session) -> None:
+    def _depart(self, session: Session, now: float) -> None:
         session.ended = True
         attachment = session.attachment
         attachment.sessions.pop(session.index, None)
         for lane in LANES:
             attachment.reporting.pop((session.index, lane), None)
         self.ended[session.origin] = session
+        if self.on_departure is not None:
+            self.on_departure(session, now)
 
     def end_attachment(self, attachment: Attachment, now: float) -> None:
         """End an attachment and all its sessions."""

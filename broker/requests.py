@@ -16,7 +16,7 @@ from lanebus.wire.messages import Assign, Close, Done, Join, Leave, Open, Regist
 from lanebus.wire.names import Role, valid_group, valid_pattern, valid_peer, valid_service
 from lanebus.wire.outcomes import Book
 
-OpenSession = Callable[[Attachment, int, str, bytes, float | None, float], Session]
+OpenSession = Callable[[Attachment, Open, float], Session]
 EndSession = Callable[[Session, float], None]
 
 
@@ -90,7 +90,7 @@ class Requests:
             raise Refused(
                 ErrorNumber.TOO_MANY, f"{gateway.name} has {len(gateway.sessions)} sessions, the limit"
             )
-        self._open_session(gateway, message.index, message.name, message.process, message.rtt_ms, now)
+        self._open_session(gateway, message, now)
 
     def _close(self, gateway: Attachment, message: Close, now: float) -> None:
         session = gateway.sessions.get(message.index)
@@ -110,7 +110,15 @@ class Requests:
         for pattern in message.topics:
             if not valid_pattern(pattern):
                 raise Refused(ErrorNumber.BAD_TOPIC, f"{pattern!r} is no topic pattern")
-        self._directory.register(attachment.sessions[0], message.service, message.topics)
+        session = attachment.sessions[0]
+        others = [
+            service.name
+            for service in self._directory.services.values()
+            if session.name in service.instances and service.name != message.service
+        ]
+        if len(others) >= self._limits.services_per_session:
+            raise Refused(ErrorNumber.TOO_MANY, f"{session.name} has {len(others)} services, the limit")
+        self._directory.register(session, message.service, message.topics)
 
     def _assign(self, attachment: Attachment, message: Assign, now: float) -> None:
         service = self._directory.services.get(message.service)
@@ -123,7 +131,7 @@ class Requests:
         self._directory.assign(message.player, message.service, message.instance)
 
     def _join(self, attachment: Attachment, message: Join, now: float) -> None:
-        session = self._directory.peers.get(message.member)
+        session = self._directory.find(message.member)
         if session is None:
             raise Refused(ErrorNumber.UNKNOWN_PEER, f"no session of {message.member}")
         if not valid_group(message.group):

@@ -88,10 +88,14 @@ class Event:
         )
 
 
+Unresolved = tuple[str, str | list[str] | None, list[str]]
+"""Topic, destination and exclusions of an event that has no receivers yet."""
+
+
 class Sending:
     """One session as a sender, on one lane."""
 
-    __slots__ = ("base", "book", "last", "outcomes", "parts", "skipped", "unreported")
+    __slots__ = ("base", "book", "last", "outcomes", "parts", "skipped", "unreported", "unresolved")
 
     def __init__(self) -> None:
         self.last = 0
@@ -107,6 +111,8 @@ class Sending:
         """How numbers from `base` on ended; kept so that a resumed sender can be told again."""
         self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
         """Runs of numbers whose end the sender has not been told."""
+        self.unresolved: deque[tuple[Event, Unresolved]] = deque()
+        """Events that wait, after the broker's start, for an instance of their service."""
 
     def is_new(self, number: int) -> bool:
         """Whether `number` has not been accepted before; if so it is now. Intake has checked how far ahead it is."""
@@ -205,6 +211,7 @@ class Session:
         "routes",
         "rtt_outside_ms",
         "sending",
+        "served_by",
         "since",
         "traffic",
     )
@@ -239,6 +246,8 @@ class Session:
         self.routes: dict[object, object] = {}
         """Resolved destinations, valid for `route_version` of the directory."""
         self.route_version = -1
+        self.served_by: dict[str, str] = {}
+        """By service: the instance that its undirected events went to last."""
         self.alone = (self,)
         self.ended = False
         self.traffic = Traffic()
@@ -403,6 +412,11 @@ class Attachment:
     def live_links(self) -> Iterator[Link]:
         """The links that exist now."""
         return (link for link in self.links if link is not None)
+
+    @property
+    def expected(self) -> bool:
+        """Whether it stands for a peer that was named before it came back to a new broker."""
+        return not self.process
 
     @property
     def targeted(self) -> bool:

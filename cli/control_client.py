@@ -151,7 +151,6 @@ class ControlClient:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.IMMEDIATE, 0)
         if ":" in self._host:
             self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.connect(self.endpoint)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from lanebus import OutboxFull, Raw, TooLarge
+from lanebus import Closed, OutboxFull, Raw, TooLarge
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.replay_plan import Peer, Plan
 from lanebus.wire.lanes import LANES
@@ -74,7 +74,8 @@ class Sender:
         """Send what is due at match time `match_s`, at most `most` events; False when the outbox is full.
 
         Raises:
-            CliError: an event is larger than the broker takes, or the adapter numbered it unexpectedly.
+            CliError: an event is larger than the broker takes, the adapter was closed by another process with its
+                name, or it numbered the event unexpectedly.
         """
         plan = self._plan
         times_s, lanes, sent_s, numbers = plan.times_s, plan.lanes, plan.sent_s, plan.numbers
@@ -101,6 +102,8 @@ class Sender:
                 return False
             except TooLarge as error:
                 raise CliError(f"{self.name} at {times_s[index]:g} s: {error}", Exit.BAD_DATA) from None
+            except Closed as error:
+                raise CliError(f"{self.name} at {times_s[index]:g} s: {error}", Exit.UNAVAILABLE) from None
             self._held = -1
             self.sent[lane] += 1
             if number != numbers[index]:

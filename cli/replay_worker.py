@@ -245,8 +245,10 @@ class Worker:
     def _progress(self, now: float, match_s: float, *, is_waiting: bool) -> Progress:
         if all(adapter.state == "up" for adapter in self._adapters):
             self._away_since = None
-        elif self._away_since is None:
-            self._away_since = now
+        else:
+            self._check_failures()
+            if self._away_since is None:
+                self._away_since = now
         in_flight = sum(adapter.in_flight for adapter in self._adapters)
         delivered = sum(receiver.delivered() for receiver in self._receivers)
         self._done = (
@@ -282,6 +284,13 @@ class Worker:
                 total.bytes += figures.bytes_out
         return total
 
+    def _check_failures(self) -> None:
+        """Raise what has ended an adapter for good: a refused hello, or another process with its name."""
+        for adapter in self._adapters:
+            failure = adapter.core.failure
+            if failure is not None:
+                raise CliError(f"{adapter.name}: {failure}", Exit.UNAVAILABLE)
+
     def _turn_until_settled(self) -> None:
         """Turn until every adapter is up and has its requests answered."""
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
@@ -291,6 +300,7 @@ class Worker:
             )
             if behind is None:
                 return
+            self._check_failures()
             if time.monotonic() >= deadline:
                 problem = "has requests without an answer" if behind.state == "up" else f"is {behind.state}"
                 raise CliError(

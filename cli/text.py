@@ -47,11 +47,8 @@ def human_time(seconds: float) -> str:
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    for size, unit, next_size, next_unit in (
-        (86_400, "d", 3_600, "h"),
-        (3_600, "h", 60, "m"),
-        (60, "m", 1, "s"),
-    ):
-        if whole >= size:
-            return f"{whole // size}{unit} {whole % size // next_size:02d}{next_unit}"
-    return f"{whole}s"
+    if whole >= 86_400:
+        return f"{whole // 86_400}d {whole % 86_400 // 3_600:02d}h"
+    if whole >= 3_600:
+        return f"{whole // 3_600}h {whole % 3_600 // 60:02d}m"
+    return f"{whole // 60}m {whole % 60:02d}s"

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -307,8 +308,7 @@ class _Judge:
             waits_since = _waits_since(known)
             for index, at_us in enumerate(times):
                 found.longest_outage_s = max(found.longest_outage_s, (at_us - waits_since[index]) / 1e6)
-            troubles = self._troubles(receiver)
-            for (_, ended_us), (next_us, _) in zip(troubles, [*troubles[1:], _NEVER], strict=True):
+            for (_, ended_us), (next_us, _) in pairwise([*self._troubles(receiver), _NEVER]):
                 index = bisect_right(times, ended_us)
                 if index < len(times) and times[index] < next_us:
                     since_us = max(waits_since[index], ended_us)

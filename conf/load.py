@@ -30,7 +30,6 @@ _AT_MOST = (
     ("limits.event_bytes", "egress.credit_bytes"),
     ("limits.event_bytes", "egress.queue_bytes"),
     ("egress.batch_bytes", "limits.frame_bytes"),
-    ("egress.queue_bytes", "egress.total_bytes"),
     # A link has to be pinged before its silence counts as a loss.
     ("sessions.ping_interval_s", "sessions.lease_s"),
     ("quality.excellent_rtt_ms", "quality.good_rtt_ms"),

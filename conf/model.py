@@ -92,14 +92,8 @@ class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     event_bytes: FrameSize = 262_144
     """The largest payload of one event."""
 
-    batch_events: Annotated[int, Meta(ge=1, le=65_535)] = 4096
-    """Events in one batch."""
-
-    topic_bytes: Annotated[int, Meta(ge=1, le=255)] = 128
-    """Length of a topic in UTF-8."""
-
-    name_bytes: Annotated[int, Meta(ge=8, le=255)] = 64
-    """Length of the name of a peer, service or group in UTF-8."""
+    batch_events: Annotated[int, Meta(ge=1, le=4_096)] = 4096
+    """Events in one batch; the protocol knows no larger ones."""
 
     destinations: Count = 256
     """Destinations in one event's list."""
@@ -125,6 +119,9 @@ class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     grace_s: Seconds = 30.0
     """How long a session outlives its links, in seconds; also the recovery time after the broker's start."""
+
+    recovery_s: Annotated[float, Meta(ge=0.0, le=3_600.0)] = 30.0
+    """After the broker's start: how long unknown destinations wait for their peers to come back, in seconds."""
 
     ping_interval_s: Seconds = 2.0
     """Silence on a link before it is pinged, in seconds."""
@@ -163,9 +160,6 @@ class EgressConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     age_s: Seconds = 30.0
     """How long a part of a group event may wait before it is dropped, in seconds."""
-
-    total_bytes: Size = 1_073_741_824
-    """Bytes in all queues of the broker together."""
 
 
 class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

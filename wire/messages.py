@@ -39,6 +39,7 @@ PerLane = Annotated[list[Unsigned], Meta(min_length=3, max_length=3)]
 PortPerLane = Annotated[list[Port], Meta(min_length=3, max_length=3)]
 TimePerLane = Annotated[list[Milliseconds], Meta(min_length=3, max_length=3)]
 BookFigures = Annotated[list[Unsigned], Meta(min_length=7, max_length=7)]
+ServedBy = Annotated[list[tuple[Name, Name]], Meta(max_length=256)]
 SessionBooks = tuple[Unsigned, Annotated[list[BookFigures], Meta(min_length=3, max_length=3)]]
 """A session's index, and its book of each lane as `Book.as_list` writes it."""
 
@@ -55,6 +56,8 @@ class Hello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Compressions that the peer can undo; none is legal."""
     token: Token = b""
     """From the welcome of the attachment that is to be resumed; empty for a new one."""
+    served_by: ServedBy = []
+    """Services, and the instance of each that the peer's undirected events went to."""
 
 
 class LaneHello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -117,6 +120,8 @@ class Open(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     index: Positive
     name: Name
     process: ProcessId
+    served_by: ServedBy = []
+    """As in the hello of a client."""
     rtt_ms: Milliseconds | None = None
     """Round trip between the gateway and the player, where the gateway knows it."""
 
@@ -229,6 +234,14 @@ class Pause(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """As the sender wrote it; empty for events that leave the choice to the broker."""
 
 
+class Served(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which instance of a service a session's undirected events go to; the peer says so to the next broker."""
+
+    session: Unsigned
+    service: Name
+    instance: Name
+
+
 class Bye(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Ends the attachment and its sessions for good."""
 
@@ -260,6 +273,7 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.DONE: Done,
     Kind.PAUSE: Pause,
     Kind.UNPAUSE: Pause,
+    Kind.SERVED: Served,
     Kind.BYE: Bye,
     Kind.ERROR: ErrorMessage,
 }

@@ -21,7 +21,7 @@ class RunningBroker:
     """A broker on free ports of this machine, which can stop and come back on the same ones."""
 
     def __init__(self, config: Config | None = None) -> None:
-        self._config = (config or Config()).on_free_ports()
+        self._config = (config or Config(sessions=SessionsConfig(recovery_s=0.0))).on_free_ports()
         self._thread: threading.Thread | None = None
         self.broker = Broker(self._config)
 
@@ -74,12 +74,10 @@ class RunningBroker:
 
 def quick_sessions(*, grace_s: float = 30.0) -> Config:
     """A configuration whose leases are short."""
-    return Config(sessions=SessionsConfig(grace_s=grace_s, ping_interval_s=0.1, lease_s=0.5))
+    return Config(sessions=SessionsConfig(grace_s=grace_s, recovery_s=0.0, ping_interval_s=0.1, lease_s=0.5))
 
 
-def until(
-    reached: Callable[[], bool], *adapters: Adapter, what: str, seconds: float = DEADLINE_S
-) -> None:
+def until(reached: Callable[[], bool], *adapters: Adapter, what: str, seconds: float = DEADLINE_S) -> None:
     """Poll adapters until a state is reached.
 
     Raises:

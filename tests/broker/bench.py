@@ -41,7 +41,7 @@ def small_config(
             attachments=8,
             topics_per_service=3,
         ),
-        sessions=sessions or SessionsConfig(grace_s=10.0, ping_interval_s=1.0, lease_s=4.0),
+        sessions=sessions or SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=1.0, lease_s=4.0),
         window=window or WindowConfig(batches=8, bytes=8_192, control_interval_ms=200.0),
         egress=egress or EgressConfig(batch_bytes=1_024, credit_bytes=2_048, queue_bytes=4_096, age_s=5.0),
         compression=compression or CompressionConfig(threshold_bytes=256),

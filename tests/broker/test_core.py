@@ -37,6 +37,7 @@ from lanebus.wire.messages import (
     Ping,
     Pong,
     Register,
+    Served,
     Settle,
 )
 from lanebus.wire.names import Role
@@ -58,6 +59,7 @@ BODIES = {
     Kind.DONE: Done(request=1),
     Kind.PAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
     Kind.UNPAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
+    Kind.SERVED: Served(session=0, service="s", instance="server:a"),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

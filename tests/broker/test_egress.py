@@ -625,7 +625,7 @@ def test_nothing_leaves_for_a_lane_whose_link_is_not_there(bench: Bench, server:
 
 
 def test_the_limit_of_events_never_exceeds_what_the_wire_allows() -> None:
-    config = Config(limits=LimitsConfig(batch_events=65_535), egress=EgressConfig(batch_bytes=1_048_576))
+    config = Config(limits=LimitsConfig(batch_events=4_096), egress=EgressConfig(batch_bytes=1_048_576))
     bench = Bench(config)
     server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
     burst(server, 4_000, "player:1", size=0)

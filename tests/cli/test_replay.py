@@ -145,6 +145,20 @@ def test_a_broker_that_runs_already(duel: Path, report_of: ReportOf) -> None:
         assert broker.alive()
 
 
+def test_a_name_that_somebody_takes_over(duel: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with BrokerProcess() as broker:
+        options = ("--broker", broker.addresses["critical"], "--control", broker.addresses["control"])
+        with begin(duel, "--speed", "0.1", *options) as first:
+            with ControlClient(broker.addresses["control"], timeout_s=10) as client:
+                wait_until(lambda: any(peer["events_in"] for peer in client.request("peers")))
+            assert run(["replay", str(duel), "--speed", "10", *options]) in (Exit.OK, Exit.FAILED)
+            _, err = first.communicate(timeout=60)
+    assert first.returncode == Exit.UNAVAILABLE, err
+    assert "duel" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    capsys.readouterr()
+
+
 def begin(path: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*LANEBUS, "replay", str(path), *options],

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.cli.trace_files import Recorded, event, write_trace
 
-from lanebus import OutboxFull, TooLarge
+from lanebus import Closed, OutboxFull, TooLarge
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_sender import NEVER, Sender
@@ -123,12 +123,19 @@ def test_an_unexpected_number_is_an_internal_fault(make: Make) -> None:
     assert caught.value.code == Exit.INTERNAL
 
 
-def test_an_event_that_is_too_large_is_named(make: Make) -> None:
+@pytest.mark.parametrize(
+    ("error", "words", "code"),
+    [
+        (TooLarge("world.map", 300_000, 262_144), r"the payload of world\.map", Exit.BAD_DATA),
+        (Closed("server:duel was fenced"), "was fenced", Exit.UNAVAILABLE),
+    ],
+)
+def test_what_can_never_be_sent_is_named(make: Make, error: Exception, words: str, code: Exit) -> None:
     def refuse(topic: str, payload: object, **more: object) -> int:
-        raise TooLarge(topic, 300_000, 262_144)
+        raise error
 
     plan, _ = make(Adapter(), [event(3, "server", "all", "world.map")])
     sender = Sender(plan, plan.peers[0], refuse, lambda: None)
-    with pytest.raises(CliError, match=r"server:duel at 3 s: the payload of world\.map") as caught:
+    with pytest.raises(CliError, match=f"server:duel at 3 s: .*{words}") as caught:
         sender.send_due(3.0, 1)
-    assert caught.value.code == Exit.BAD_DATA
+    assert caught.value.code == code

@@ -28,7 +28,7 @@ def test_a_file_replaces_only_what_it_names(tmp_path: Path) -> None:
     assert config.lanes.normal == LaneConfig(port=6000, interval_ms=50.0, hold_ms=45.0)
     assert config.lanes.critical == Config().lanes.critical
     assert config.limits.destinations == 3
-    assert config.limits.topic_bytes == 128
+    assert config.limits.groups_per_session == 256
 
 
 def test_whole_numbers_are_legal_where_fractions_are() -> None:

@@ -24,7 +24,7 @@ from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
 from lanebus.broker.core import BrokerCore
-from lanebus.conf.model import Config
+from lanebus.conf.model import Config, SessionsConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import PROCESS_BYTES, Assign, Join, Leave, Open, Register
@@ -82,7 +82,7 @@ class Net:
     def __init__(
         self, config: Config | None = None, *, delay_s: float = 0.0005, random: Random | None = None
     ) -> None:
-        self.config = config or Config()
+        self.config = config or Config(sessions=SessionsConfig(recovery_s=0.0))
         self.delay_s = delay_s
         self.jitter_s = 0.0
         self.slower_s = [0.0 for _ in LANES]

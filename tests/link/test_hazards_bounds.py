@@ -17,7 +17,7 @@ from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
 
 TIGHT = Config(
-    sessions=SessionsConfig(grace_s=10.0, ping_interval_s=0.5, lease_s=2.0),
+    sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0),
     window=WindowConfig(batches=4, control_interval_ms=100.0),
     egress=EgressConfig(batch_bytes=1024, credit_bytes=2048, queue_bytes=4096, age_s=5.0),
 )

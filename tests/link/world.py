@@ -37,7 +37,7 @@ FAILED = (Outcome.REFUSED, Reason.HANDLER_ERROR)
 def small_config(*, grace_s: float, queue_bytes: int) -> Config:
     """Windows and credits so small that a few events fill them."""
     return Config(
-        sessions=SessionsConfig(grace_s=grace_s, ping_interval_s=0.5, lease_s=1.5),
+        sessions=SessionsConfig(grace_s=grace_s, recovery_s=0.0, ping_interval_s=0.5, lease_s=1.5),
         window=WindowConfig(batches=4, bytes=1 << 20, control_interval_ms=100.0),
         egress=EgressConfig(batch_bytes=1024, credit_bytes=2048, queue_bytes=queue_bytes, age_s=1000.0),
     )

@@ -1,4 +1,4 @@
-"""Two thousand players behind one gateway: real traffic over three sockets, exact, whatever one of them does not read."""
+"""Two thousand players behind one gateway: real traffic over three sockets, exact, though one of them never reads."""
 
 from __future__ import annotations
 

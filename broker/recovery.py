@@ -1,0 +1,103 @@
+"""Recovery: after a broker's start, what peers name may not have come back yet. Until a time is over, it waits.
+
+A peer that is named and unknown is *expected*: it gets a session without a process, which collects its parts like that
+of a peer whose links are cut, and which the peer takes over with its hello. Events for a service that has no instance
+yet wait, in order, at their sender's session until one registers.
+"""
+
+from __future__ import annotations
+
+from lanebus.broker.directory import Directory, Plan
+from lanebus.broker.egress import Egress
+from lanebus.broker.registry import Registry
+from lanebus.broker.sessions import Event, Sending, Session, Unresolved
+from lanebus.broker.settling import Settling
+from lanebus.wire.lanes import Lane
+from lanebus.wire.names import PREFIX, Role
+from lanebus.wire.outcomes import Outcome, Reason
+
+_ROLES = {prefix: role for role, prefix in PREFIX.items()}
+
+
+class Recovery:
+    """The time after a start in which unknown destinations wait instead of being refused."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        directory: Directory,
+        egress: Egress,
+        settling: Settling,
+        started: float,
+        *,
+        active: bool,
+    ) -> None:
+        self._registry = registry
+        self._directory = directory
+        self._egress = egress
+        self._settling = settling
+        self._started = started
+        self._senders: dict[tuple[Session, Lane], None] = {}
+        self.active = active
+        directory.expect = self.expect if active else None
+        registry.on_departure = self.forget
+
+    def expect(self, name: str) -> Session | None:
+        """A session for a peer that has not come back; None if it cannot be one."""
+        role = _ROLES.get(name.partition(":")[0])
+        if not self.active or role not in (Role.CLIENT, Role.SERVER):
+            return None
+        return self._registry.expect(name, role, self._started)
+
+    def must_wait(self, sending: Sending, to: str | list[str] | None, plan: Plan | Reason) -> bool:
+        """Whether an event waits: for its service, or behind earlier ones of its sender that do."""
+        if not self.active or not _for_a_service(to):
+            return False
+        return bool(sending.unresolved) or plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION)
+
+    def hold(self, event: Event, unresolved: Unresolved) -> None:
+        """Let an accepted event wait; until it is expanded it counts as one part."""
+        event.remaining = 1
+        sending = event.origin.sending[event.lane]
+        sending.parts.accepted += 1
+        sending.unresolved.append((event, unresolved))
+        self._senders[event.origin, event.lane] = None
+
+    def retry(self, now: float) -> None:
+        """The directory has changed: let go what can be resolved now, in each sender's order."""
+        for key in list(self._senders):
+            self._release(*key, now, final=False)
+
+    def end(self, now: float) -> None:
+        """The time is over: what is still unknown is refused."""
+        self.active = False
+        self._directory.expect = None
+        for key in list(self._senders):
+            self._release(*key, now, final=True)
+        self._registry.end_expected(now)
+
+    def forget(self, session: Session, now: float) -> None:
+        """A sender is gone: nobody knows any more which instance its events were for."""
+        for key in [key for key in self._senders if key[0] is session]:
+            self._release(*key, now, final=True)
+
+    def _release(self, session: Session, lane: Lane, now: float, *, final: bool) -> None:
+        sending = session.sending[lane]
+        while sending.unresolved:
+            event, (topic, to, exclude) = sending.unresolved[0]
+            plan = self._directory.resolve(session, topic, to, exclude)
+            if isinstance(plan, Reason):
+                if not final:
+                    return
+                sending.unresolved.popleft()
+                self._settling.part_ended(event, Outcome.REFUSED, plan, now)
+                continue
+            sending.unresolved.popleft()
+            sending.parts.accepted += plan.parts - 1
+            event.shared = plan.shared
+            self._egress.deliver(event, plan)
+        self._senders.pop((session, lane), None)
+
+
+def _for_a_service(to: str | list[str] | None) -> bool:
+    return to is None or (isinstance(to, str) and to.startswith("service:"))

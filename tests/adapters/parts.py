@@ -1,0 +1,43 @@
+"""Sessions and events without an attachment around them."""
+
+from collections import deque
+
+from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.lanes import LANES, Lane
+
+SESSIONS = (0, 1)
+
+
+def sessions() -> dict[int, SessionCore]:
+    """Two sessions of one attachment."""
+    arrivals = tuple(deque[object]() for _ in LANES)
+    to_report: set[int] = set()
+    return {
+        index: SessionCore(
+            index,
+            f"player:{index}",
+            bytes([index]) * 16,
+            arrivals=arrivals,  # type: ignore[arg-type] # nothing arrives here
+            to_report=to_report,
+            outbox_bytes=1 << 20,
+            strict=False,
+        )
+        for index in SESSIONS
+    }
+
+
+def accept(
+    session: SessionCore,
+    *,
+    lane: Lane = Lane.NORMAL,
+    to: str | list[str] | None = "server:a",
+    exclude: list[str] | None = None,
+    payload: bytes = b"x",
+    now: float = 1.0,
+    after: int = 0,
+) -> OutEvent:
+    """An event that a session's outbox has accepted."""
+    return session.outbox.accept(
+        session.index, lane, "topic", to, exclude or [], payload, now, after, receipt=True
+    )

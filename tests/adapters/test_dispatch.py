@@ -1,0 +1,208 @@
+"""Dispatch: arrived events to handlers, critical first, within a budget."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.adapters.down import batch, header_of, row
+
+from lanebus.adapters.core import AttachmentCore
+from lanebus.adapters.dispatch import dispatch, requeue
+from lanebus.adapters.event import Event
+from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.batches import EVENT_REDELIVERED
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.names import Role
+from lanebus.wire.outcomes import Outcome, Reason
+
+FOREVER = float("inf")
+
+
+class Bench:
+    """A core whose sessions have received events, and a clock that handlers move."""
+
+    def __init__(self, *indexes: int, strict: bool = False) -> None:
+        self.core = AttachmentCore("gateway:g", Role.GATEWAY, b"g" * 16, ["tcp://broker:1"])
+        self.now = 100.0
+        self.got: list[tuple[str, str, int]] = []
+        self._batches = [0 for _ in LANES]
+        self._numbers = [0 for _ in LANES]
+        for index in indexes or (1,):
+            self.core.open_session(
+                index, f"player:{index}", bytes([index]) * 16, outbox_bytes=0, strict=strict
+            )
+
+    def session(self, index: int = 1) -> SessionCore:
+        return self.core.sessions[index]
+
+    def on(self, topic: str, function: Callable[[Event], None] | None = None, *, session: int = 1) -> None:
+        self.session(session).handlers.add(topic, function or self.note)
+
+    def note(self, event: Event) -> None:
+        self.got.append((event.receiver, event.topic, event.id))
+
+    def arrive(
+        self, topic: str = "t", *, lane: Lane = Lane.NORMAL, to: tuple[int, ...] = (1,), flags: int = 0
+    ) -> None:
+        self._batches[lane] += 1
+        self._numbers[lane] += 1
+        frame = batch(
+            self._batches[lane],
+            [(1, 1, "server:s", b"s" * 16)],
+            [(list(to), row(1, self._numbers[lane], topic=topic, flags=flags))],
+            lane=lane,
+            targeted=True,
+        )
+        self.core.incoming.batch(lane, header_of(frame), frame)
+
+    def dispatch(self, until: float = FOREVER) -> int:
+        return dispatch(self.core, lambda: self.now, until)
+
+    def ends(self, session: int = 1, lane: Lane = Lane.NORMAL) -> dict[int, tuple[Outcome, Reason] | None]:
+        stream = self.session(session).inbox.stream(1, lane)
+        assert stream is not None
+        return stream.seen
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_critical_comes_first_and_each_lane_in_order(bench: Bench) -> None:
+    bench.on("t")
+    got: list[tuple[Lane, int]] = []
+    bench.on("t", lambda event: got.append((event.lane, event.id)))
+    for lane in (Lane.LOW, Lane.NORMAL, Lane.CRITICAL, Lane.LOW, Lane.CRITICAL):
+        bench.arrive(lane=lane)
+    assert bench.dispatch() == 5
+    assert got == [(Lane.CRITICAL, 1), (Lane.CRITICAL, 2), (Lane.NORMAL, 1), (Lane.LOW, 1), (Lane.LOW, 2)]
+    assert [bench.core.outgoing.lanes[lane].stats.handled for lane in LANES] == [2, 1, 2]
+
+
+def test_the_budget_is_looked_at_between_events(bench: Bench) -> None:
+    def slow(event: Event) -> None:
+        bench.now += 0.003
+        bench.note(event)
+
+    bench.on("t", slow)
+    for _ in range(5):
+        bench.arrive()
+    assert bench.dispatch(bench.now + 0.004) == 2
+    assert bench.dispatch(bench.now + 0.004) == 2
+    assert bench.dispatch(bench.now - 1.0) == 1, "one event is handled even without any time"
+    assert [number for _, _, number in bench.got] == [1, 2, 3, 4, 5]
+
+
+def test_a_handler_sees_who_sent_it_to_whom_how_long_ago_and_whether_again(bench: Bench) -> None:
+    seen: list[Event] = []
+    bench.on("t", seen.append)
+    bench.core.clock.measure(0, 0.0, 100.0)
+    bench.now = 100.25
+    bench.arrive(flags=EVENT_REDELIVERED)
+    bench.arrive()
+    bench.dispatch()
+    event = seen[0]
+    assert (event.id, event.sender, event.receiver, event.lane) == (1, "server:s", "player:1", Lane.NORMAL)
+    assert event.age_ms == pytest.approx(250.0, abs=0.2)
+    assert [each.redelivered for each in seen] == [True, False]
+
+
+def test_an_event_is_settled_when_its_handler_has_run(bench: Bench) -> None:
+    during: list[object] = []
+    bench.on("t", lambda event: during.append(bench.ends()[event.id]))
+    bench.arrive()
+    bench.dispatch()
+    assert during == [None]
+    assert bench.ends() == {1: (Outcome.DELIVERED, Reason.NONE)}
+
+
+def test_a_strict_handler_stops_the_loop_and_its_event_is_settled_all_the_same() -> None:
+    bench = Bench(strict=True)
+
+    def fail(event: Event) -> None:
+        if event.id == 1:
+            raise ValueError("a handler that fails")
+        bench.note(event)
+
+    bench.on("t", fail)
+    bench.arrive()
+    bench.arrive()
+    with pytest.raises(ValueError, match="a handler that fails"):
+        bench.dispatch()
+    assert bench.ends() == {1: (Outcome.REFUSED, Reason.HANDLER_ERROR), 2: None}
+    assert bench.dispatch() == 1
+
+
+def test_an_event_without_a_handler_waits_unsettled_and_does_not_count_as_handled(bench: Bench) -> None:
+    bench.on("t")
+    for topic in ("later", "t", "later"):
+        bench.arrive(topic)
+    assert bench.dispatch() == 1
+    assert bench.ends() == {1: None, 2: (Outcome.DELIVERED, Reason.NONE), 3: None}
+    assert len(bench.session().unhandled) == 2
+
+
+def test_past_the_bound_the_oldest_that_wait_for_a_handler_are_refused(bench: Bench) -> None:
+    for _ in range(MAX_UNHANDLED_EVENTS + 2):
+        bench.arrive("later")
+    bench.dispatch()
+    refused = [number for number, end in bench.ends().items() if end == (Outcome.REFUSED, Reason.NO_HANDLER)]
+    assert refused == [1, 2]
+    assert len(bench.session().unhandled) == MAX_UNHANDLED_EVENTS
+
+
+def test_what_is_put_back_comes_in_order_in_front_of_all_that_waits(bench: Bench) -> None:
+    for lane in (Lane.NORMAL, Lane.NORMAL, Lane.LOW):
+        bench.arrive("later", lane=lane)
+    bench.dispatch()
+    bench.arrive("later")
+    bench.on("later")
+    waiting = list(bench.session().unhandled)
+    bench.session().unhandled.clear()
+    requeue(bench.core, waiting)
+    assert bench.dispatch() == 4
+    assert bench.got == [
+        ("player:1", "later", 1),
+        ("player:1", "later", 2),
+        ("player:1", "later", 3),
+        ("player:1", "later", 1),
+    ]
+
+
+def test_a_session_that_does_not_read_keeps_its_events_and_the_others_go_on() -> None:
+    bench = Bench(1, 2)
+    for index in (1, 2):
+        bench.on("t", session=index)
+    bench.session(1).reading = False
+    bench.arrive(to=(1, 2))
+    assert bench.dispatch() == 1
+    assert bench.got == [("player:2", "t", 1)]
+    assert len(bench.session(1).unread) == 1
+    assert bench.ends(1) == {1: None}
+
+
+def test_events_of_a_session_that_a_handler_closes_are_passed_over() -> None:
+    bench = Bench(1, 2)
+
+    def close(_: Event) -> None:
+        del bench.core.sessions[2]
+
+    bench.on("t", close, session=1)
+    bench.on("t", session=2)
+    bench.arrive(to=(1,))
+    bench.arrive(to=(2,))
+    assert bench.dispatch() == 1
+    assert bench.got == []
+
+
+def test_a_handler_may_add_a_handler(bench: Bench) -> None:
+    bench.on("t", lambda _: bench.on("later"))
+    bench.arrive("t")
+    bench.arrive("later")
+    assert bench.dispatch() == 2
+    assert bench.got == [("player:1", "later", 2)]
+
+
+def test_nothing_waits_nothing_is_done(bench: Bench) -> None:
+    assert bench.dispatch() == 0

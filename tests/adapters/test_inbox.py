@@ -1,0 +1,165 @@
+"""The inbox: every event once, and what is said of those handled until their senders know."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import pytest
+
+from lanebus.adapters.inbox import DELIVERED, Arrivals, Inbox, Stream
+from lanebus.wire.batches import DownEvent
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Settlement
+from lanebus.wire.outcomes import Outcome, Reason
+
+ONE, OTHER = b"1" * 16, b"2" * 16
+FAILED = (Outcome.REFUSED, Reason.HANDLER_ERROR)
+
+
+class Bench:
+    """An inbox, and what it shares with the rest of its attachment."""
+
+    def __init__(self) -> None:
+        self.arrivals: Arrivals = tuple(deque() for _ in LANES)
+        self.to_report: set[int] = set()
+        self.inbox = Inbox(4, self.arrivals, self.to_report)
+
+    def stream(self, origin: int = 1, process: bytes = ONE, lane: Lane = Lane.NORMAL) -> Stream:
+        return self.inbox.stream(origin, lane) or self.inbox.know(origin, "server:s", process)[lane]
+
+    def arrive(self, number: int, stream: Stream | None = None) -> bool:
+        stream = stream or self.stream()
+        return self.inbox.arrive(stream, DownEvent(stream.origins[-1], number, 0, 0, "t", b"xx"))
+
+    def handle(self, result: tuple[Outcome, Reason] = DELIVERED) -> int:
+        stream, event = self.arrivals[Lane.NORMAL].popleft()
+        self.inbox.settle(stream, event, result)
+        return event.number
+
+    def said(self) -> list[tuple[int, Outcome, list[int]]]:
+        """Origin, outcome and runs of what is settled with the broker now."""
+        return [(each.origin, each.outcome, list(each.runs)) for each in self._settlements()]
+
+    def _settlements(self) -> Iterator[Settlement]:
+        self.to_report.clear()
+        return self.inbox.take_settlements()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_an_event_arrives_once(bench: Bench) -> None:
+    assert bench.arrive(1)
+    assert not bench.arrive(1)
+    assert bench.inbox.duplicates == 1
+    assert len(bench.arrivals[Lane.NORMAL]) == 1
+
+
+def test_lanes_and_processes_number_for_themselves(bench: Bench) -> None:
+    assert bench.arrive(1)
+    assert bench.arrive(1, bench.stream(lane=Lane.LOW))
+    assert bench.arrive(1, bench.stream(origin=2, process=OTHER))
+    assert bench.inbox.duplicates == 0
+
+
+def test_a_lower_number_than_the_highest_is_new_unless_it_was_seen(bench: Bench) -> None:
+    bench.arrive(6)
+    bench.handle()
+    assert bench.arrive(5)
+    assert not bench.arrive(6)
+
+
+def test_nothing_is_said_of_what_is_not_handled(bench: Bench) -> None:
+    bench.arrive(1)
+    assert not bench.arrive(1)
+    assert bench.to_report == set()
+    assert bench.said() == []
+
+
+def test_what_is_handled_is_said_once_in_runs_by_outcome(bench: Bench) -> None:
+    for number in (1, 2, 3, 4, 6):
+        bench.arrive(number)
+    for result in (DELIVERED, DELIVERED, FAILED, DELIVERED, DELIVERED):
+        bench.handle(result)
+    assert bench.to_report == {4}
+    assert bench.inbox.handled_bytes == 10
+    assert bench.said() == [
+        (1, Outcome.DELIVERED, [1, 2, 4, 4, 6, 6]),
+        (1, Outcome.REFUSED, [3, 3]),
+    ]
+    assert bench.inbox.handled_bytes == 0
+    assert bench.said() == []
+
+
+def test_a_duplicate_of_what_was_handled_gets_its_first_result(bench: Bench) -> None:
+    bench.arrive(1)
+    bench.handle(FAILED)
+    bench.said()
+    assert not bench.arrive(1)
+    assert bench.to_report == {4}
+    assert bench.said() == [(1, Outcome.REFUSED, [1, 1])]
+
+
+def test_what_is_below_the_base_is_forgotten_and_an_echo_of_it_is_nothing(bench: Bench) -> None:
+    for number in (1, 2, 3):
+        bench.arrive(number)
+        bench.handle()
+    bench.said()
+    bench.stream().rebase(3)
+    assert bench.stream().seen == {3: DELIVERED}
+    assert not bench.arrive(1)
+    assert not bench.arrive(2)
+    assert bench.said() == []
+    bench.stream().rebase(2)
+    assert bench.stream().base == 3
+
+
+def test_what_waits_while_its_sender_learns_its_end_elsewhere_is_handled_once_and_not_remembered(
+    bench: Bench,
+) -> None:
+    bench.arrive(1)
+    bench.stream().rebase(2)
+    assert not bench.arrive(1)
+    assert bench.handle() == 1
+    assert bench.stream().seen == {}
+
+
+def test_after_a_resume_everything_that_is_remembered_is_said_again(bench: Bench) -> None:
+    for number in (1, 2, 3):
+        bench.arrive(number)
+    bench.handle()
+    bench.handle(FAILED)
+    assert bench.said() == [(1, Outcome.DELIVERED, [1, 1]), (1, Outcome.REFUSED, [2, 2])]
+    bench.inbox.report_again()
+    assert bench.to_report == {4}
+    assert bench.said() == [(1, Outcome.DELIVERED, [1, 1]), (1, Outcome.REFUSED, [2, 2])]
+
+
+def test_a_resume_with_nothing_handled_says_nothing(bench: Bench) -> None:
+    bench.arrive(1)
+    bench.inbox.report_again()
+    assert bench.to_report == set()
+
+
+def test_a_sender_that_came_back_under_another_number_is_the_same_sender(bench: Bench) -> None:
+    bench.arrive(1)
+    assert not bench.arrive(1, bench.stream(origin=9))
+    bench.handle()
+    # The broker may hold the event under both numbers; it ignores what it does not hold.
+    assert bench.said() == [(1, Outcome.DELIVERED, [1, 1]), (9, Outcome.DELIVERED, [1, 1])]
+
+
+def test_at_a_new_broker_nothing_is_said_under_the_numbers_of_the_old_one(bench: Bench) -> None:
+    for number in (1, 2):
+        bench.arrive(number)
+    bench.handle()
+    bench.inbox.forget_origins()
+    bench.handle()
+    assert bench.said() == []
+    assert bench.inbox.stream(1, Lane.NORMAL) is None
+    # The sender comes back with a new number, and sends both again: now they are settled.
+    stream = bench.stream(origin=5)
+    assert not bench.arrive(1, stream)
+    assert not bench.arrive(2, stream)
+    assert bench.said() == [(5, Outcome.DELIVERED, [1, 2])]

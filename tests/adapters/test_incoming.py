@@ -1,0 +1,228 @@
+"""What comes in: batches of one peer and of a gateway, and what the broker is told of them."""
+
+import pytest
+from tests.adapters.down import batch, header_of, row
+
+from lanebus.adapters.incoming import MAX_SETTLEMENTS, Incoming
+from lanebus.adapters.outlane import LaneStats
+from lanebus.adapters.session import SessionCore
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Ack, Settle
+from lanebus.wire.outcomes import Outcome, Reason
+
+ONE = (1, 1, "server:one", b"1" * 16)
+TWO = (2, 1, "server:two", b"2" * 16)
+DONE = (Outcome.DELIVERED, Reason.NONE)
+
+
+class Bench:
+    """The receiving half of an attachment, with sessions of the given indexes."""
+
+    def __init__(self, *indexes: int) -> None:
+        self.sessions: dict[int, SessionCore] = {}
+        self.stats = [LaneStats() for _ in LANES]
+        self.incoming = Incoming(self.sessions, self.stats)
+        for index in indexes:
+            self.sessions[index] = SessionCore(
+                index,
+                f"player:{index}",
+                bytes([index]) * 16,
+                arrivals=self.incoming.arrivals,
+                to_report=self.incoming.to_report,
+                outbox_bytes=0,
+                strict=False,
+            )
+
+    def take(self, frame: bytes) -> None:
+        header = header_of(frame)
+        self.incoming.batch(header.lane, header, frame)
+
+    def arrived(self, lane: Lane = Lane.NORMAL) -> list[tuple[int, str, int]]:
+        """Session, sender and number of what waits."""
+        return [
+            (stream.inbox.session, stream.name, event.number)
+            for stream, event in self.incoming.arrivals[lane]
+        ]
+
+    def handle_all(self) -> None:
+        for arrivals in self.incoming.arrivals:
+            while arrivals:
+                stream, event = arrivals.popleft()
+                stream.inbox.settle(stream, event, DONE)
+
+    def control(self) -> tuple[Kind, Ack | Settle] | None:
+        return self.incoming.take_control()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(0)
+
+
+def wrong(bench: Bench, frame: bytes) -> ErrorNumber:
+    """Take a frame that is not legal; the error."""
+    with pytest.raises(ProtocolError) as caught:
+        bench.take(frame)
+    return caught.value.number
+
+
+def test_events_arrive_in_order_with_their_senders(bench: Bench) -> None:
+    bench.take(batch(1, [ONE, TWO], [row(1, 1), row(2, 1), row(1, 2)]))
+    bench.take(batch(2, [(1, 1)], [row(1, 3)]))
+    assert bench.arrived() == [
+        (0, "server:one", 1),
+        (0, "server:two", 1),
+        (0, "server:one", 2),
+        (0, "server:one", 3),
+    ]
+    assert bench.incoming.received == [0, 2, 0]
+    stats = bench.stats[Lane.NORMAL]
+    assert (stats.batches_in, stats.events_in) == (2, 4)
+
+
+def test_a_gateways_batch_names_the_sessions_and_one_that_was_closed_is_passed_over() -> None:
+    bench = Bench(1, 3)
+    bench.take(batch(1, [ONE], [([1, 2, 3], row(1, 1)), ([2], row(1, 2)), ([3], row(1, 3))], targeted=True))
+    assert bench.arrived() == [(1, "server:one", 1), (3, "server:one", 1), (3, "server:one", 3)]
+    assert bench.stats[Lane.NORMAL].events_in == 3
+
+
+def test_a_batch_out_of_turn_is_wrong(bench: Bench) -> None:
+    assert wrong(bench, batch(2, [ONE], [row(1, 1)])) is ErrorNumber.BATCH_GAP
+    bench.take(batch(1, [ONE], [row(1, 1)]))
+    assert wrong(bench, batch(1, [ONE], [row(1, 1)])) is ErrorNumber.BATCH_GAP
+    assert bench.incoming.received[Lane.NORMAL] == 1
+
+
+def test_a_sender_that_was_never_named_is_wrong(bench: Bench) -> None:
+    assert wrong(bench, batch(1, [(1, 1)], [row(1, 1)])) is ErrorNumber.BAD_BODY
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_an_event_of_a_sender_that_its_batch_does_not_list_is_wrong(targeted: bool) -> None:
+    bench = Bench(0, 1)
+    events = [([1], row(2, 1))] if targeted else [row(2, 1)]
+    assert wrong(bench, batch(1, [ONE], events, targeted=targeted)) is ErrorNumber.BAD_BODY
+
+
+def test_a_batch_to_a_gateway_that_names_no_sessions_is_wrong() -> None:
+    assert wrong(Bench(1), batch(1, [ONE], [row(1, 1)])) is ErrorNumber.BAD_BODY
+
+
+def test_bases_travel_with_batches(bench: Bench) -> None:
+    bench.take(batch(1, [ONE], [row(1, number) for number in (1, 2, 3)]))
+    bench.handle_all()
+    bench.take(batch(2, [(1, 3)], [row(1, 4)]))
+    stream = bench.sessions[0].inbox.stream(1, Lane.NORMAL)
+    assert stream is not None
+    assert stream.base == 3
+    assert sorted(stream.seen) == [3, 4]
+
+
+def test_what_is_received_is_acknowledged_and_what_is_handled_is_settled_in_one_message(bench: Bench) -> None:
+    assert bench.control() is None
+    bench.take(batch(1, [ONE], [row(1, 1), row(1, 2)]))
+    bench.take(batch(1, [ONE], [row(1, 1)], lane=Lane.LOW))
+    assert bench.incoming.owed_batches == 1
+    assert bench.control() == (Kind.ACK, Ack([0, 1, 1]))
+    assert bench.incoming.owed_batches == 0
+    assert bench.control() is None
+    bench.handle_all()
+    assert bench.incoming.handled_bytes == 3
+    control = bench.control()
+    assert control is not None
+    kind, settle = control
+    assert kind is Kind.SETTLE
+    assert isinstance(settle, Settle)
+    assert settle.acks == [0, 1, 1]
+    assert [(each.origin, each.lane, each.runs) for each in settle.settlements] == [
+        (1, Lane.NORMAL, [1, 2]),
+        (1, Lane.LOW, [1, 1]),
+    ]
+    assert bench.control() is None
+
+
+def test_a_frame_on_its_way_acknowledges_its_lane(bench: Bench) -> None:
+    bench.take(batch(1, [ONE], [row(1, 1)]))
+    bench.take(batch(2, [(1, 1)], [row(1, 2)]))
+    assert bench.incoming.owed_batches == 2
+    assert bench.incoming.piggybacked(Lane.NORMAL) == 2
+    assert bench.incoming.piggybacked(Lane.LOW) == 0
+    assert bench.control() is None
+
+
+def test_a_message_takes_in_so_many_settlements_and_no_more() -> None:
+    senders = [(origin, 1, f"server:{origin}", origin.to_bytes(16, "big")) for origin in range(1, 601)]
+    bench = Bench(*range(1, 31))
+    everybody = list(range(1, 31))
+    bench.take(batch(1, senders, [(everybody, row(origin, 1)) for origin in range(1, 601)], targeted=True))
+    bench.handle_all()
+    counts = []
+    while (control := bench.control()) is not None:
+        assert isinstance(control[1], Settle)
+        counts.append(len(control[1].settlements))
+    assert sum(counts) == 600 * 30
+    assert max(counts) < MAX_SETTLEMENTS + 600
+    assert len(counts) == 3
+
+
+def test_a_session_that_was_closed_settles_nothing() -> None:
+    bench = Bench(1, 2)
+    bench.take(batch(1, [ONE], [([1, 2], row(1, 1)), ([2], row(1, 2))], targeted=True))
+    bench.incoming.discard(1)
+    assert bench.arrived() == [(2, "server:one", 1), (2, "server:one", 2)]
+    bench.handle_all()
+    del bench.sessions[2]
+    assert bench.incoming.handled_bytes == 0
+    assert bench.control() == (Kind.ACK, Ack([0, 1, 0]))
+
+
+def test_a_fresh_link_begins_with_batch_one(bench: Bench) -> None:
+    bench.take(batch(1, [ONE], [row(1, 1)]))
+    bench.incoming.relink()
+    assert bench.incoming.received == [0, 0, 0]
+    assert bench.incoming.owed_batches == 0
+    bench.take(batch(1, [ONE], [row(1, 1), row(1, 2)]))
+    assert bench.arrived() == [(0, "server:one", 1), (0, "server:one", 2)]
+    assert bench.sessions[0].inbox.duplicates == 1
+
+
+def test_a_resumed_link_tells_again_what_may_have_been_lost(bench: Bench) -> None:
+    bench.take(batch(1, [ONE], [row(1, 1)]))
+    bench.handle_all()
+    bench.control()
+    bench.sessions[0].changed_books()
+    bench.incoming.relink()
+    bench.incoming.resume()
+    control = bench.control()
+    assert control is not None
+    assert control[0] is Kind.SETTLE
+    assert bench.sessions[0].changed_books() is not None
+
+
+def test_a_broker_that_has_forgotten_is_told_nothing_of_what_it_never_knew(bench: Bench) -> None:
+    bench.take(batch(1, [ONE], [row(1, 1), row(1, 2)]))
+    stream, event = bench.incoming.arrivals[Lane.NORMAL].popleft()
+    stream.inbox.settle(stream, event, DONE)
+    bench.sessions[0].changed_books()
+    bench.incoming.relink()
+    bench.incoming.restart()
+    bench.handle_all()
+    assert bench.control() is None
+    assert bench.sessions[0].changed_books() is not None
+    # Its numbers for senders are new ones; the old one now belongs to somebody else.
+    bench.take(
+        batch(1, [(1, 1, "server:two", b"2" * 16), (2, 1, "server:one", b"1" * 16)], [row(1, 1), row(2, 1)])
+    )
+    assert bench.arrived() == [(0, "server:two", 1)]
+
+
+def test_names_of_senders_are_remembered_within_a_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lanebus.adapters.incoming.MAX_SOURCES", 2)
+    bench.take(batch(1, [ONE, TWO], [row(1, 1), row(2, 1)]))
+    bench.take(batch(2, [(3, 1, "server:three", b"3" * 16)], [row(3, 1)]))
+    assert wrong(bench, batch(3, [(1, 1)], [row(1, 2)])) is ErrorNumber.BAD_BODY
