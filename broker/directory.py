@@ -220,7 +220,9 @@ class Directory:
             service = self.services.get(name)
             session = self._instance(sender, service) if service else None
         else:
-            session = self.find(f"{kind.value}:{name}")
+            # Clients cannot make the broker expect anybody: what they may name is theirs to invent.
+            full_name = f"{kind.value}:{name}"
+            session = self.peers.get(full_name) if sender.role is Role.CLIENT else self.find(full_name)
         return () if session is None else (session,)
 
 

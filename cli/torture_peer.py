@@ -187,8 +187,11 @@ class Speaker:
 class PeerProcess:
     """The process' adapter, its speakers, and what it was told."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, words: int = 0, reports: int = 1) -> None:
+        """Prepare; `words` and `reports` are the descriptors to read from and write to."""
         self._spec = spec
+        self._words_in = words
+        self._reports_out = reports
         peer = spec.peer
         folder = Path(spec.folder)
         self._sent = Log(log_path(folder, peer.name, spec.life, SENT))
@@ -217,7 +220,7 @@ class PeerProcess:
 
     def run(self) -> None:
         """Work until it is told to end, or its input does."""
-        os.set_blocking(0, False)
+        os.set_blocking(self._words_in, False)
         self._adapter.start()
         next_report_s = next_settle_s = 0.0
         while self._hear():
@@ -258,7 +261,7 @@ class PeerProcess:
 
     def _words(self) -> Iterator[Word]:
         try:
-            data = os.read(0, 4096)
+            data = os.read(self._words_in, 4096)
         except BlockingIOError:
             return
         if not data:
@@ -302,7 +305,7 @@ class PeerProcess:
             handled=sum(speaker.handled for speaker in self._speakers),
             at_us=now_us(),
         )
-        os.write(1, msgspec.json.encode(report) + b"\n")
+        os.write(self._reports_out, msgspec.json.encode(report) + b"\n")
 
 
 def main(arguments: list[str]) -> int:

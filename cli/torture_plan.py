@@ -21,7 +21,7 @@ LINK_FAULTS: Final = (
     "black_hole",
 )
 """What the proxy does to connections."""
-PROCESS_FAULTS: Final = ("kill_broker", "stop_receiver", "kill_client", "kill_server")
+PROCESS_FAULTS: Final = ("kill_broker", "stop_receiver", "kill_client", "kill_server", "kill_gateway")
 """What is done to processes."""
 FAULT_KINDS: Final = (*LINK_FAULTS, *PROCESS_FAULTS)
 
@@ -40,7 +40,13 @@ QUIET_S: Final = 1.0
 """Undisturbed time at the beginning."""
 _GAPS_S: Final = (0.2, 1.2)
 
-_PAUSES_S: Final = {"kill_broker": 5.0, "stop_receiver": 1.0, "kill_client": 3.0, "kill_server": 3.0}
+_PAUSES_S: Final = {
+    "kill_broker": 5.0,
+    "stop_receiver": 1.0,
+    "kill_client": 3.0,
+    "kill_server": 3.0,
+    "kill_gateway": 3.0,
+}
 """Time to come back: what is killed again at once tests nothing but the killing."""
 
 _LASTS_S: Final[dict[str, tuple[float, float]]] = {
@@ -57,6 +63,7 @@ _LASTS_S: Final[dict[str, tuple[float, float]]] = {
     "stop_receiver": (0.3, 5.5),
     "kill_client": (0.1, 3.0),
     "kill_server": (0.1, 3.0),
+    "kill_gateway": (0.1, 3.0),
 }
 
 
@@ -223,8 +230,8 @@ def _fault(random: Random, kind: str, at_s: float, people: list[Peer]) -> Fault 
     if kind == "kill_broker":
         return Fault(at_s=at_s, lasts_s=lasts_s, kind=kind, target=BROKER)
     if kind in PROCESS_FAULTS:
-        roles = {"kill_client": ("client", "gateway"), "kill_server": ("server",)}.get(kind)
-        fitting = [peer.name for peer in people if roles is None or peer.role in roles]
+        role = kind.removeprefix("kill_") if kind.startswith("kill_") else None
+        fitting = [peer.name for peer in people if role in (None, peer.role)]
         if not fitting:
             return None
         return Fault(at_s=at_s, lasts_s=lasts_s, kind=kind, target=random.choice(fitting))

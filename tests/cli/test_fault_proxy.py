@@ -1,5 +1,6 @@
 """The proxy: each toxic, alone, against real sockets."""
 
+import asyncio
 import json
 import os
 import socket
@@ -8,62 +9,37 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from lanebus.cli.exits import Exit
+from lanebus.cli.fault_proxy import FaultProxy, Route, main
 
 pytestmark = pytest.mark.system
 
 DEADLINE_S = 10.0
 
+T = TypeVar("T")
+
 
 class Proxy:
-    """The proxy's process, with one route per lane to a listener of this test's own."""
+    """A proxy in a thread of its own, with three routes to a listener of this test's."""
 
     def __init__(self) -> None:
         self.target = socket.create_server(("127.0.0.1", 0))
         self.target.settimeout(DEADLINE_S)
-        port = self.target.getsockname()[1]
-        routes = [
-            {
-                "name": name,
-                "lane": lane,
-                "host": "127.0.0.1",
-                "port": 0,
-                "target_host": "127.0.0.1",
-                "target_port": port,
-            }
-            for name, lane in (("one", "critical"), ("one", "low"), ("two", "critical"))
-        ]
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "lanebus.cli.fault_proxy",
-                json.dumps(routes),
-                "--die-with",
-                str(os.getpid()),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self.ports: list[int] = self.answer()["ports"]
+        self._proxy = FaultProxy(routes_to(self.target.getsockname()[1]))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.ports = self._run(self._start())
         self.sockets: list[socket.socket] = []
 
-    def answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        found = json.loads(self.process.stdout.readline())
-        assert isinstance(found, dict)
-        return found
-
     def tell(self, do: str, **selectors: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **selectors}).encode() + b"\n")
-        self.process.stdin.flush()
-        return self.answer()
+        return self._run(self._proxy.obey(json.dumps({"do": do, **selectors}).encode()))
 
     def pair(self, route: int = 0) -> tuple[socket.socket, socket.socket]:
         """A connection through the proxy: the end that dialled, and the target's."""
@@ -78,10 +54,23 @@ class Proxy:
     def close(self) -> None:
         for each in (*self.sockets, self.target):
             each.close()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-        assert self.process.wait(DEADLINE_S) == Exit.OK
+        self._run(self._proxy.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE_S)
+        self._loop.close()
+
+    async def _start(self) -> list[int]:
+        return self._proxy.start()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE_S)
+
+
+def routes_to(port: int) -> list[Route]:
+    return [
+        Route(name=name, lane=lane, host="127.0.0.1", port=0, target_host="127.0.0.1", target_port=port)
+        for name, lane in (("one", "critical"), ("one", "low"), ("two", "critical"))
+    ]
 
 
 @pytest.fixture
@@ -277,3 +266,28 @@ def test_a_bad_command_is_answered_and_changes_nothing(
     dialled, accepted = proxy.pair()
     dialled.sendall(b"x")
     assert exactly(accepted, 1) == b"x"
+
+
+def test_the_process_announces_its_ports_obeys_and_ends_with_its_input() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        routes = msgspec.json.encode(routes_to(target.getsockname()[1])).decode()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lanebus.cli.fault_proxy", routes, "--die-with", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stdin is not None
+        ports = json.loads(process.stdout.readline())["ports"]
+        with socket.create_connection(("127.0.0.1", ports[0]), timeout=DEADLINE_S) as dialled:
+            target.accept()[0].close()
+            assert dialled.recv(1) == b""
+        process.stdin.write(b'{"do": "list"}\n')
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline()) == {"ok": True, "connections": []}
+        process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == Exit.OK
+
+
+def test_the_process_wants_routes_and_a_parent() -> None:
+    assert main([]) == Exit.USAGE

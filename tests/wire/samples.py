@@ -29,6 +29,7 @@ from lanebus.wire.messages import (
     Ping,
     Pong,
     Register,
+    Served,
     Settle,
     Settlement,
     Welcome,
@@ -108,6 +109,11 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
     "done": (Kind.DONE, Lane.CRITICAL, Done(request=6, error=501, detail="no session of player:7")),
     "pause": (Kind.PAUSE, Lane.CRITICAL, Pause(session=0, lane=Lane.LOW, destination="player:7")),
     "unpause": (Kind.UNPAUSE, Lane.CRITICAL, Pause(session=0, lane=Lane.LOW, destination="player:7")),
+    "served": (
+        Kind.SERVED,
+        Lane.CRITICAL,
+        Served(session=0, service="combat", instance="server:arena-1"),
+    ),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),
     "error": (Kind.ERROR, Lane.NORMAL, ErrorMessage(number=204, text="batch 7, expected 6")),
 }
