@@ -13,42 +13,56 @@ from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Book, Outcome
 
 
+class Books(NamedTuple):
+    """The books of all sessions that are or were, summed by lane."""
+
+    events: list[Book]
+    """Events that the broker accepted."""
+    parts: list[Book]
+    reported: list[Book]
+    """What the senders themselves last said."""
+
+
 class Audit(NamedTuple):
     """What an audit found."""
 
-    events: list[Book]
-    """Per lane: events that the broker accepted, of all sessions that are or were."""
-    parts: list[Book]
-    reported: list[Book]
-    """Per lane: what the senders themselves last said."""
+    books: Books
     at_rest: bool
     """Whether nothing is under way, and every peer's last report says the same."""
     sessions: int
     problems: list[str]
 
 
-def audit(core: BrokerCore) -> Audit:
-    """Compare every book that the broker knows."""
+def books(core: BrokerCore) -> Books:
+    """Sum up the books; cheap enough to be asked for every second."""
     registry = core.registry
     registry.fold_ended()
     totals = registry.totals
-    events = [Book() for _ in LANES]
-    parts = [Book() for _ in LANES]
-    reported = [Book() for _ in LANES]
-    problems: list[str] = []
+    summed = Books([Book() for _ in LANES], [Book() for _ in LANES], [Book() for _ in LANES])
     for lane in LANES:
-        events[lane].add(totals.events[lane])
-        parts[lane].add(totals.parts[lane])
-        reported[lane].add(totals.reported[lane])
+        summed.events[lane].add(totals.events[lane])
+        summed.parts[lane].add(totals.parts[lane])
+        summed.reported[lane].add(totals.reported[lane])
+    for session in [*registry.sessions(), *registry.ended.values()]:
+        for lane in LANES:
+            summed.events[lane].add(session.sending[lane].book)
+            summed.parts[lane].add(session.sending[lane].parts)
+            if session.reported is not None:
+                summed.reported[lane].add(session.reported[lane])
+    return summed
+
+
+def audit(core: BrokerCore) -> Audit:
+    """Compare every book that the broker knows with the others, and with what it holds."""
+    registry = core.registry
+    summed = books(core)
+    events, parts, _ = summed
+    totals = registry.totals
+    problems: list[str] = []
     live = list(registry.sessions())
     fresh = True
     for session in [*live, *registry.ended.values()]:
         for lane in LANES:
-            sending = session.sending[lane]
-            events[lane].add(sending.book)
-            parts[lane].add(sending.parts)
-            if session.reported is not None:
-                reported[lane].add(session.reported[lane])
             fresh = _compare(session, lane, problems) and fresh
     for lane in LANES:
         held = Counter(
@@ -75,7 +89,7 @@ def audit(core: BrokerCore) -> Audit:
                 f"the broker {ended.ended[Outcome.DELIVERED]}"
             )
     at_rest = fresh and not any(book.in_flight for book in (*events, *parts))
-    return Audit(events, parts, reported, at_rest, len(live), problems)
+    return Audit(summed, at_rest, len(live), problems)
 
 
 def _compare(session: Session, lane: Lane, problems: list[str]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from lanebus.broker.audit import audit
+from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.wire.histogram import Histogram
@@ -34,6 +34,7 @@ class Inspector:
             "queues": self.queues,
             "peers": self.peers,
             "audit": self.audit,
+            "dead": self.dead,
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes:
@@ -56,7 +57,7 @@ class Inspector:
         sessions = list(core.registry.sessions())
         usage = resource.getrusage(resource.RUSAGE_SELF)
         pings = [rtt for session in sessions if (rtt := session.quality.rtt_ms) is not None]
-        checked = audit(core)
+        summed = books(core)
         return {
             "name": core.config.broker.name,
             "version": _version(),
@@ -84,8 +85,8 @@ class Inspector:
             "duplicates": core.counters.duplicates,
             "ignored_settlements": core.counters.ignored_settlements,
             "books": {
-                "events": _by_lane(checked.events),
-                "parts": _by_lane(checked.parts),
+                "events": _by_lane(summed.events),
+                "parts": _by_lane(summed.parts),
             },
         }
 
@@ -182,11 +183,27 @@ class Inspector:
             "sessions": checked.sessions,
             "problems": checked.problems,
             "books": {
-                "events": _by_lane(checked.events),
-                "parts": _by_lane(checked.parts),
-                "reported": _by_lane(checked.reported),
+                "events": _by_lane(checked.books.events),
+                "parts": _by_lane(checked.books.parts),
+                "reported": _by_lane(checked.books.reported),
             },
         }
+
+    def dead(self, now: float) -> list[dict[str, Any]]:
+        """Parts that were refused as poison, the latest last; the oldest of them are forgotten."""
+        return [
+            {
+                "age_s": now - part.at,
+                "sender": part.sender,
+                "receiver": part.receiver,
+                "lane": part.lane.label,
+                "number": part.number,
+                "topic": part.topic,
+                "payload_bytes": part.payload_bytes,
+                "deliveries": part.deliveries,
+            }
+            for part in self._core.departures.dead
+        ]
 
 
 def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:

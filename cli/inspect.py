@@ -1,4 +1,4 @@
-"""The commands that look into a running broker: `status`, `queues`, `peers`, `audit`."""
+"""The commands that look into a running broker: `status`, `queues`, `peers`, `dead`, `audit`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -126,6 +126,41 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
     add_rows(table, [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))])
     out.table(table)
     out.line(out.things(len(result), "peer"))
+
+
+@click.command()
+@control_options
+@output_option
+def dead(server: str, timeout_s: float, output_format: Format) -> None:
+    """Show events that were given up: five processes of their receiver ended without having settled them."""
+    result = _ask("dead", server, timeout_s)
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    if not result:
+        out.line("no event has ended as poison")
+        return
+    table = new_table(
+        ["RECEIVER", "SENDER", "LANE", "TOPIC", "NUMBER", "BYTES", "DELIVERIES", "AGO"], text_columns=4
+    )
+    add_rows(
+        table,
+        [
+            [
+                part["receiver"],
+                part["sender"],
+                styled(part["lane"], LANE_STYLES[part["lane"]]),
+                part["topic"],
+                out.count(part["number"]),
+                out.size(part["payload_bytes"]),
+                out.count(part["deliveries"]),
+                out.time(part["age_s"]),
+            ]
+            for part in result
+        ],
+    )
+    out.table(table)
 
 
 @click.command()

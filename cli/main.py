@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "status": _Entry("lanebus.cli.inspect", "status", "Show what a broker does, on one screen."),
     "queues": _Entry("lanebus.cli.inspect", "queues", "Show what waits for whom."),
     "peers": _Entry("lanebus.cli.inspect", "peers", "Show who is attached, and how well."),
+    "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
     "audit": _Entry("lanebus.cli.inspect", "audit", "Check that every event is accounted for."),
     "demo": _Entry("lanebus.cli.demo", "demo", "Run a broker, an arena and some players on this machine."),
     "replay": _Entry(

@@ -48,8 +48,8 @@ def test_books_count_events_once_and_parts_for_every_receiver(
     server.send("t", "player:9", Lane.LOW)
     bench.advance(0.5)
     found = look(bench)
-    assert found.events[Lane.LOW].as_list() == [2, 0, 0, 0, 0, 1, 0]
-    assert found.parts[Lane.LOW].as_list() == [3, 0, 0, 0, 0, 1, 0]
+    assert found.books.events[Lane.LOW].as_list() == [2, 0, 0, 0, 0, 1, 0]
+    assert found.books.parts[Lane.LOW].as_list() == [3, 0, 0, 0, 0, 1, 0]
     assert found.problems == []
     assert not found.at_rest
 
@@ -67,7 +67,9 @@ def test_the_broker_is_at_rest_once_all_is_settled_and_every_peer_says_so(
     found = look(bench)
     assert found.at_rest
     assert found.problems == []
-    assert [book.as_list() for book in found.reported] == [book.as_list() for book in found.events]
+    assert [book.as_list() for book in found.books.reported] == [
+        book.as_list() for book in found.books.events
+    ]
 
 
 def test_a_report_from_before_the_last_settlement_is_no_problem(
@@ -88,8 +90,8 @@ def test_books_of_those_who_left_still_count(bench: Bench, server: Peer, players
     bench.advance(2.0)
     found = look(bench)
     assert found.sessions == 2
-    assert found.events[Lane.CRITICAL].accepted == 1
-    assert found.reported[Lane.CRITICAL].accepted == 1
+    assert found.books.events[Lane.CRITICAL].accepted == 1
+    assert found.books.reported[Lane.CRITICAL].accepted == 1
     assert found.problems == []
 
 

@@ -14,7 +14,9 @@ from lanebus.wire.outcomes import Book, Outcome, Reason
 
 @pytest.fixture
 def net() -> Net:
-    return Net(Config(sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0)))
+    return Net(
+        Config(sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0))
+    )
 
 
 def book(peer: Peer) -> Book:

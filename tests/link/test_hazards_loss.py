@@ -16,7 +16,9 @@ SETTLED_S = 30.0
 
 @pytest.fixture
 def net() -> Net:
-    return Net(Config(sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0)))
+    return Net(
+        Config(sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0))
+    )
 
 
 def settle(*peers: Peer) -> None:

@@ -367,7 +367,7 @@ class World:
 
     def _check_empty(self) -> None:
         core = self.net.core
-        books = audit(core)
+        books = audit(core).books
         assert not any(book.in_flight for book in (*books.events, *books.parts))
         assert not core.registry.ended
         for attachment in core.registry.attachments.values():
