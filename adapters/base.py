@@ -327,16 +327,18 @@ class Adapter(Speaker):
                     self._close_socket(old, 0.0)
                 socket = dial(action.address, frame_bytes=core.limits.raw_bytes)
                 self._sockets[action.lane] = socket
-                self._poller.register(socket, zmq.POLLIN)
+                # Its descriptor, and not the socket: that wakes for the end of a connection too.
+                self._poller.register(socket.fileno(), zmq.POLLIN)
                 if observer is not None:
                     observer.opened(self, socket)
             else:
                 self._hang_up(action.linger_s)
-        if observer is not None and any(
-            socket is not None and pending(socket) & POLLIN for socket in self._sockets
-        ):
-            # A socket's descriptor is not readable again for what a send has already taken notice of.
+        if observer is not None and self._unread():
             observer.touched(self)
+
+    def _unread(self) -> bool:
+        """Whether a frame waits; a descriptor is not readable again for what a send has already taken notice of."""
+        return any(socket is not None and pending(socket) & POLLIN for socket in self._sockets)
 
     def _hang_up(self, linger_s: float) -> None:
         for lane in LANES:
@@ -348,12 +350,12 @@ class Adapter(Speaker):
     def _close_socket(self, socket: Socket, linger_s: float) -> None:
         if self._observer is not None:
             self._observer.closing(self, socket)
-        self._poller.unregister(socket)
+        self._poller.unregister(socket.fileno())
         socket.close(linger=int(linger_s * 1000))
 
     def _sleep(self, until: float) -> None:
         """Wait for a socket, a timer of the core, or `until`."""
-        if any(self.core.incoming.arrivals):
+        if any(self.core.incoming.arrivals) or self._unread():
             return
         due = self.core.next_timer()
         if due is not None and due < until:

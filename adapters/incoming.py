@@ -59,7 +59,7 @@ class Incoming:
         self.to_report.clear()
         for session in self._sessions.values():
             session.inbox.forget_origins()
-            session.books_reported = None
+            session.begin_books()
 
     def batch(self, lane: Lane, header: Header, frame: bytes) -> None:
         """Take one batch.

@@ -10,6 +10,8 @@ from lanebus.adapters.event import Unsettled
 from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
 from lanebus.adapters.outbox import Outbox
+from lanebus.wire.lanes import LANES
+from lanebus.wire.outcomes import OUTCOMES
 
 
 class SessionCore:
@@ -42,10 +44,19 @@ class SessionCore:
         self.served_by: dict[str, str] = {}
         """By service: the instance that undirected events go to; a new broker is told."""
         self.books_reported: list[list[int]] | None = None
+        self._settled_before = [[0] * (1 + len(OUTCOMES)) for _ in LANES]
+
+    def begin_books(self) -> None:
+        """A broker begins its books of this session: what is settled is not in them, what is not will be."""
+        self.books_reported = None
+        self._settled_before = [[book.accepted - book.in_flight, *book.ended] for book in self.outbox.books]
 
     def book_figures(self) -> list[list[int]]:
-        """The books of all lanes, as they travel."""
-        return [book.as_list() for book in self.outbox.books]
+        """The books of all lanes since the present broker began its own, as they travel."""
+        return [
+            [figure - before for figure, before in zip(book.as_list(), settled, strict=True)]
+            for book, settled in zip(self.outbox.books, self._settled_before, strict=True)
+        ]
 
     def changed_books(self) -> list[list[int]] | None:
         """The books, if they have changed since this was last asked."""

@@ -46,6 +46,8 @@ def dial(address: str, *, frame_bytes: int) -> Socket:
     socket.setsockopt(zmq.LINGER, 0)
     # libzmq would flush what it had queued into the new connection, in front of any hello.
     socket.setsockopt(zmq.RECONNECT_IVL, -1)
+    # A refused connection ends like a lost one. Otherwise it would look as if it were still being made.
+    socket.setsockopt(zmq.RECONNECT_STOP, zmq.RECONNECT_STOP_CONN_REFUSED)
     socket.setsockopt(zmq.SNDHWM, 4096)
     socket.setsockopt(zmq.RCVHWM, 4096)
     socket.setsockopt(zmq.MAXMSGSIZE, frame_bytes + 65_536)

@@ -60,6 +60,10 @@ class Got(NamedTuple):
     flags: int
 
 
+def _key(got: Got) -> tuple[int, Lane, str, bytes, int]:
+    return got.session, got.lane, got.sender, got.process, got.number
+
+
 class Sender:
     """What one session has sent on one lane."""
 
@@ -320,8 +324,7 @@ class Peer:
         runs: dict[tuple[int, int, Lane, End], list[int]] = {}
         chosen = list(got)
         for each in chosen:
-            key = (each.session, each.lane, each.sender, each.process, each.number)
-            end = self.settled.setdefault(key, (outcome, reason))
+            end = self.settled.setdefault(_key(each), (outcome, reason))
             runs.setdefault((each.session, each.origin, each.lane, end), []).append(each.number)
         settlements = [
             Settlement(session, origin, lane, *end, runs_of(set(numbers)))
@@ -425,6 +428,10 @@ class Peer:
             for number, (kind, fields) in list(self.unanswered.items()):
                 self.say(kind, body_type(kind, Lane.CRITICAL)(request=number, **fields))
             self._send_again(Lane.CRITICAL)
+            # A settlement may have been lost with the links.
+            again = [got for got in self.got if _key(got) in self.settled]
+            if again:
+                self.settle(again)
             return
         self.unanswered.clear()
         self.request_number = 0

@@ -75,7 +75,10 @@ class Match:
 
 @pytest.mark.skipif(not TRACE.exists(), reason="the recorded matches are not here")
 def test_two_thousand_players_behind_one_gateway_are_served_exactly_while_one_never_reads() -> None:
-    overrides = {"limits": {"event_bytes": 32_768}, "egress": {"credit_bytes": CREDIT_BYTES, "queue_bytes": 262_144}}
+    overrides = {
+        "limits": {"event_bytes": 32_768},
+        "egress": {"credit_bytes": CREDIT_BYTES, "queue_bytes": 262_144},
+    }
     with BrokerProcess(overrides) as broker, Match(broker.addresses["critical"]) as match:
         server, players = match.server, match.players
         sent_up: dict[tuple[str, Lane], list[tuple[str, bytes]]] = defaultdict(list)
@@ -140,9 +143,7 @@ def test_two_thousand_players_behind_one_gateway_are_served_exactly_while_one_ne
         row = queues[stopped.name, "normal"]
         assert row["unsettled_bytes"] <= CREDIT_BYTES + 2048
         assert row["queued_bytes"] > 0
-        assert all(
-            row["queued_events"] == 0 for (peer, _), row in queues.items() if peer != stopped.name
-        )
+        assert all(row["queued_events"] == 0 for (peer, _), row in queues.items() if peer != stopped.name)
 
         stopped.reading = True
         match.until(lambda: server.in_flight == 0, "the player that reads again has everything")
@@ -152,11 +153,16 @@ def test_two_thousand_players_behind_one_gateway_are_served_exactly_while_one_ne
             # The server's echo and its news are two streams of one sender on one lane: one order.
             assert got_down[key] == expected
 
-        match.until(lambda: all(player.in_flight == 0 for player in players), "every player's events are settled")
+        match.until(
+            lambda: all(player.in_flight == 0 for player in players), "every player's events are settled"
+        )
 
 
 def test_outbox_full_is_the_only_way_in_which_a_flooded_destination_reaches_its_sender() -> None:
-    overrides = {"limits": {"event_bytes": 32_768}, "egress": {"credit_bytes": CREDIT_BYTES, "queue_bytes": 262_144}}
+    overrides = {
+        "limits": {"event_bytes": 32_768},
+        "egress": {"credit_bytes": CREDIT_BYTES, "queue_bytes": 262_144},
+    }
     with BrokerProcess(overrides) as broker:
         address = broker.addresses["critical"]
         loop = Loop()
