@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from lanebus.adapters.core import AttachmentCore
-from lanebus.adapters.event import Event
+from lanebus.adapters.event import Event, Gap
 from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.inbox import Arrival, Stream
 from lanebus.adapters.session import SessionCore
-from lanebus.wire.batches import EVENT_REDELIVERED, DownEvent
+from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED, DownEvent
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -55,6 +55,8 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
             oldest_stream, oldest = session.unhandled.popleft()
             session.inbox.settle(oldest_stream, oldest, _NO_HANDLER)
         return False
+    if event.flags & EVENT_AFTER_GAP:
+        session.tell_gap(Gap(stream.name, stream.lane, session.name))
     shown = Event(
         event.number,
         event.topic,

@@ -73,6 +73,14 @@ class Unsettled(NamedTuple):
     reason: Reason
 
 
+class Gap(NamedTuple):
+    """Events of a sender that were dropped because the receiver fell behind, as `on_gap` gets it."""
+
+    sender: str
+    lane: Lane
+    receiver: str
+
+
 class Receipt:
     """What becomes of one event; kept up to date while the adapter is polled."""
 

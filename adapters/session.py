@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from lanebus.adapters.event import Unsettled
+from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
 from lanebus.adapters.outbox import Outbox
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import OUTCOMES
+
+log = logging.getLogger("lanebus.adapters")
 
 
 class SessionCore:
@@ -35,6 +38,7 @@ class SessionCore:
         self.inbox = Inbox(index, arrivals, to_report)
         self.handlers = Handlers(strict=strict)
         self.on_unsettled: list[Callable[[Unsettled], Any]] = []
+        self.on_gap: list[Callable[[Gap], Any]] = []
         self.unhandled: deque[Arrival] = deque()
         """Events of topics without a handler yet; at most `MAX_UNHANDLED_EVENTS`."""
         self.unread: deque[Arrival] = deque()
@@ -45,6 +49,14 @@ class SessionCore:
         """By service: the instance that undirected events go to; a new broker is told."""
         self.books_reported: list[list[int]] | None = None
         self._settled_before = [[0] * (1 + len(OUTCOMES)) for _ in LANES]
+
+    def tell_gap(self, gap: Gap) -> None:
+        """Tell the program of a gap; what it raises is logged."""
+        for function in self.on_gap:
+            try:
+                function(gap)
+            except Exception:
+                log.exception("! on_gap of %s failed", self.name)
 
     def begin_books(self) -> None:
         """A broker begins its books of this session: what is settled is not in them, what is not will be."""

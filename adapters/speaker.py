@@ -11,7 +11,7 @@ import msgspec
 from lanebus.adapters.actions import State
 from lanebus.adapters.dispatch import requeue
 from lanebus.adapters.errors import Closed, TooLarge
-from lanebus.adapters.event import Event, Receipt, Unsettled
+from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.errors import ProtocolError
 from lanebus.wire.lanes import Lane, lane_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lanebus.adapters.base import Adapter
 
 HandlerT = TypeVar("HandlerT", bound=Callable[[Event], Any])
+GapT = TypeVar("GapT", bound=Callable[[Gap], Any])
 UnsettledT = TypeVar("UnsettledT", bound=Callable[[Unsettled], Any])
 Destinations = str | Sequence[str] | None
 
@@ -79,6 +80,15 @@ class Speaker:
     def on_unsettled(self, function: UnsettledT) -> UnsettledT:
         """Decorate a function that is told of every event that ended other than delivered."""
         self._session.on_unsettled.append(function)
+        return function
+
+    def on_gap(self, function: GapT) -> GapT:
+        """Decorate a function that is told that events of a sender were dropped, before any later one is handled.
+
+        It happens to events for groups, lists and `all` when this receiver falls behind by more than its queue in the
+        broker holds. The program can ask the sender for its present state.
+        """
+        self._session.on_gap.append(function)
         return function
 
     def send(

@@ -84,6 +84,7 @@ class Departures:
             after.waiting_bytes = sum(event.size for event in after.waiting)
             after.paused = before.paused
             after.dropped = before.dropped
+            after.gaps = before.gaps
             before.paused = {}
             before.clear()
             after.gated = bool(after.suspects or after.waiting)

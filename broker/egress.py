@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from lanebus.broker.directory import Plan
 from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.sessions import NO_HOLD, Attachment, Entry, Event, Outbound, Receiving, Sent, Session
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
-from lanebus.wire.batches import MAX_BATCH_EVENTS, encode_batch, ticks
+from lanebus.wire.batches import (
+    EVENT_AFTER_GAP,
+    EVENT_REDELIVERED,
+    MAX_BATCH_EVENTS,
+    encode_batch,
+    ticks,
+)
 from lanebus.wire.kinds import Kind, LinkState
 from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane, LaneTiming
 from lanebus.wire.messages import Pause
@@ -111,6 +119,7 @@ class Egress:
             if event.shared:
                 receiving.waiting_bytes -= event.size
                 receiving.dropped += 1
+                receiving.gaps[event.origin] = None
                 self._part_ended(event, Outcome.DROPPED, Reason.SLOW_RECEIVER, now)
             else:
                 kept.append(event)
@@ -292,8 +301,8 @@ class Egress:
             wire = event.wire
             for session in sessions:
                 receiving = session.receiving[lane]
-                if receiving.deliveries and receiving.deliveries.get(event, 1) > 1:
-                    wire = event.redelivered_wire()
+                if receiving.gaps or receiving.deliveries:
+                    wire = _flagged(receiving, event)
                 numbers = receiving.unsettled.get(origin.origin)
                 if numbers is None:
                     numbers = receiving.unsettled[origin.origin] = {}
@@ -317,6 +326,19 @@ class Egress:
             receiving = session.receiving[lane]
             if receiving.waiting and receiving.waiting[0].arrived < now - self._age_s:
                 self._drop_oldest(receiving, now, now - self._age_s)
+
+
+def _flagged(receiving: Receiving, event: Event) -> msgspec.Raw:
+    flags = EVENT_REDELIVERED if receiving.deliveries.get(event, 1) > 1 else 0
+    if event.origin in receiving.gaps:
+        # A gap travels in the order of the data, on the next event; that one carries it again when it is sent again.
+        carrier = receiving.gaps[event.origin]
+        if carrier is None or carrier is event:
+            receiving.gaps[event.origin] = event
+            flags |= EVENT_AFTER_GAP
+        elif not _still_unsettled(receiving, carrier):
+            del receiving.gaps[event.origin]
+    return event.flagged_wire(flags) if flags else event.wire
 
 
 def _still_unsettled(receiving: Receiving, event: Event) -> bool:

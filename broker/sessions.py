@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from lanebus.broker.quality import Quality
-from lanebus.wire.batches import EVENT_REDELIVERED, DownEvent, UpBatch
+from lanebus.wire.batches import DownEvent, UpBatch
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.kinds import LinkState
 from lanebus.wire.lanes import LANES, Lane
@@ -71,8 +71,8 @@ class Event:
         self.worst = Outcome.DELIVERED
         self.reason = Reason.NONE
 
-    def redelivered_wire(self) -> msgspec.Raw:
-        """The event as a receiver gets it that may have handled it before."""
+    def flagged_wire(self, flags: int) -> msgspec.Raw:
+        """The event as one receiver gets it, to whom more has to be said of it than to the others."""
         shown = _decoder.decode(self.wire)
         return msgspec.Raw(
             encode_body(
@@ -80,7 +80,7 @@ class Event:
                     shown.origin,
                     shown.number,
                     shown.stamp,
-                    shown.flags | EVENT_REDELIVERED,
+                    shown.flags | flags,
                     shown.topic,
                     shown.payload,
                 )
@@ -160,6 +160,7 @@ class Receiving:
         "committed_bytes",
         "deliveries",
         "dropped",
+        "gaps",
         "gated",
         "paused",
         "suspects",
@@ -187,6 +188,8 @@ class Receiving:
         """Parts that an earlier process of this name was sent and did not settle: they go first, one at a time."""
         self.deliveries: dict[Event, int] = {}
         """How often each suspect, and the one under way, was given to a process of this name."""
+        self.gaps: dict[Session, Event | None] = {}
+        """Senders some of whose events were dropped for this receiver; the event that tells it, once there is one."""
         self.paused: dict[tuple[Session, str], Link] = {}
         """Senders that were told to pause and what they call this destination, to the link that was told."""
 

@@ -27,6 +27,8 @@ STAMP_MODULUS: Final = 1 << 32
 
 EVENT_REDELIVERED: Final = 0x01
 """Event flag: this receiver's name may have been given the event before."""
+EVENT_AFTER_GAP: Final = 0x02
+"""Event flag: earlier events of this sender on this lane were dropped for this receiver."""
 
 MAX_UNSIGNED: Final = (1 << 53) - 1
 """Largest number in a body: every language has it exactly, and sums of a few of them still fit 64 bits."""

@@ -4,7 +4,7 @@ from msgspec import Raw
 
 from lanebus.adapters.client import ClientAdapter
 from lanebus.adapters.errors import Closed, HelloRefused, LanebusError, NotConnected, OutboxFull, TooLarge
-from lanebus.adapters.event import Event, Receipt, Unsettled
+from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.gateway import GatewayAdapter, GatewaySession
 from lanebus.adapters.loop import Loop
 from lanebus.adapters.server import ServerAdapter
@@ -18,6 +18,7 @@ __all__ = [
     "ClientAdapter",
     "Closed",
     "Event",
+    "Gap",
     "GatewayAdapter",
     "GatewaySession",
     "HelloRefused",

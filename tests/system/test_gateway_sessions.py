@@ -205,3 +205,47 @@ def test_outbox_full_is_the_only_way_in_which_a_flooded_destination_reaches_its_
         for adapter in (gateway, server):
             adapter.close(0.0)
         loop.close()
+
+
+def test_a_player_that_fell_behind_hears_of_the_gap_before_anything_later() -> None:
+    overrides = {
+        "limits": {"event_bytes": 32_768},
+        "egress": {"credit_bytes": CREDIT_BYTES, "queue_bytes": 262_144},
+    }
+    with BrokerProcess(overrides) as broker:
+        address = broker.addresses["critical"]
+        loop = Loop()
+        server = ServerAdapter("match", broker=address)
+        gateway = GatewayAdapter("gw", broker=address)
+        for adapter in (server, gateway):
+            adapter.start()
+            loop.add(adapter)
+        deadline = time.monotonic() + 60
+        slow = gateway.open("slow")
+        heard: list[int | str] = []
+        dropped: list[int] = []
+        slow.on("state")(lambda event: heard.append(event.id))
+        slow.on_gap(lambda gap: heard.append(f"{gap.sender} {gap.lane.label}"))
+        server.on_unsettled(lambda end: dropped.append(end.number))
+        while gateway.state != "up" or server.state != "up" or gateway.requests_pending:
+            assert time.monotonic() < deadline
+            loop.turn(0.02)
+        server.join("room", slow.name)
+        slow.reading = False
+        for _ in range(600):
+            server.send("state", FLOOD_PAYLOAD, to="group:room")
+            loop.turn(0.0)
+        while not dropped:
+            assert time.monotonic() < deadline
+            loop.turn(0.02)
+        slow.reading = True
+        while server.in_flight:
+            assert time.monotonic() < deadline
+            loop.turn(0.02)
+        for adapter in (gateway, server):
+            adapter.close(0.0)
+        loop.close()
+    numbers = [number for number in range(1, 601) if number not in set(dropped)]
+    missing_before = next(number for number in numbers if number > dropped[0])
+    assert [each for each in heard if isinstance(each, int)] == numbers
+    assert heard[heard.index(missing_before) - 1] == "server:match normal"

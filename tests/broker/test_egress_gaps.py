@@ -1,0 +1,97 @@
+"""A receiver that falls behind is told which sender's events it has missed, before any later one."""
+
+import pytest
+from tests.broker.bench import Bench
+from tests.broker.peer import Peer
+
+from lanebus.wire.batches import EVENT_AFTER_GAP
+from lanebus.wire.outcomes import Outcome, Reason
+
+SLOW = (Outcome.DROPPED, Reason.SLOW_RECEIVER)
+
+
+@pytest.fixture
+def server(bench: Bench) -> Peer:
+    """Who sends."""
+    return Peer(bench, "server:a").attach()
+
+
+@pytest.fixture
+def player(bench: Bench) -> Peer:
+    """Who falls behind."""
+    return Peer(bench, "player:1").attach()
+
+
+def fall_behind(bench: Bench, server: Peer, player: Peer) -> list[int]:
+    """Send more to everybody than the player's queue holds, and return what was dropped."""
+    for _ in range(8):
+        for _ in range(3):
+            server.send("t", "all", payload=bytes(300))
+        bench.advance(0.1)
+        player.ack()
+    bench.advance(0.3)
+    return [number for number in range(1, 25) if server.end_of(number) == SLOW]
+
+
+def catch_up(bench: Bench, player: Peer) -> None:
+    """Settle what arrives until nothing more does."""
+    while player.unsettled:
+        player.settle_all()
+        bench.advance(0.5)
+
+
+def after_a_gap(player: Peer) -> list[int]:
+    """Numbers of the events that said so."""
+    return [got.number for got in player.got if got.flags & EVENT_AFTER_GAP]
+
+
+def test_the_first_event_after_dropped_ones_says_so(bench: Bench, server: Peer, player: Peer) -> None:
+    dropped = fall_behind(bench, server, player)
+    assert dropped
+    catch_up(bench, player)
+    assert after_a_gap(player) == [dropped[-1] + 1]
+
+
+def test_a_gap_is_told_again_with_an_event_that_is_sent_again(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    dropped = fall_behind(bench, server, player)
+    while dropped[-1] + 1 not in player.numbers():
+        player.settle(player.unsettled[:3])
+        bench.advance(0.3)
+    player.cut()
+    bench.advance(0.1)
+    player.attach()
+    bench.advance(0.1)
+    catch_up(bench, player)
+    assert set(after_a_gap(player)) == {dropped[-1] + 1}
+    assert len(after_a_gap(player)) in (1, 2)
+
+
+def test_a_gap_of_one_sender_is_not_told_with_anothers_events(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    other = Peer(bench, "server:b").attach()
+    dropped = fall_behind(bench, server, player)
+    other.send("t", "player:1")
+    bench.advance(0.1)
+    catch_up(bench, player)
+    assert [(got.sender, got.number) for got in player.got if got.flags] == [("server:a", dropped[-1] + 1)]
+
+
+def test_a_second_gap_is_told_as_well(bench: Bench, server: Peer, player: Peer) -> None:
+    first = fall_behind(bench, server, player)
+    catch_up(bench, player)
+    sent = 24
+    for _ in range(8):
+        for _ in range(3):
+            server.send("t", "all", payload=bytes(300))
+            sent += 1
+        bench.advance(0.1)
+        player.ack()
+    bench.advance(0.3)
+    second = [number for number in range(25, sent + 1) if server.end_of(number) == SLOW]
+    assert second
+    catch_up(bench, player)
+    assert after_a_gap(player) == [first[-1] + 1, second[-1] + 1]
+    assert bench.problems() == []
