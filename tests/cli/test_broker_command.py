@@ -1,6 +1,5 @@
 """`lanebus broker`, and the child process that other commands start it in."""
 
-import contextlib
 import json
 import logging
 import os
@@ -9,13 +8,12 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from tests.cli.commands import LANEBUS, environment, lanebus
+from tests.cli.commands import LANEBUS, environment, four_free_ports, is_gone, lanebus, wait_until
 
 from lanebus.cli.broker import on_ports_from
 from lanebus.cli.broker_process import BrokerProcess, toml_text
@@ -25,20 +23,6 @@ from lanebus.cli.main import run
 from lanebus.conf.load import load, loads
 
 pytestmark = pytest.mark.system
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for counts."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    return True
 
 
 def status(broker: BrokerProcess) -> dict[str, object]:
@@ -109,16 +93,6 @@ def test_in_this_process_too(ports: str, tmp_path: Path, capsys: pytest.CaptureF
     thread.join(20)
     assert code == Exit.OK
     assert json.loads("".join(said))["pid"] == os.getpid()
-
-
-def four_free_ports() -> int:
-    """The first of four ports in a row that nobody listens on just now."""
-    for port in range(20_000 + os.getpid() % 1000 * 10, 60_000, 4):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for each in range(port, port + 4):
-                stack.enter_context(socket.create_server(("127.0.0.1", each)))
-            return port
-    raise AssertionError("no four free ports in a row")
 
 
 @pytest.mark.usefixtures("_untouched")
@@ -224,8 +198,7 @@ def test_a_child_that_says_nothing_is_given_up() -> None:
 
 def test_a_child_dies_with_its_parent() -> None:
     program = """
-        import time
-        from lanebus.cli.broker_process import BrokerProcess
+                from lanebus.cli.broker_process import BrokerProcess
         broker = BrokerProcess()
         broker.start()
         print(broker.pid, flush=True)

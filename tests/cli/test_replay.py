@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.commands import LANEBUS, environment, lanebus
+from tests.cli.commands import LANEBUS, environment, four_free_ports, is_gone, lanebus, wait_until
 from tests.cli.trace_files import write_duel
 
 from lanebus.cli.broker_process import BrokerProcess
@@ -179,13 +179,6 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def broker_of(replay: subprocess.Popen[str]) -> int:
     """The process id of the broker that a replay has started, once it is there."""
     brokers: list[int] = []
@@ -199,12 +192,6 @@ def broker_of(replay: subprocess.Popen[str]) -> int:
 
     wait_until(found)
     return brokers[0]
-
-
-def is_gone(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    return True
 
 
 @pytest.fixture
@@ -224,6 +211,39 @@ def test_a_broker_that_dies_midway(long_match: Path, options: list[str]) -> None
     assert out == ""
     assert "Traceback" not in err
     assert "ended with status -9" in err.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def broker_on(port: int) -> Iterator[subprocess.Popen[str]]:
+    """A broker that listens on `port` and the three that follow; it is killed at the end, if it still runs."""
+    command = [*LANEBUS, "broker", "--port", str(port), "--announce"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
+    ) as broker:
+        assert broker.stdout is not None
+        assert broker.stdout.readline(), "the broker did not start"
+        try:
+            yield broker
+        finally:
+            broker.kill()
+
+
+def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+    path = write_duel(tmp_path / "duel.jsonl.gz", count=160)
+    port = four_free_ports()
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(broker_on(port))
+        replay = stack.enter_context(begin(path, "--broker", f"tcp://127.0.0.1:{port}", "-o", "json"))
+        with ControlClient(f"tcp://127.0.0.1:{port + 3}", timeout_s=10) as client:
+            wait_until(lambda: sum(peer["events_in"] for peer in client.request("peers")) > 200)
+        first.kill()
+        first.wait()
+        time.sleep(0.5)
+        stack.enter_context(broker_on(port))
+        out, err = replay.communicate(timeout=60)
+    assert replay.returncode == Exit.OK, f"{out}\n{err}"
+    report = json.loads(out)
+    assert report["delivered"] == report["deliveries_expected"] == 320 + 320 * 2 // 2 + 160 * 4 + 160 + 32
 
 
 @pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=" ".join)
