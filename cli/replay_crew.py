@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -16,7 +15,7 @@ from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.parent import die_with
 from lanebus.cli.replay_plan import Peer, Plan
 from lanebus.cli.replay_result import Progress, Result
-from lanebus.cli.replay_worker import REPORT_INTERVAL_S, Report, Worker, WorkerOptions
+from lanebus.cli.replay_worker import Report, Worker, WorkerOptions
 
 _END_TIMEOUT_S: Final = 10.0
 """How long a forked process may take to end once it was told to."""
@@ -243,7 +242,6 @@ def _run_worker(
 def _tell(connection: Connection[Any, Any], message: str, code: Exit) -> None:
     try:
         connection.send(("failed", (message, code)))
-        # The other end reads it before it sees the pipe closed; ending at once could lose neither, waiting is safer.
-        time.sleep(REPORT_INTERVAL_S)
     except OSError:
+        # The parent is gone: there is nobody to tell.
         return

@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.broker.bench import Network
+from tests.broker.traffic import End, Got, Sender, Stream, key_of
 
 from lanebus.wire.batches import TargetedBatch, UpEvent, decode_down, encode_batch, stamp_of
 from lanebus.wire.bodies import encode_body, open_body
@@ -34,50 +35,6 @@ from lanebus.wire.outcomes import Book, Outcome, Reason
 from lanebus.wire.runs import numbers_in, runs_of
 
 _processes = count(1)
-
-End = tuple[Outcome, Reason]
-DELIVERED: End = (Outcome.DELIVERED, Reason.NONE)
-Stream = tuple[int, Lane]
-"""Index of a session of the peer, and a lane."""
-
-
-class Got(NamedTuple):
-    """An event that arrived."""
-
-    session: int
-    lane: Lane
-    sender: str
-    process: bytes
-    origin: int
-    number: int
-    topic: str
-    payload: bytes
-    base: int
-    batch: int
-    held: int
-    incarnation: int
-    at: float
-    flags: int
-
-
-def _key(got: Got) -> tuple[int, Lane, str, bytes, int]:
-    return got.session, got.lane, got.sender, got.process, got.number
-
-
-class Sender:
-    """What one session has sent on one lane."""
-
-    def __init__(self) -> None:
-        self.next_number = 1
-        self.unsettled: dict[int, UpEvent] = {}
-        self.ends: dict[int, End] = {}
-        """How events ended, as the broker said first."""
-        self.book = Book()
-
-    @property
-    def base(self) -> int:
-        """The lowest number that is not settled."""
-        return min(self.unsettled, default=self.next_number)
 
 
 class Peer:
@@ -232,6 +189,12 @@ class Peer:
         self.send_batch([event], lane, after=after, held=held)
         return event.number
 
+    def burst(self, count: int, to: str, lane: Lane = Lane.CRITICAL, size: int = 300) -> list[int]:
+        """Send `count` events in one batch, and return their numbers."""
+        events = [self.event("t", to, lane, bytes(size)) for _ in range(count)]
+        self.send_batch(events, lane)
+        return [event.number for event in events]
+
     def send_batch(
         self,
         events: list[UpEvent],
@@ -324,7 +287,7 @@ class Peer:
         runs: dict[tuple[int, int, Lane, End], list[int]] = {}
         chosen = list(got)
         for each in chosen:
-            end = self.settled.setdefault(_key(each), (outcome, reason))
+            end = self.settled.setdefault(key_of(each), (outcome, reason))
             runs.setdefault((each.session, each.origin, each.lane, end), []).append(each.number)
         settlements = [
             Settlement(session, origin, lane, *end, runs_of(set(numbers)))
@@ -429,7 +392,7 @@ class Peer:
                 self.say(kind, body_type(kind, Lane.CRITICAL)(request=number, **fields))
             self._send_again(Lane.CRITICAL)
             # A settlement may have been lost with the links.
-            again = [got for got in self.got if _key(got) in self.settled]
+            again = [got for got in self.got if key_of(got) in self.settled]
             if again:
                 self.settle(again)
             return

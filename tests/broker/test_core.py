@@ -3,17 +3,15 @@
 import random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.broker.bench import Bench
 from tests.broker.peer import Peer
+from tests.broker.samples import BODIES, say
 
 from lanebus.wire.batches import TICKS_PER_S, UpEvent
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import (
     FLAG_LZ4,
-    HEADER_BYTES,
     VERSION,
     decode_header,
     encode_header,
@@ -22,56 +20,11 @@ from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import (
     Ack,
-    Assign,
-    Bye,
-    Close,
-    Done,
     ErrorMessage,
-    Hello,
-    Join,
     LaneHello,
-    LaneWelcome,
-    Leave,
-    Open,
-    Pause,
     Ping,
-    Pong,
-    Register,
-    Served,
-    Settle,
 )
 from lanebus.wire.names import Role
-
-PROCESS = b"p" * 16
-BODIES = {
-    Kind.HELLO: Hello(name="player:7", role=Role.CLIENT, process=PROCESS, versions=(VERSION, VERSION)),
-    Kind.WELCOME: LaneWelcome(lane=1),
-    Kind.ACK: Ack([0, 0, 0]),
-    Kind.SETTLE: Settle([0, 0, 0], []),
-    Kind.PING: Ping(1, 0, []),
-    Kind.PONG: Pong(1, 1),
-    Kind.OPEN: Open(request=1, index=1, name="player:8", process=PROCESS),
-    Kind.CLOSE: Close(request=1, index=1),
-    Kind.REGISTER: Register(request=1, service="s", topics=[]),
-    Kind.ASSIGN: Assign(request=1, player="player:1", service="s", instance=None),
-    Kind.JOIN: Join(request=1, group="g", member="player:1"),
-    Kind.LEAVE: Leave(request=1, group="g", member="player:1"),
-    Kind.DONE: Done(request=1),
-    Kind.PAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
-    Kind.UNPAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
-    Kind.SERVED: Served(session=0, service="s", instance="server:a"),
-    Kind.BYE: Bye(),
-    Kind.ERROR: ErrorMessage(number=107, text="no"),
-}
-
-
-def say(peer: Peer, kind: Kind, lane: Lane) -> None:
-    """Send a well-formed message of `kind` on `lane`, legal or not."""
-    if kind is Kind.BATCH:
-        peer.send("t", "server:z", lane)
-    else:
-        peer.say(kind, BODIES[kind], lane)
-
 
 # What is legal when
 
@@ -206,83 +159,6 @@ def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(bench: Bench) -
     in_message.say(Kind.ACK, Ack([0, 1, 0]))
     bench.turn()
     assert in_header.errors == in_message.errors == [ErrorNumber.BAD_ACK]
-
-
-class Deaf(Peer):
-    """A peer that looks at nothing once it is attached, so that it can say anything."""
-
-    def take_frame(self, lane: Lane, frame: bytes) -> None:
-        if not self.up:
-            super().take_frame(lane, frame)
-
-
-def some_frames(bench: Bench) -> list[tuple[Peer, Lane, bytes]]:
-    """Every kind of legal frame, as three attached peers would send it next."""
-    frames: list[tuple[Peer, Lane, bytes]] = []
-
-    class Tap(Peer):
-        def put(self, frame: bytes, lane: Lane = Lane.CRITICAL, *, more: bool = False) -> None:
-            frames.append((self, lane, frame))
-
-    for name in ("server:a", "gateway:g", "player:1"):
-        tap = Tap(bench, name)
-        for lane in LANES:
-            say(tap, Kind.BATCH, lane)
-        for kind in sorted(BODIES):
-            tap.say(kind, BODIES[kind], incarnation=1)
-    return frames
-
-
-@given(
-    data=st.data(),
-    cuts=st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=6)), min_size=1, max_size=4),
-)
-@settings(max_examples=300, deadline=None)
-def test_mutated_frames_raise_nothing_and_disturb_nobody_else(
-    data: st.DataObject, cuts: list[tuple[int, bytes]]
-) -> None:
-    bench = Bench()
-    bystander = Peer(bench, "server:b").attach()
-    peers = {name: Deaf(bench, name).attach() for name in ("server:a", "gateway:g", "player:1")}
-    for _ in range(data.draw(st.integers(1, 3))):
-        tap, lane, frame = data.draw(st.sampled_from(some_frames(bench)))
-        mutated = bytearray(frame)
-        for position, put in cuts:
-            mutated[position : position + len(put)] = put
-        if data.draw(st.booleans()):
-            # A body that is wrong behind a header that is right.
-            mutated[:HEADER_BYTES] = frame[:20] + (len(mutated) - HEADER_BYTES).to_bytes(4, "big")
-        peers[tap.name].put(bytes(mutated), lane)
-        bench.turn()
-    bench.advance(1.0)
-    assert bystander.up
-    assert bystander.errors == []
-    bystander.send("t", "server:b")
-    bench.advance(0.1)
-    assert bystander.topics() == ["t"]
-    assert bench.problems() == []
-
-
-@given(
-    frame=st.binary(max_size=120),
-    lane=st.sampled_from(LANES),
-    kind=st.sampled_from(Kind),
-    attached=st.booleans(),
-)
-@settings(max_examples=200, deadline=None)
-def test_random_bodies_raise_nothing(frame: bytes, lane: Lane, kind: Kind, attached: bool) -> None:
-    bench = Bench()
-    peer = Deaf(bench, "server:a")
-    if attached:
-        peer.attach()
-    else:
-        peer.welcomed = [True for _ in LANES]
-        peer.incarnation = 1
-        peer.routes[lane] = bench.connect(lane, peer)
-    peer.put(encode_header(kind, lane, len(frame), incarnation=1, count=1, number=1) + frame, lane)
-    peer.put(frame, lane)
-    bench.advance(0.5)
-    assert bench.problems() == []
 
 
 def test_the_largest_numbers_that_the_wire_allows_raise_nothing(bench: Bench) -> None:

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.broker.bench import Bench, small_config
-from tests.broker.peer import Got, Peer
+from tests.broker.peer import Peer
+from tests.broker.traffic import Got
 
 from lanebus.conf.model import SessionsConfig
 from lanebus.wire.kinds import Kind

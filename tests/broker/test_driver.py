@@ -12,7 +12,8 @@ import msgspec
 import pytest
 import zmq
 from tests.broker.bench import Endpoint, small_config
-from tests.broker.peer import DELIVERED, Peer
+from tests.broker.peer import Peer
+from tests.broker.traffic import DELIVERED
 
 from lanebus.broker import driver
 from lanebus.broker.driver import BindError, Broker

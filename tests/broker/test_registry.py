@@ -2,7 +2,8 @@
 
 import pytest
 from tests.broker.bench import EPOCH, Bench, small_config
-from tests.broker.peer import DELIVERED, Peer
+from tests.broker.peer import Peer
+from tests.broker.traffic import DELIVERED
 
 from lanebus.conf.model import LimitsConfig
 from lanebus.wire.errors import ErrorNumber

@@ -2,7 +2,8 @@
 
 import pytest
 from tests.broker.bench import Bench
-from tests.broker.peer import DELIVERED, Peer
+from tests.broker.peer import Peer
+from tests.broker.traffic import DELIVERED
 
 from lanebus.broker import settling
 from lanebus.wire.errors import ErrorNumber

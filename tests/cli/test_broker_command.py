@@ -198,7 +198,8 @@ def test_a_child_that_says_nothing_is_given_up() -> None:
 
 def test_a_child_dies_with_its_parent() -> None:
     program = """
-                from lanebus.cli.broker_process import BrokerProcess
+        import time
+        from lanebus.cli.broker_process import BrokerProcess
         broker = BrokerProcess()
         broker.start()
         print(broker.pid, flush=True)

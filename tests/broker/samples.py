@@ -1,0 +1,57 @@
+"""One well-formed message of every kind."""
+
+from tests.broker.peer import Peer
+
+from lanebus.wire.header import VERSION
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
+from lanebus.wire.messages import (
+    Ack,
+    Assign,
+    Bye,
+    Close,
+    Done,
+    ErrorMessage,
+    Hello,
+    Join,
+    LaneWelcome,
+    Leave,
+    Open,
+    Pause,
+    Ping,
+    Pong,
+    Register,
+    Served,
+    Settle,
+)
+from lanebus.wire.names import Role
+
+PROCESS = b"p" * 16
+BODIES = {
+    Kind.HELLO: Hello(name="player:7", role=Role.CLIENT, process=PROCESS, versions=(VERSION, VERSION)),
+    Kind.WELCOME: LaneWelcome(lane=1),
+    Kind.ACK: Ack([0, 0, 0]),
+    Kind.SETTLE: Settle([0, 0, 0], []),
+    Kind.PING: Ping(1, 0, []),
+    Kind.PONG: Pong(1, 1),
+    Kind.OPEN: Open(request=1, index=1, name="player:8", process=PROCESS),
+    Kind.CLOSE: Close(request=1, index=1),
+    Kind.REGISTER: Register(request=1, service="s", topics=[]),
+    Kind.ASSIGN: Assign(request=1, player="player:1", service="s", instance=None),
+    Kind.JOIN: Join(request=1, group="g", member="player:1"),
+    Kind.LEAVE: Leave(request=1, group="g", member="player:1"),
+    Kind.DONE: Done(request=1),
+    Kind.PAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
+    Kind.UNPAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
+    Kind.SERVED: Served(session=0, service="s", instance="server:a"),
+    Kind.BYE: Bye(),
+    Kind.ERROR: ErrorMessage(number=107, text="no"),
+}
+
+
+def say(peer: Peer, kind: Kind, lane: Lane) -> None:
+    """Send a well-formed message of `kind` on `lane`, legal or not."""
+    if kind is Kind.BATCH:
+        peer.send("t", "server:z", lane)
+    else:
+        peer.say(kind, BODIES[kind], lane)
