@@ -169,7 +169,10 @@ class Directory:
         many = len(destinations) > 1
         for destination in destinations:
             many = many or destination.kind in (DestinationKind.GROUP, DestinationKind.ALL)
-            for session in self._members(sender, destination):
+            members = list(self._members(sender, destination))
+            if not members and self.expect is not None and destination.kind is DestinationKind.SERVICE:
+                return Reason.UNKNOWN_DESTINATION  # the whole list waits for it, after the broker's start
+            for session in members:
                 receivers[session.origin] = session
         if not receivers:
             known_group = many and any(

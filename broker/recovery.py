@@ -2,7 +2,8 @@
 
 A peer that is named and unknown is *expected*: it gets a session without a process, which collects its parts like that
 of a peer whose links are cut, and which the peer takes over with its hello. Events for a service that has no instance
-yet wait, in order, at their sender's session until one registers.
+yet wait, in order, at their sender's session. Unknown groups do not wait: who keeps a group names its members anew
+before it replays, and an empty room is nothing unusual.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ class Recovery:
 
     def must_wait(self, sending: Sending, to: str | list[str] | None, plan: Plan | Reason) -> bool:
         """Whether an event waits: for its service, or behind earlier ones of its sender that do."""
-        if not self.active or not _for_a_service(to):
+        if not self.active:
             return False
-        return bool(sending.unresolved) or plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION)
+        if sending.unresolved:
+            return not _only_players(to)
+        return _may_come(to) and plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION)
 
     def hold(self, event: Event, unresolved: Unresolved) -> None:
         """Let an accepted event wait; until it is expanded it counts as one part."""
@@ -99,5 +102,11 @@ class Recovery:
         self._senders.pop((session, lane), None)
 
 
-def _for_a_service(to: str | list[str] | None) -> bool:
-    return to is None or (isinstance(to, str) and to.startswith("service:"))
+def _may_come(to: str | list[str] | None) -> bool:
+    """Whether a service is among the destinations: it begins to exist when an instance registers."""
+    return to is None or any(each.startswith("service:") for each in ((to,) if isinstance(to, str) else to))
+
+
+def _only_players(to: str | list[str] | None) -> bool:
+    """Whether no server can be among the receivers, so that nothing is overtaken that waits for one."""
+    return isinstance(to, str) and (to == "all" or to.startswith("player:"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from lanebus.broker.directory import Directory
 from lanebus.broker.outgoing import Outgoing
@@ -19,6 +19,9 @@ from lanebus.wire.outcomes import Book
 OpenSession = Callable[[Attachment, Open, float], Session]
 EndSession = Callable[[Session, float], None]
 
+REFUSALS_REMEMBERED: Final = 256
+"""Refused requests per attachment whose answer is remembered; twice what an adapter has under way."""
+
 
 class Refused(Exception):
     """A well-formed request that cannot be carried out; its text goes back to the peer."""
@@ -30,7 +33,7 @@ class Refused(Exception):
 
 
 class Requests:
-    """Carries out requests. All are idempotent, so that one sent again after a reconnect has no second effect."""
+    """Carries out requests, each once; one that is sent again after a reconnect is answered as it was then."""
 
     def __init__(
         self,
@@ -69,12 +72,16 @@ class Requests:
             raise ProtocolError(
                 ErrorNumber.NOT_ALLOWED, f"{kind.label} from {attachment.name}, a {attachment.role.value}"
             )
-        done = Done(request=message.request)
-        try:
-            action(attachment, message, now)
-        except Refused as refused:
-            done = Done(request=message.request, error=refused.number, detail=refused.detail[:500])
-        attachment.request = max(attachment.request, message.request)
+        done = attachment.refused.get(message.request) or Done(request=message.request)
+        if message.request > attachment.request:
+            try:
+                action(attachment, message, now)
+            except Refused as refused:
+                done = Done(request=message.request, error=refused.number, detail=refused.detail[:500])
+                attachment.refused[message.request] = done
+                if len(attachment.refused) > REFUSALS_REMEMBERED:
+                    del attachment.refused[min(attachment.refused)]
+            attachment.request = message.request
         self._outgoing.control(link, Kind.DONE, done)
 
     def _open(self, gateway: Attachment, message: Open, now: float) -> None:

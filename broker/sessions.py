@@ -13,6 +13,7 @@ from lanebus.wire.batches import DownEvent, UpBatch
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.kinds import LinkState
 from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Done
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book, Outcome, Reason
 from lanebus.wire.runs import add_number, forget_below
@@ -383,6 +384,7 @@ class Attachment:
         "name",
         "outbound",
         "process",
+        "refused",
         "reporting",
         "request",
         "role",
@@ -408,6 +410,8 @@ class Attachment:
         """Since when it has no critical link; its sessions end a grace period later."""
         self.request = 0
         """The last request carried out."""
+        self.refused: dict[int, Done] = {}
+        """Answers to the latest requests that were not, by number."""
         self.control_due: float | None = None
         self.reporting: dict[tuple[int, Lane], Sending] = {}
         """Sessions' sending sides with ends to report."""

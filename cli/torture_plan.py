@@ -207,6 +207,9 @@ def _faults(random: Random, duration_s: float, kinds: list[str], people: list[Pe
         if not bag:
             bag = list(kinds)
             random.shuffle(bag)
+            if not faults:
+                # Those that need time to recover come first, so that a short run has them too.
+                bag.sort(key=lambda kind: kind in PROCESS_FAULTS)
         kind = bag.pop()
         fault = _fault(random, kind, at_s, people)
         if fault is not None and fault.at_s + fault.lasts_s > duration_s:

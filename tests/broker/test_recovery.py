@@ -166,3 +166,34 @@ def test_a_client_cannot_make_the_broker_expect_anybody(started: Bench) -> None:
     assert player.end_of(1) == (Outcome.REFUSED, Reason.NOT_ALLOWED)
     assert player.end_of(2) == (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
     assert set(started.core.registry.attachments) == {"player:1"}
+
+
+def test_what_follows_an_event_that_waits_for_a_service_does_not_overtake_it(started: Bench) -> None:
+    player = Peer(started, "player:1").attach()
+    server = Peer(started, "server:a").attach()
+    player.send("attack", "service:combat")
+    player.send("attack", "server:a")
+    started.advance(0.1)
+    assert server.numbers() == []
+    server.ask(Kind.REGISTER, service="combat", topics=["attack"])
+    started.advance(0.1)
+    assert server.numbers() == [1, 2]
+
+
+def test_a_list_waits_as_a_whole_for_the_service_in_it(started: Bench) -> None:
+    sender = Peer(started, "server:a").attach()
+    player = Peer(started, "player:1").attach()
+    sender.send("t", ["player:1", "service:combat"])
+    started.advance(0.1)
+    assert player.numbers() == []
+    service = Peer(started, "server:b").attach()
+    service.ask(Kind.REGISTER, service="combat", topics=["attack"])
+    started.advance(0.1)
+    assert (player.numbers(), service.numbers()) == ([1], [1])
+
+
+def test_an_unknown_group_is_not_waited_for(started: Bench) -> None:
+    sender = Peer(started, "server:a").attach()
+    sender.send("t", "group:room")
+    started.advance(0.5)
+    assert sender.end_of(1) == (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
