@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.event import Event, Gap
 from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
@@ -48,6 +50,10 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float) -> 
 
 def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: DownEvent, now: float) -> bool:
     """Run an event's handlers; False if it has none, and waits for one."""
+    if event.flags & EVENT_AFTER_GAP:
+        session.tell_gap(Gap(stream.name, stream.lane, session.name))
+        # Told once, in front of all that is later, also where this event itself waits for a handler.
+        event = replace(event, flags=event.flags & ~EVENT_AFTER_GAP)
     handlers = session.handlers.match(event.topic)
     if not handlers:
         session.unhandled.append((stream, event))
@@ -55,8 +61,6 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
             oldest_stream, oldest = session.unhandled.popleft()
             session.inbox.settle(oldest_stream, oldest, _NO_HANDLER)
         return False
-    if event.flags & EVENT_AFTER_GAP:
-        session.tell_gap(Gap(stream.name, stream.lane, session.name))
     shown = Event(
         event.number,
         event.topic,

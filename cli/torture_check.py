@@ -250,7 +250,10 @@ class _Judge:
             stream = (event.sender, event.life, event.lane, each.life, sent.destination.any_of)
             if event.n < last.get(stream, 0):
                 found.misordered += 1
-                found.note("misordered", f"{event} at {receiver} life {each.life}, after #{last[stream]}")
+                found.note(
+                    "misordered",
+                    f"{event} to {sent.destination.to} at {receiver} life {each.life}, after #{last[stream]}",
+                )
             last[stream] = max(event.n, last.get(stream, 0))
         found.latencies_ms.sort()
 

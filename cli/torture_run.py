@@ -270,7 +270,10 @@ class Torture:
         self._say("healed; draining")
         while time.monotonic() - progress_s < PATIENCE_S:
             self._listen()
-            reports = [each.report for each in self._processes.values()]
+            # What a peer that ended by itself leaves behind is for the judge.
+            reports = [
+                each.report for each in self._processes.values() if each.child is None or each.child.alive()
+            ]
             known = [each for each in reports if each is not None and each.at_us >= fresh_us]
             if len(known) == len(reports) and all(
                 each.state == "up" and not each.in_flight and not each.pending for each in known

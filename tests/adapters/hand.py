@@ -1,11 +1,13 @@
 """A hand that plays the broker towards one attachment's core, with a number for the time."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.adapters.down import batch, frame, header_of, row, welcome
 
 from lanebus.adapters.actions import Action, Send, State
 from lanebus.adapters.core import AttachmentCore
+from lanebus.adapters.event import Event
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.bodies import open_body
 from lanebus.wire.kinds import Kind
@@ -84,12 +86,15 @@ class Hand:
     def error(self, number: int) -> None:
         self.say(Kind.ERROR, ErrorMessage(number=number, text="the reason"))
 
-    def arrive(self, number: int, *, size: int = 1, lane: Lane = Lane.NORMAL) -> None:
+    def on(self, topic: str, function: Callable[[Event], None]) -> None:
+        """Handle a topic."""
+        self.session.handlers.add(topic, function)
+
+    def arrive(self, number: int, *, size: int = 1, lane: Lane = Lane.NORMAL, flags: int = 0) -> None:
+        """A batch of one event arrives; both have this number."""
         source = SENDER if number == 1 else SENDER[:2]
-        data = batch(
-            number, [source], [row(1, number, payload=b"x" * size)], lane=lane, incarnation=self.incarnation
-        )
-        self.receive(data, lane=lane)
+        event = row(1, number, payload=b"x" * size, flags=flags)
+        self.receive(batch(number, [source], [event], lane=lane, incarnation=self.incarnation), lane=lane)
 
     def handle_all(self) -> None:
         for arrivals in self.core.incoming.arrivals:

@@ -4,8 +4,10 @@ import pytest
 from tests.adapters.hand import Hand, kinds
 
 from lanebus.adapters.actions import HangUp, State
+from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed
 from lanebus.adapters.requests import Failed, Request
+from lanebus.wire.batches import EVENT_REDELIVERED
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane
 from lanebus.wire.messages import Ack, Done, Leave, Pause, Settle, Settlement
@@ -125,6 +127,19 @@ def test_a_quarter_of_the_credit_is_settled_at_once() -> None:
     bench.handle_all()
     bench.end_turn()
     assert kinds(bench.sent()) == [Kind.SETTLE]
+
+
+def test_what_the_broker_waits_for_is_settled_at_the_end_of_the_turn(bench: Hand) -> None:
+    bench.on("t", lambda event: None)
+    bench.arrive(1, flags=EVENT_REDELIVERED)
+    dispatch(bench.core, lambda: bench.now, float("inf"))
+    assert bench.core.next_timer() == float("-inf")
+    bench.end_turn()
+    assert kinds(bench.sent()) == [Kind.SETTLE]
+    bench.core.lost(bench.now)
+    bench.core.settle_soon()
+    bench.end_turn()
+    assert bench.sent() == []
 
 
 def test_a_batch_on_its_way_acknowledges_its_lane_and_saves_a_message(bench: Hand) -> None:

@@ -7,10 +7,10 @@ from tests.adapters.down import batch, header_of, row
 
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch, requeue
-from lanebus.adapters.event import Event
+from lanebus.adapters.event import Event, Gap
 from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.session import SessionCore
-from lanebus.wire.batches import EVENT_REDELIVERED
+from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
@@ -202,6 +202,25 @@ def test_a_handler_may_add_a_handler(bench: Bench) -> None:
     bench.arrive("later")
     assert bench.dispatch() == 2
     assert bench.got == [("player:1", "later", 2)]
+
+
+def test_a_gap_is_told_once_in_front_of_all_that_is_later_whatever_has_a_handler(bench: Bench) -> None:
+    story: list[object] = []
+    bench.session().on_gap.append(story.append)
+    bench.on("t", lambda event: story.append(event.id))
+    bench.arrive("t")
+    bench.arrive("later", flags=EVENT_AFTER_GAP)
+    bench.arrive("t")
+    bench.arrive("t", flags=EVENT_AFTER_GAP)
+    bench.dispatch()
+    gap = Gap("server:s", Lane.NORMAL, "player:1")
+    assert story == [1, gap, 3, gap, 4]
+    bench.on("later", lambda event: story.append(event.id))
+    waiting = list(bench.session().unhandled)
+    bench.session().unhandled.clear()
+    requeue(bench.core, waiting)
+    bench.dispatch()
+    assert story[5:] == [2]
 
 
 def test_nothing_waits_nothing_is_done(bench: Bench) -> None:

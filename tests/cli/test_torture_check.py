@@ -213,7 +213,9 @@ def test_order_is_that_of_each_life_and_lane(scene: Scene) -> None:
         scene.got(n, life=2)
     found = scene.finish()
     assert breaches(found) == {"misordered": 1}
-    assert found.examples["misordered"] == ["server:s life 1 critical #2 at player:anna life 1, after #3"]
+    assert found.examples["misordered"] == [
+        "server:s life 1 critical #2 to player:anna at player:anna life 1, after #3"
+    ]
 
 
 def test_what_was_never_sent_or_not_to_him_is_unexpected(scene: Scene) -> None:

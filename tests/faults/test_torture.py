@@ -35,3 +35,9 @@ def test_spoilt_links_break_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_spoilt_links_and_a_killed_broker_break_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     report = tortured(capsys, "--seed", "5", "--duration", "10", "--faults", "links,kill_broker")
     assert report["faults"]["kill_broker"] >= 1
+
+
+def test_peers_that_are_stopped_and_killed_break_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = "stop_receiver,kill_client,kill_server,kill_gateway"
+    report = tortured(capsys, "--seed", "6", "--duration", "10", "--faults", kinds)
+    assert report["redelivered"] > 0

@@ -1,0 +1,81 @@
+"""Children of a torture: what they say is heard, and those that do not start are told of."""
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from lanebus.cli.exits import CliError, Exit
+from lanebus.cli.torture_processes import PORTS, Child, Proxy, free_ports
+
+pytestmark = pytest.mark.system
+
+HOSTS = ["127.0.0.1", "127.0.1.1"]
+
+
+def route(port: int, target_port: int) -> dict[str, object]:
+    return {
+        "name": "one",
+        "lane": "low",
+        "host": HOSTS[1],
+        "port": port,
+        "target_host": HOSTS[0],
+        "target_port": target_port,
+    }
+
+
+def test_ports_are_free_at_every_host_and_no_connection_can_take_them() -> None:
+    ports = free_ports(HOSTS)
+    assert len(set(ports)) == PORTS
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    for port in ports:
+        assert port < first or first < 20_000
+        for host in HOSTS:
+            socket.create_server((host, port)).close()
+
+
+def test_there_may_be_no_free_ports() -> None:
+    # An address that is nobody's: nothing can be bound there.
+    with pytest.raises(CliError) as caught:
+        free_ports(["203.0.113.1"])
+    assert caught.value.code == Exit.PORT_BUSY
+
+
+def test_a_proxy_obeys_survives_a_stop_and_is_killed(tmp_path: Path) -> None:
+    ports = free_ports(HOSTS)
+    proxy = Proxy([route(ports[0], ports[1])], tmp_path / "err")
+    try:
+        assert proxy.order("list") == {"ok": True, "connections": []}
+        with pytest.raises(CliError, match="the proxy refuses explode"):
+            proxy.order("explode")
+        proxy.signal(signal.SIGSTOP)
+        proxy.tell({"do": "list"})
+        time.sleep(0.05)
+        assert proxy.alive()
+        assert proxy.heard() == []
+        proxy.signal(signal.SIGCONT)
+        assert proxy.first_line() == b'{"ok":true,"connections":[]}'
+    finally:
+        proxy.kill()
+    assert not proxy.alive()
+    assert proxy.last_words() == "status -9: it said nothing"
+    proxy.signal(signal.SIGCONT)
+    proxy.tell({"do": "list"})
+    proxy.kill()
+
+
+def test_a_child_ends_with_its_input(tmp_path: Path) -> None:
+    ports = free_ports(HOSTS)
+    proxy = Proxy([route(ports[0], ports[1])], tmp_path / "err")
+    assert proxy.pid > 0
+    assert proxy.end() == Exit.OK
+
+
+def test_a_child_that_does_not_start_is_told_of_with_its_last_words(tmp_path: Path) -> None:
+    child = Child("the proxy", "lanebus.cli.fault_proxy", [], tmp_path / "err")
+    with pytest.raises(CliError, match=r"the proxy did not start: status 2: usage: fault_proxy") as caught:
+        child.first_line()
+    assert caught.value.code == Exit.UNAVAILABLE
+    child.kill()
