@@ -455,6 +455,12 @@ class AttachmentCore:
             if now - self._heard > self._lease_s:
                 self.lost(now, f"silent for {now - self._heard:.1f} s")
                 return
+            for lane in self.outgoing.lanes:
+                since = lane.unacknowledged_since()
+                if since is not None and now - since > self._lease_s:
+                    # The others may be well: a lane on which nothing is acknowledged is lost all the same.
+                    self.lost(now, f"nothing acknowledged on {lane.lane.label} for {now - since:.1f} s")
+                    return
             self._next_ping = now + self._ping_interval_s
             rtt_s = self.clock.rtt_s
             self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), self._changed_books()))

@@ -67,7 +67,7 @@ class OutLane:
         self.next_number = 1
         self.stats = LaneStats()
         self._window = window
-        self._unacked: deque[tuple[int, int, list[OutEvent]]] = deque()
+        self._unacked: deque[tuple[int, int, list[OutEvent], float]] = deque()
         self._unacked_bytes = 0
 
     def put(self, event: OutEvent) -> None:
@@ -144,7 +144,7 @@ class OutLane:
             ack=ack,
             threshold_bytes=self._window.threshold_bytes,
         )
-        self._unacked.append((self.next_number, size, events))
+        self._unacked.append((self.next_number, size, events, now))
         self._unacked_bytes += size
         self.next_number += 1
         self.last_flush = now
@@ -164,9 +164,13 @@ class OutLane:
             self._unacked_bytes -= unacked.popleft()[1]
         return True
 
+    def unacknowledged_since(self) -> float | None:
+        """When the oldest batch left that the broker has not acknowledged."""
+        return self._unacked[0][3] if self._unacked else None
+
     def unsent(self) -> list[OutEvent]:
         """What is queued, or was sent and not acknowledged, in the order in which it left or is to leave."""
-        return [*(event for _, _, events in self._unacked for event in events), *self.queue]
+        return [*(event for _, _, events, _ in self._unacked for event in events), *self.queue]
 
     def discard(self, session: int) -> None:
         """Forget the events of a closed session: none of them leaves any more, or leaves again."""
@@ -174,7 +178,7 @@ class OutLane:
         if len(kept) < len(self.queue):
             self.queue = deque(kept)
             self.queued_bytes = sum(event.size for event in kept)
-        for _, _, events in self._unacked:
+        for _, _, events, _ in self._unacked:
             events[:] = [event for event in events if event.session != session]
 
     def relink(self, events: list[OutEvent]) -> None:

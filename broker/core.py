@@ -49,7 +49,7 @@ from lanebus.wire.messages import (
     check_settlement,
     decode_message,
 )
-from lanebus.wire.names import valid_peer
+from lanebus.wire.names import Role, valid_peer
 from lanebus.wire.outcomes import RECEIVER_REASONS, Book
 from lanebus.wire.runs import numbers_in
 
@@ -294,6 +294,8 @@ class BrokerCore:
         link.state = LinkState.READY
         self.outgoing.control(link, Kind.WELCOME, self._welcome(attachment, resumed, now))
         log.info("= %s %s", attachment.name, "resumed" if resumed else "joined")
+        if message.role is Role.SERVER:
+            self.recovery.retry(now)
         if resumed:
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
@@ -304,7 +306,11 @@ class BrokerCore:
             text = f"a newer process of {old.name} has taken over"
             self.outgoing.control(critical, Kind.ERROR, ErrorMessage(number=ErrorNumber.FENCED, text=text))
             self._drop(critical, now)
-        self.registry.end_attachment(old, now)
+        if old.targeted:
+            # Its players may come back one by one, behind its successor or elsewhere; they have the grace period.
+            self.registry.retire(old, now)
+        else:
+            self.registry.end_attachment(old, now)
 
     def _open_session(self, gateway: Attachment, message: Open, now: float) -> Session:
         # The player may have been attached on links of its own.
@@ -450,6 +456,12 @@ class BrokerCore:
             critical = attachment.links[Lane.CRITICAL]
             if critical is not None and now - attachment.last_seen > sessions.lease_s:
                 log.info("= %s has been silent for %.1f s", attachment.name, now - attachment.last_seen)
+                self._drop(critical, now)
+            elif critical is not None and any(
+                out.unacked and now - out.unacked[0].at > sessions.lease_s for out in attachment.outbound
+            ):
+                # Other lanes may be well: one that takes nothing any more is lost all the same.
+                log.info("= %s acknowledges nothing on one of its lanes", attachment.name)
                 self._drop(critical, now)
             elif (
                 critical is not None

@@ -20,6 +20,9 @@ class Plan(NamedTuple):
 
     groups: tuple[tuple[Attachment, tuple[Session, ...]], ...]
     parts: int
+    """Receivers, and the unknown names in a list."""
+    unknown: int
+    """Names in a list that nobody has: their parts are refused."""
     shared: bool
     """Whether a full receiver costs it its part (groups, all, lists) rather than pausing the sender."""
 
@@ -166,12 +169,14 @@ class Directory:
         if sender.role is Role.CLIENT and not all(d.kind in _CLIENT_MAY for d in destinations):
             return Reason.NOT_ALLOWED
         receivers: dict[int, Session] = {}
+        unknown = 0
         many = len(destinations) > 1
         for destination in destinations:
             many = many or destination.kind in (DestinationKind.GROUP, DestinationKind.ALL)
             members = list(self._members(sender, destination))
             if not members and self.expect is not None and destination.kind is DestinationKind.SERVICE:
                 return Reason.UNKNOWN_DESTINATION  # the whole list waits for it, after the broker's start
+            unknown += not members and destination.kind not in (DestinationKind.GROUP, DestinationKind.ALL)
             for session in members:
                 receivers[session.origin] = session
         if not receivers:
@@ -184,7 +189,7 @@ class Directory:
             receivers = {key: s for key, s in receivers.items() if s.name not in left_out}
             if not receivers:
                 return Reason.NOBODY
-        return _plan(receivers.values(), many or not isinstance(to, str))
+        return _plan(receivers.values(), many or not isinstance(to, str), unknown)
 
     def _for_topic(self, sender: Session, topic: str) -> Plan | Reason:
         if sender.role is not Role.CLIENT:
@@ -194,7 +199,7 @@ class Directory:
             session = self._instance(sender, service)
             if session is not None:
                 chosen[session.origin] = session
-        return _plan(chosen.values(), False) if chosen else Reason.NO_SERVICE
+        return _plan(chosen.values(), False, 0) if chosen else Reason.NO_SERVICE
 
     def find(self, name: str) -> Session | None:
         """The session of a peer; after the broker's start, one for a peer that is expected back."""
@@ -229,9 +234,9 @@ class Directory:
         return () if session is None else (session,)
 
 
-def _plan(receivers: Iterable[Session], shared: bool) -> Plan:
+def _plan(receivers: Iterable[Session], shared: bool, unknown: int) -> Plan:
     by_attachment: dict[int, tuple[Attachment, list[Session]]] = {}
-    parts = 0
+    parts = unknown
     for session in receivers:
         parts += 1
         by_attachment.setdefault(id(session.attachment), (session.attachment, []))[1].append(session)
@@ -239,4 +244,4 @@ def _plan(receivers: Iterable[Session], shared: bool) -> Plan:
         (attachment, sessions[0].alone if len(sessions) == 1 else tuple(sessions))
         for attachment, sessions in by_attachment.values()
     )
-    return Plan(groups, parts, shared)
+    return Plan(groups, parts, unknown, shared)

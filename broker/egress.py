@@ -76,6 +76,8 @@ class Egress:
                 self._enqueue(attachment.outbound[lane], event, sessions)
                 continue
             self._deliver_singly(event, sessions, sessions.index(session))
+        for _ in range(plan.unknown):
+            self._part_ended(event, Outcome.REFUSED, Reason.UNKNOWN_DESTINATION, event.arrived)
 
     def _deliver_singly(self, event: Event, sessions: tuple[Session, ...], committed: int) -> None:
         # One of them has no credit: the others share no copy with it, and go their own way.
@@ -262,7 +264,7 @@ class Egress:
                 targeted=targeted,
             )
             link.acked = link.received
-            out.unacked.append(Sent(out.next_number, size, entries))
+            out.unacked.append(Sent(out.next_number, size, entries, now))
             out.unacked_bytes += size
             out.next_number += 1
             out.queued_bytes -= size

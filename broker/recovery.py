@@ -103,8 +103,13 @@ class Recovery:
 
 
 def _may_come(to: str | list[str] | None) -> bool:
-    """Whether a service is among the destinations: it begins to exist when an instance registers."""
-    return to is None or any(each.startswith("service:") for each in ((to,) if isinstance(to, str) else to))
+    """Whether a service or server is among the destinations: who may be there in a moment.
+
+    Servers that servers name are expected; clients cannot make the broker expect anybody, and wait for them here.
+    """
+    return to is None or any(
+        each.startswith(("service:", "server:")) for each in ((to,) if isinstance(to, str) else to)
+    )
 
 
 def _only_players(to: str | list[str] | None) -> bool:

@@ -53,6 +53,8 @@ class Registry:
         """By the name they said hello with."""
         self.ended: dict[int, Session] = {}
         """Ended sessions with events still under way, by origin."""
+        self._absent = 0
+        """Attachments without a process: those expected back, and those of gateways that lost their name."""
         self.totals = Totals()
         self.on_departure: Callable[[Session, float], None] | None = None
         """Called when a session has ended, before its parts go to its successor or end."""
@@ -77,10 +79,12 @@ class Registry:
         if known is not None and known.process == hello.process and hello.token in (b"", known.token):
             return known, True, []
         displaced = self._displaced_by(hello)
-        if len(self.attachments) - len(displaced) >= self._config.limits.attachments:
-            raise ProtocolError(ErrorNumber.FULL, f"{len(self.attachments)} attachments, the limit")
+        present = len(self.attachments) - self._absent - sum(not old.expected for old in displaced)
+        if present >= self._config.limits.attachments:
+            raise ProtocolError(ErrorNumber.FULL, f"{present} attachments, the limit")
         for old in displaced:
-            self.attachments.pop(old.name, None)
+            del self.attachments[old.name]
+            self._absent -= old.expected
         attachment = Attachment(hello.name, hello.role, hello.process, self._random(TOKEN_BYTES), now)
         self.attachments[hello.name] = attachment
         self._by_token[attachment.token] = attachment
@@ -126,8 +130,9 @@ class Registry:
 
     def expect(self, name: str, role: Role, now: float) -> Session | None:
         """A session without a process, for a peer that is to come back; None if there is no room for another."""
-        if len(self.attachments) >= self._config.limits.attachments:
+        if self._absent >= self._config.limits.attachments:
             return None
+        self._absent += 1
         attachment = Attachment(name, role, b"", b"", now)
         attachment.away_since = now
         self.attachments[name] = attachment
@@ -159,13 +164,23 @@ class Registry:
         if self.on_departure is not None:
             self.on_departure(session, now)
 
+    def retire(self, attachment: Attachment, now: float) -> None:
+        """A gateway has lost its name: its players' sessions wait, without links, to be opened by another."""
+        attachment.links = [None for _ in LANES]
+        attachment.away_since = attachment.away_since or now
+        attachment.key = f"{attachment.name} {attachment.process.hex()}"
+        self.attachments[attachment.key] = attachment
+        self._absent += 1
+        self._by_token.pop(attachment.token, None)
+
     def end_attachment(self, attachment: Attachment, now: float) -> None:
         """End an attachment and all its sessions."""
         for session in list(attachment.sessions.values()):
             self.end_session(session, now)
         self._by_token.pop(attachment.token, None)
-        if self.attachments.get(attachment.name) is attachment:
-            del self.attachments[attachment.name]
+        if self.attachments.get(attachment.key) is attachment:
+            del self.attachments[attachment.key]
+            self._absent -= attachment.expected or attachment.key != attachment.name
 
     def fold_ended(self) -> None:
         """Sum up the books of ended sessions whose last event has been settled."""

@@ -276,10 +276,12 @@ class Traffic:
 class Sent:
     """A batch that was sent and not acknowledged."""
 
-    __slots__ = ("entries", "number", "size")
+    __slots__ = ("at", "entries", "number", "size")
 
-    def __init__(self, number: int, size: int, entries: list[Entry]) -> None:
+    def __init__(self, number: int, size: int, entries: list[Entry], at: float) -> None:
         self.number = number
+        self.at = at
+        """When it was sent."""
         self.size = size
         self.entries = entries
 
@@ -377,6 +379,7 @@ class Attachment:
     __slots__ = (
         "away_since",
         "control_due",
+        "key",
         "last_index",
         "last_seen",
         "links",
@@ -395,6 +398,8 @@ class Attachment:
 
     def __init__(self, name: str, role: Role, process: bytes, token: bytes, now: float) -> None:
         self.name = name
+        self.key = name
+        """What the registry files it under: its name, until a newer process takes that."""
         self.role = role
         self.process = process
         self.token = token

@@ -182,3 +182,34 @@ def test_without_a_successor_sent_parts_end_as_unknown_and_others_as_refused(ben
     assert server.end_of(1) == (Outcome.UNKNOWN, Reason.RECEIVER_GONE)
     assert server.end_of(2) == (Outcome.REFUSED, Reason.RECEIVER_GONE)
     assert bench.problems() == []
+
+
+def test_players_of_a_gateway_that_died_come_back_behind_its_successor(bench: Bench) -> None:
+    server = Peer(bench, "server:a").attach()
+    gateway = Peer(bench, "gateway:g").attach()
+    gateway.open(1, "player:1")
+    server.send("t", "player:1")
+    bench.advance(0.1)
+    crash(gateway)
+    successor = Peer(bench, "gateway:g").attach()
+    server.send("t", "player:1")
+    bench.advance(0.1)
+    successor.open(1, "player:1")
+    bench.advance(0.1)
+    handle_one_after_the_other(bench, successor)
+    assert successor.numbers(session=1) == [1, 2]
+    assert (server.end_of(1), server.end_of(2)) == (DELIVERED, DELIVERED)
+    let_pass(bench, 12, awake=server)
+    assert bench.problems() == []
+
+
+def test_an_event_to_a_list_with_an_unknown_name_is_not_delivered(bench: Bench) -> None:
+    server = Peer(bench, "server:a").attach()
+    player = Peer(bench, "player:1").attach()
+    server.send("t", ["player:1", "player:nobody"])
+    bench.advance(0.1)
+    player.settle_all()
+    bench.advance(0.5)
+    assert player.numbers() == [1]
+    assert server.end_of(1) == (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
+    assert bench.problems() == []

@@ -275,3 +275,9 @@ def test_remembered_routes_are_bounded(town: Town) -> None:
     for number in range(3000):
         town.find("server:a", f"player:{number}")
     assert len(town["server:a"].routes) <= 1024
+
+
+def test_unknown_names_in_a_list_are_parts_that_nobody_gets(town: Town) -> None:
+    plan = town.directory.resolve(town["server:a"], "t", ["player:1", "player:nobody", "server:nobody"], [])
+    assert isinstance(plan, Plan)
+    assert (plan.parts, plan.unknown) == (3, 2)

@@ -164,8 +164,19 @@ def test_a_client_cannot_make_the_broker_expect_anybody(started: Bench) -> None:
     player.send("t", "server:invented")
     started.advance(0.5)
     assert player.end_of(1) == (Outcome.REFUSED, Reason.NOT_ALLOWED)
-    assert player.end_of(2) == (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
+    assert player.end_of(2) is None
     assert set(started.core.registry.attachments) == {"player:1"}
+    let_pass(started, int(RECOVERY_S) + 1, player)
+    assert player.end_of(2) == (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
+
+
+def test_what_a_client_sends_to_a_server_by_name_waits_for_it(started: Bench) -> None:
+    player = Peer(started, "player:1").attach()
+    player.send("t", "server:a")
+    started.advance(0.5)
+    server = Peer(started, "server:a").attach()
+    started.advance(0.1)
+    assert server.numbers() == [1]
 
 
 def test_what_follows_an_event_that_waits_for_a_service_does_not_overtake_it(started: Bench) -> None:

@@ -103,7 +103,7 @@ def test_what_was_not_acknowledged_goes_back_to_the_head_in_order() -> None:
     session = a_session(attachment)
     out = Outbound(attachment, Lane.LOW)
     entries: list[Entry] = [(an_event(session, number), session.alone) for number in range(1, 7)]
-    out.unacked.extend([Sent(1, 20, entries[:2]), Sent(2, 10, entries[2:3])])
+    out.unacked.extend([Sent(1, 20, entries[:2], 0.0), Sent(2, 10, entries[2:3], 0.0)])
     out.unacked_bytes = 30
     out.queue.extend(entries[3:])
     out.queued_bytes = 30
