@@ -1,7 +1,8 @@
 """Traces that unbalance a careless ledger. Each test is named after its hazard."""
 
 import pytest
-from tests.link.link import Net, Peer, payloads
+from tests.link.link import Net
+from tests.link.process import Peer, payloads
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.errors import Closed

@@ -1,7 +1,8 @@
 """Traces in which somebody waits for ever, or something grows without bound. Each test is named after its hazard."""
 
 import pytest
-from tests.link.link import Net, Peer, payloads
+from tests.link.link import Net
+from tests.link.process import Peer, payloads
 
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.event import Event

@@ -3,7 +3,8 @@
 from random import Random
 
 import pytest
-from tests.link.link import Net, Peer, Reaches, payloads
+from tests.link.link import Net, Reaches
+from tests.link.process import Peer, payloads
 
 from lanebus.adapters.actions import State
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig

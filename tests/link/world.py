@@ -11,7 +11,8 @@ from collections import defaultdict
 from random import Random
 from typing import Any
 
-from tests.link.link import Net, Peer, Reaches
+from tests.link.link import Net, Reaches
+from tests.link.process import Peer
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.errors import OutboxFull

@@ -1,0 +1,129 @@
+"""The driver of adapters against a hand that holds the broker's sockets, and breaks what a broker never breaks."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+from tests.adapters.down import frame, header_of, welcome
+
+from lanebus.adapters.server import ServerAdapter
+from lanebus.adapters.sockets import Socket
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Bye, LaneWelcome, Pong
+
+DEADLINE_S = 20.0
+
+
+class Hand:
+    """Three listening sockets."""
+
+    def __init__(self) -> None:
+        self._context: zmq.Context[Socket] = zmq.Context()
+        self.sockets: list[Socket] = []
+        self.ports: list[int] = []
+        self.routes: dict[Lane, bytes] = {}
+        self.incarnation = 0
+        for _ in LANES:
+            socket = self._context.socket(zmq.ROUTER)
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.RCVHWM, 4)
+            self.sockets.append(socket)
+            self.ports.append(socket.bind_to_random_port("tcp://127.0.0.1"))
+
+    @property
+    def address(self) -> str:
+        return f"tcp://127.0.0.1:{self.ports[0]}"
+
+    def take(self, lane: Lane) -> Kind:
+        """Wait for a frame of an adapter."""
+        assert self.sockets[lane].poll(int(DEADLINE_S * 1000)), f"nothing comes on {lane.label}"
+        self.routes[lane], data = self.sockets[lane].recv_multipart()
+        header = header_of(data)
+        self.incarnation = header.incarnation
+        return header.kind
+
+    def say(self, lane: Lane, *frames: bytes) -> None:
+        self.sockets[lane].send_multipart([self.routes[lane], *frames])
+
+    def welcome(self, adapter: ServerAdapter) -> None:
+        """Let an adapter come up."""
+        adapter.start()
+        assert self.take(Lane.CRITICAL) is Kind.HELLO
+        said = welcome(ports=self.ports, window_batches=4096, window_bytes=1 << 40)
+        self.say(Lane.CRITICAL, frame(Kind.WELCOME, said, incarnation=self.incarnation))
+        turn_until(adapter, lambda: len(adapter.open_sockets()) == 3)
+        for lane in (Lane.NORMAL, Lane.LOW):
+            assert self.take(lane) is Kind.HELLO
+            self.say(
+                lane, frame(Kind.WELCOME, LaneWelcome(lane=lane), lane=lane, incarnation=self.incarnation)
+            )
+        turn_until(adapter, lambda: adapter.state == "up")
+
+    def close(self) -> None:
+        for socket in self.sockets:
+            socket.close()
+        self._context.term()
+
+
+def turn_until(adapter: ServerAdapter, reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not reached():
+        assert time.monotonic() < deadline, "not reached"
+        adapter.wait(0.002)
+
+
+@pytest.fixture
+def hand() -> Iterator[Hand]:
+    made = Hand()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def adapter(hand: Hand) -> Iterator[ServerAdapter]:
+    made = ServerAdapter("a", broker=hand.address)
+    hand.welcome(made)
+    yield made
+    made.close(0.0)
+
+
+def test_a_message_of_several_frames_is_read_to_its_end_and_ends_the_links(
+    hand: Hand, adapter: ServerAdapter
+) -> None:
+    pong = frame(Kind.PONG, Pong(0, 0), incarnation=hand.incarnation)
+    hand.say(Lane.CRITICAL, pong, pong, pong)
+    turn_until(adapter, lambda: adapter.state == "down")
+    assert hand.take(Lane.CRITICAL) is Kind.PING
+    assert hand.take(Lane.CRITICAL) is Kind.ERROR
+
+
+def test_frames_behind_a_goodbye_are_read_and_mean_nothing(hand: Hand, adapter: ServerAdapter) -> None:
+    hand.say(Lane.CRITICAL, frame(Kind.BYE, Bye(reason="enough"), incarnation=hand.incarnation))
+    for _ in range(10):
+        hand.say(Lane.CRITICAL, b"nonsense")
+        hand.say(Lane.LOW, b"nonsense")
+    turn_until(adapter, lambda: adapter.state == "down")
+    assert hand.take(Lane.CRITICAL) is Kind.PING
+    # The next frame is the hello of the next attempt, and no complaint.
+    deadline = time.monotonic() + DEADLINE_S
+    while not hand.sockets[0].poll(10):
+        assert time.monotonic() < deadline
+        adapter.wait(0.01)
+    assert hand.take(Lane.CRITICAL) is Kind.HELLO
+
+
+def test_a_socket_that_takes_no_more_is_a_lost_link_and_never_a_blocked_program(
+    hand: Hand, adapter: ServerAdapter
+) -> None:
+    adapter.open_sockets()[Lane.NORMAL].setsockopt(zmq.SNDHWM, 4)
+    began = time.monotonic()
+    accepted = 0
+    while adapter.state == "up":
+        assert time.monotonic() - began < DEADLINE_S
+        adapter.send("t", b"x" * 250_000, to="server:b", flush=True)
+        accepted += 1
+        if accepted % 30 == 0:
+            adapter.core.sessions[0].outbox.limit_bytes += 30 * 300_000
+    assert adapter.in_flight == accepted, "nothing is lost with the link"
