@@ -30,12 +30,14 @@ from lanebus.wire.header import VERSION, decode_header, encode_header
 from lanebus.wire.kinds import LEGAL, Kind, LinkState, Side
 from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane, LaneTiming
 from lanebus.wire.messages import (
+    MAX_KEPT_BY,
     Ack,
     Bye,
     Close,
     Done,
     ErrorMessage,
     Hello,
+    Kept,
     LaneHello,
     LaneWelcome,
     Limits,
@@ -86,6 +88,8 @@ class AttachmentCore:
         """Ends other than delivered; the driver takes them and tells the program."""
         self.control_messages_out = self.control_bytes_out = 0
         self.control_messages_in = self.control_bytes_in = 0
+        self.kept_by: dict[str, list[str]] = {}
+        """Groups that events go to, and the other servers that put members in; a new broker is told."""
         self.connects = 0
         """How often all three links came up."""
         self._broker = 0
@@ -115,6 +119,7 @@ class AttachmentCore:
             Kind.PAUSE: self._pause,
             Kind.UNPAUSE: self._unpause,
             Kind.SERVED: self._served,
+            Kind.KEPT: self._kept,
             Kind.BYE: self._bye,
             Kind.ERROR: self._error,
         }
@@ -155,6 +160,8 @@ class AttachmentCore:
                 Kind.CLOSE,
                 lambda number: Close(request=number, index=index, books=books),
                 f"closing {session.name}",
+                key=("session", index),
+                undoes=True,
             )
             self.requests.ask(closing, keep=False)
 
@@ -162,7 +169,7 @@ class AttachmentCore:
         """Queue an accepted event."""
         self.outgoing.put(event)
 
-    def request(self, request: Request, *, keep: bool = True) -> None:
+    def request(self, request: Request, *, keep: bool = True, replaces: Request | None = None) -> None:
         """Ask the broker for a change of state; see `Requests.ask`.
 
         Raises:
@@ -170,7 +177,7 @@ class AttachmentCore:
         """
         if self.state is State.CLOSED:
             raise self.failure or Closed(f"{self.name} is closed")
-        self.requests.ask(request, keep=keep)
+        self.requests.ask(request, keep=keep, replaces=replaces)
 
     def flush(self, now: float) -> None:
         """Everything queued leaves now, as far as the window allows."""
@@ -244,7 +251,9 @@ class AttachmentCore:
             versions=(VERSION, VERSION),
             compressions=["lz4"],
             token=self._token,
-            served_by=list(self.sessions[0].served_by.items()) if 0 in self.sessions else [],
+            served_by=self.sessions[0].instances() if 0 in self.sessions else [],
+            kept_by=list(self.kept_by.items()),
+            requests=len(self.requests.again()),
         )
         self._control(Kind.HELLO, hello)
 
@@ -276,12 +285,10 @@ class AttachmentCore:
                 self._put(other, Kind.HELLO, encode_body(LaneHello(token=self._token)))
             # Numbers make it harmless to say things again: the broker and the receivers know what they have seen.
             if message.resumed:
-                self.requests.resume()
-                self.outgoing.resume()
+                self.outgoing.resume(self.requests.resume())
                 self.incoming.resume()
             else:
-                self.requests.restart()
-                self.outgoing.restart(self.requests.last)
+                self.outgoing.restart(self.requests.restart())
                 self.incoming.restart()
         if all(self._ready):
             self.state = State.UP
@@ -382,7 +389,14 @@ class AttachmentCore:
     def _served(self, lane: Lane, message: Served, now: float) -> None:
         session = self.sessions.get(message.session)
         if session is not None:
-            session.served_by[message.service] = message.instance
+            session.served_by.note(message.service, message.instance, message.since)
+
+    def _kept(self, lane: Lane, message: Kept, now: float) -> None:
+        self.kept_by.pop(message.group, None)
+        if message.servers:
+            self.kept_by[message.group] = message.servers
+            if len(self.kept_by) > MAX_KEPT_BY:
+                del self.kept_by[next(iter(self.kept_by))]
 
     def _bye(self, lane: Lane, message: Bye, now: float) -> None:
         self.lost(now, message.reason or "the broker said goodbye")

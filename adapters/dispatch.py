@@ -12,7 +12,7 @@ from lanebus.adapters.event import Event, Gap
 from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.inbox import Arrival, Stream
 from lanebus.adapters.session import SessionCore
-from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED, DownEvent
+from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED, EVENT_REPLAYED, DownEvent
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -69,14 +69,14 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
         session.name,
         stream.lane,
         core.clock.age_s(event.stamp, now) * 1e3,
-        bool(event.flags & EVENT_REDELIVERED),
+        bool(event.flags & (EVENT_REDELIVERED | EVENT_REPLAYED)),
     )
     result = _RAISED
     try:
         result = session.handlers.run(handlers, shown)
     finally:
         session.inbox.settle(stream, event, result)
-        if shown.redelivered:
+        if event.flags & EVENT_REDELIVERED:
             core.settle_soon()
     return True
 

@@ -89,7 +89,6 @@ class GatewayAdapter(Adapter):
         name = full_name(player, Role.CLIENT)
         process = os.urandom(PROCESS_BYTES)
         index = self._next_index
-        served_by: dict[str, str] = {}
         opening = Request(
             Kind.OPEN,
             lambda number: Open(
@@ -98,16 +97,16 @@ class GatewayAdapter(Adapter):
                 name=name,
                 process=process,
                 rtt_ms=rtt_ms,
-                served_by=list(served_by.items()),
+                served_by=self.core.sessions[index].instances() if index in self.core.sessions else [],
             ),
             f"opening {name}",
+            key=("session", index),
         )
         self.core.request(opening)
         self._next_index += 1
         session = self.core.open_session(
             index, name, process, outbox_bytes=self._session_outbox_bytes, strict=self._strict
         )
-        session.served_by = served_by
         self.touch()
         return GatewaySession(self, session, opening)
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from lanebus.wire.batches import DownEvent
+from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REPLAYED, DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Settlement
 from lanebus.wire.outcomes import Outcome, Reason
@@ -15,12 +15,13 @@ from lanebus.wire.runs import add_number, forget_below, runs_of
 Result = tuple[Outcome, Reason]
 
 DELIVERED: Final[Result] = (Outcome.DELIVERED, Reason.NONE)
+DROPPED: Final[Result] = (Outcome.DROPPED, Reason.SLOW_RECEIVER)
 
 
 class Stream:
     """What this session has seen of one sender's process on one lane: an exact set, from the sender's base up."""
 
-    __slots__ = ("base", "inbox", "lane", "name", "origins", "reports", "seen")
+    __slots__ = ("base", "gaps", "highest", "inbox", "lane", "name", "origins", "reports", "seen")
 
     def __init__(self, inbox: Inbox, name: str, lane: Lane) -> None:
         self.inbox = inbox
@@ -29,6 +30,10 @@ class Stream:
         self.origins: list[int] = []
         """The broker's numbers for the sender, in the broker's present epoch: one for each session that it has had."""
         self.base = 0
+        self.highest = 0
+        """Highest number that has arrived."""
+        self.gaps: list[tuple[int, int]] = []
+        """Numbers between which events were dropped for this receiver."""
         self.seen: dict[int, Result | None] = {}
         """Numbers from `base` up, and how they ended; None while they wait or are being handled."""
         self.reports: dict[Result, list[int]] = {}
@@ -39,6 +44,8 @@ class Stream:
         if base > self.base:
             forget_below(self.seen, self.base, base)
             self.base = base
+            if self.gaps:
+                self.gaps = [gap for gap in self.gaps if gap[1] > base]
 
     def report(self, number: int, result: Result) -> None:
         """Settle `number` with the next control message."""
@@ -46,6 +53,15 @@ class Stream:
         if runs is None:
             runs = self.reports[result] = []
         add_number(runs, number)
+
+    def end_before(self, number: int) -> Result:
+        """How a part ended that comes again, after later ones, and that this process has never seen.
+
+        It was dropped where a gap was told. Else it was settled by an earlier process of this name, or the receiver
+        was none of those that the event was for when it was accepted first; it ends without a handler, and without
+        harm to how the event ends for its sender.
+        """
+        return DROPPED if any(first < number < last for first, last in self.gaps) else DELIVERED
 
     def report_all(self) -> None:
         """Settle everything remembered once more."""
@@ -77,6 +93,8 @@ class Inbox:
         self._arrivals = arrivals
         self._to_report = to_report
         self.duplicates = 0
+        self.out_of_order = 0
+        """Replayed parts that came after later ones, and ended without a handler."""
         self.handled_bytes = 0
         """Handled since the last control message, for the decision to send one early."""
         self._senders: dict[tuple[str, bytes], list[Stream]] = {}
@@ -122,6 +140,17 @@ class Inbox:
                 stream.report(number, result)
                 self._note(stream)
             return False
+        if event.flags:
+            if event.flags & EVENT_REPLAYED and number < stream.highest:
+                self.out_of_order += 1
+                seen[number] = stream.end_before(number)
+                stream.report(number, stream.end_before(number))
+                self._note(stream)
+                return False
+            if event.flags & EVENT_AFTER_GAP:
+                stream.gaps.append((stream.highest, number))
+        if number > stream.highest:
+            stream.highest = number
         seen[number] = None
         self._arrivals[stream.lane].append((stream, event))
         return True

@@ -24,11 +24,13 @@ class OutEvent:
         "number",
         "payload",
         "receipt",
+        "replayed",
         "sent_at",
         "session",
         "size",
         "to",
         "topic",
+        "transmitted",
     )
 
     def __init__(
@@ -57,6 +59,10 @@ class OutEvent:
         """The last request that it depends on."""
         self.receipt = receipt
         self.size = size
+        self.transmitted = False
+        """Whether it has ever left: a broker may have accepted it."""
+        self.replayed = False
+        """Whether the present broker is told so."""
 
 
 class Outbox:

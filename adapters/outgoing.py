@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outlane import OutLane, Window
+from lanebus.adapters.requests import Renumbered
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EncodedBatch
 from lanebus.wire.lanes import LANES, Lane
@@ -60,22 +61,27 @@ class Outgoing:
         for key in [key for key in self._paused if key[0] == session]:
             del self._paused[key]
 
-    def resume(self) -> None:
+    def resume(self, renumbered: Renumbered) -> None:
         """The broker knows the attachment: send again what it has not acknowledged; it knows what it has seen."""
         self._forget_pauses()
         for lane in self.lanes:
-            lane.relink(sorted(lane.unsent(), key=_order))
+            events = lane.unsent()
+            for event in events:
+                event.after = renumbered(event.after)
+            lane.relink(sorted(events, key=_order))
 
-    def restart(self, after: int) -> None:
-        """The broker does not know the attachment: replay all that is unsettled, after the request `after`."""
+    def restart(self, renumbered: Renumbered) -> None:
+        """The broker does not know the attachment: replay all that is unsettled."""
         self._forget_pauses()
         for lane in self.lanes:
             events = [
                 event for session in self._sessions.values() for event in session.outbox.events(lane.lane)
             ]
             for event in events:
-                event.after = after
-            lane.relink(events)
+                event.after = renumbered(event.after)
+                event.replayed = event.transmitted
+            # What waited for a pause to end has never left; what did leave comes first, as it did.
+            lane.relink(sorted(events, key=_replay_order))
 
     def _forget_pauses(self) -> None:
         for held in self._paused.values():
@@ -90,3 +96,7 @@ def _pause_key(to: str | list[str] | None) -> str:
 
 def _order(event: OutEvent) -> tuple[int, int]:
     return event.session, event.number
+
+
+def _replay_order(event: OutEvent) -> tuple[bool, int]:
+    return not event.replayed, event.after

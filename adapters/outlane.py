@@ -8,6 +8,7 @@ from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EncodedBatch, encode_batch, ticks
+from lanebus.wire.header import FLAG_REPLAY
 from lanebus.wire.lanes import DEFAULT_TIMINGS, TIMER_SLACK_S, Lane
 
 
@@ -116,9 +117,14 @@ class OutLane:
         queue = self.queue
         events: list[OutEvent] = []
         size = 0
+        first = queue[0]
         while queue and size < self._window.batch_bytes and len(events) < self._window.batch_events:
-            event = queue.popleft()
+            event = queue[0]
+            if (event.replayed or first.replayed) and not _replayed_alike(event, first):
+                break
+            queue.popleft()
             size += event.size
+            event.transmitted = True
             events.append(event)
         self.queued_bytes -= size
         rows = []
@@ -143,6 +149,7 @@ class OutLane:
             number=self.next_number,
             ack=ack,
             threshold_bytes=self._window.threshold_bytes,
+            flags=FLAG_REPLAY if first.replayed else 0,
         )
         self._unacked.append((self.next_number, size, events, now))
         self._unacked_bytes += size
@@ -189,3 +196,8 @@ class OutLane:
         self._unacked_bytes = 0
         self.next_number = 1
         self.last_flush = float("-inf")
+
+
+def _replayed_alike(one: OutEvent, other: OutEvent) -> bool:
+    """Whether both may travel in one batch: the broker goes by what a replayed event depended on, exactly."""
+    return one.replayed == other.replayed and one.after == other.after

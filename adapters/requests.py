@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
 from lanebus.wire.kinds import Kind
@@ -18,6 +19,10 @@ class Request(NamedTuple):
     kind: Kind
     make: Callable[[int], Any]
     what: str
+    key: Hashable = None
+    """What it changes: while there is no link, a later request with the same key takes its place."""
+    undoes: bool = False
+    """Whether it only takes back another with its key: if that was never sent, neither is this."""
 
 
 class Failed(NamedTuple):
@@ -26,6 +31,10 @@ class Failed(NamedTuple):
     what: str
     number: int
     detail: str
+
+
+Renumbered = Callable[[int], int]
+"""What has become of a request's number: where requests in front of it are gone, a lower one."""
 
 
 class Requests:
@@ -39,11 +48,15 @@ class Requests:
         self._send = send
         self._pending: dict[int, Request] = {}
         self._sent = 0
+        self._told = 0
+        """Highest number that the present broker may have seen."""
         self._up = False
+        self._unsent: dict[Hashable, int] = {}
+        """Numbers of the requests made since the link was lost, by their key."""
         self.last = 0
         """The number of the last request; events sent now depend on it."""
-        self.assertions: dict[Request, None] = {}
-        """Requests to make again of a broker that does not know this attachment, in order."""
+        self.assertions: dict[Request, int] = {}
+        """Requests to make again of a broker that does not know this attachment, and their numbers."""
         self.failed: list[Failed] = []
         """The driver takes them."""
 
@@ -51,15 +64,24 @@ class Requests:
         """Requests that the broker has not answered."""
         return len(self._pending)
 
-    def ask(self, request: Request, *, keep: bool) -> None:
+    def ask(self, request: Request, *, keep: bool, replaces: Request | None = None) -> None:
         """Ask for a change of state.
 
         Args:
             keep: whether to ask again after the broker has forgotten this attachment.
+            replaces: an earlier one that this says once more; what depends on that one goes on to do so.
         """
-        if keep:
-            self.assertions[request] = None
+        if not self._up and request.key is not None:
+            unsent = self._unsent.pop(request.key, None)
+            if unsent is not None:
+                del self._pending[unsent]
+                if request.undoes:
+                    return
+            self._unsent[request.key] = self.last + 1
         self.last += 1
+        if keep:
+            self.assertions[request] = self.assertions.get(replaces, self.last) if replaces else self.last
+        self.withdraw(replaces)
         self._pending[self.last] = request
         self._send_next()
 
@@ -80,22 +102,43 @@ class Requests:
         """There is no critical link any more."""
         self._up = False
 
-    def resume(self) -> None:
+    def resume(self) -> Renumbered:
         """The broker knows the attachment: send again what it has not answered, with the same numbers."""
-        self._up = True
+        told = self._told
+        unsent = [number for number in self._pending if number > told]
+        self._renumber(
+            {number: request for number, request in self._pending.items() if number <= told},
+            [self._pending[number] for number in unsent],
+            told,
+        )
         self._sent = next(iter(self._pending), self.last + 1) - 1
         self._send_next()
+        return lambda number: number if number <= told else told + bisect_right(unsent, number)
 
-    def restart(self) -> None:
+    def restart(self) -> Renumbered:
         """The broker does not know the attachment: assert everything anew, with new numbers."""
-        self._up = True
-        # What was not answered stays in its order: an opening in front of the closing that makes room for the next.
-        unanswered = dict.fromkeys(self._pending.values())
-        again = [*(each for each in self.assertions if each not in unanswered), *unanswered]
-        self._pending = dict(enumerate(again, 1))
-        self.last = len(again)
+        again = self.again()
+        inorder = sorted(again, key=again.__getitem__)
+        before = [again[request] for request in inorder]
+        for request in self.assertions:
+            self.assertions[request] = bisect_right(before, again[request])
+        self._told = 0
+        self._renumber({}, inorder, 0)
         self._sent = 0
         self._send_next()
+        return lambda number: bisect_right(before, number)
+
+    def again(self) -> dict[Request, int]:
+        """What a broker is asked that does not know this attachment, and the present numbers."""
+        again = {request: number for number, request in self._pending.items()}
+        again.update(self.assertions)
+        return again
+
+    def _renumber(self, told: dict[int, Request], unsent: list[Request], after: int) -> None:
+        self._pending = {**told, **dict(enumerate(unsent, after + 1))}
+        self.last = after + len(unsent)
+        self._unsent.clear()
+        self._up = True
 
     def _send_next(self) -> None:
         while self._up and self._sent < self.last:
@@ -104,4 +147,5 @@ class Requests:
                 return
             request = self._pending[number]
             self._sent = number
+            self._told = max(self._told, number)
             self._send(request.kind, request.make(number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from lanebus.adapters.actions import State
@@ -59,6 +59,7 @@ class ServerAdapter(Adapter):
             Kind.JOIN,
             lambda number: Join(request=number, group=group, member=who),
             f"putting {who} into group {group}",
+            key=("member", group, who),
             replaces=old,
         )
 
@@ -66,12 +67,12 @@ class ServerAdapter(Adapter):
         """Take a peer out of a group; itself by default."""
         who = member or self.name
         _check_group(group)
-        old = self._groups.pop((group, who), None)
+        self.core.requests.withdraw(self._groups.pop((group, who), None))
         self._request(
             Kind.LEAVE,
             lambda number: Leave(request=number, group=group, member=who),
             f"taking {who} out of group {group}",
-            replaces=old,
+            key=("member", group, who),
             keep=False,
         )
 
@@ -88,6 +89,7 @@ class ServerAdapter(Adapter):
             Kind.ASSIGN,
             lambda number: Assign(request=number, player=who, service=service, instance=target),
             f"binding {who} to {target} for {service}",
+            key=("binding", who, service),
             replaces=old,
             keep=target is not None,
         )
@@ -100,12 +102,12 @@ class ServerAdapter(Adapter):
         make: Callable[[int], Any],
         what: str,
         *,
+        key: Hashable,
         replaces: Request | None = None,
         keep: bool = True,
     ) -> Request:
-        self.core.requests.withdraw(replaces)
-        request = Request(kind, make, what)
-        self.core.request(request, keep=keep)
+        request = Request(kind, make, what, key)
+        self.core.request(request, keep=keep, replaces=replaces)
         self.touch()
         return request
 
@@ -127,6 +129,7 @@ class ServerAdapter(Adapter):
             Kind.REGISTER,
             lambda number: Register(request=number, service=service, topics=patterns),
             f"registering as {service}",
+            key=("service", service),
             replaces=self._registration,
         )
 

@@ -11,6 +11,7 @@ from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
 from lanebus.adapters.outbox import Outbox
+from lanebus.adapters.served import Entry, ServedBy
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import OUTCOMES
 
@@ -45,8 +46,7 @@ class SessionCore:
         """Events that came while the session was not reading; bounded by the broker's credit."""
         self.reading = True
         self.closed = False
-        self.served_by: dict[str, str] = {}
-        """By service: the instance that undirected events go to; a new broker is told."""
+        self.served_by = ServedBy()
         self.books_reported: list[list[int]] | None = None
         self._settled_before = [[0] * (1 + len(OUTCOMES)) for _ in LANES]
 
@@ -57,6 +57,10 @@ class SessionCore:
                 function(gap)
             except Exception:
                 log.exception("! on_gap of %s failed", self.name)
+
+    def instances(self) -> list[Entry]:
+        """Which instances of services its unsettled events went to."""
+        return self.served_by.since([self.outbox.base(lane) for lane in LANES])
 
     def begin_books(self) -> None:
         """A broker begins its books of this session: what is settled is not in them, what is not will be."""

@@ -25,6 +25,7 @@ from lanebus.broker.requests import Requests
 from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.timers import Timers
+from lanebus.broker.welcome import make_welcome
 from lanebus.conf.model import Config
 from lanebus.wire.batches import TICKS_PER_S
 from lanebus.wire.bodies import open_body
@@ -37,15 +38,14 @@ from lanebus.wire.messages import (
     Bye,
     ErrorMessage,
     Hello,
+    Kept,
     LaneHello,
     LaneWelcome,
-    Limits,
     Open,
     Ping,
     Pong,
     Served,
     Settle,
-    Welcome,
     check_settlement,
     decode_message,
 )
@@ -102,6 +102,7 @@ class BrokerCore:
             self.recovery,
         )
         self.directory.on_served = self._served
+        self.directory.on_kept = self._kept
         self.requests = Requests(
             config.limits,
             self.directory,
@@ -230,7 +231,7 @@ class BrokerCore:
         if kind in REQUESTS and attachment is not None:
             self.requests.carry_out(link, attachment, kind, message, now)
             self.intake.unpark(attachment, now)
-            if kind is Kind.REGISTER:
+            if kind is Kind.REGISTER or attachment.request == attachment.recalled:
                 self.recovery.retry(now)
         else:
             self._handlers[kind](link, message, now)
@@ -284,15 +285,26 @@ class BrokerCore:
         stale = attachment.links[Lane.CRITICAL]
         if stale is not None:
             self._drop(stale, now)
-        if 0 in attachment.sessions:
-            attachment.sessions[0].served_by.update(message.served_by)
+        if not resumed:
+            attachment.recalled = message.requests
+            if 0 in attachment.sessions:
+                attachment.sessions[0].was_served_by(message.served_by)
+                attachment.sessions[0].kept_by = dict(message.kept_by)
         attachment.lz4 = "lz4" in message.compressions
         attachment.away_since = None
         attachment.last_seen = now
         attachment.links[Lane.CRITICAL] = link
         link.attachment = attachment
         link.state = LinkState.READY
-        self.outgoing.control(link, Kind.WELCOME, self._welcome(attachment, resumed, now))
+        welcome = make_welcome(
+            self.config,
+            self.epoch,
+            attachment.token,
+            self.ports,
+            resumed=resumed,
+            clock=self.clock(now),
+        )
+        self.outgoing.control(link, Kind.WELCOME, welcome)
         log.info("= %s %s", attachment.name, "resumed" if resumed else "joined")
         if message.role is Role.SERVER:
             self.recovery.retry(now)
@@ -318,7 +330,7 @@ class BrokerCore:
         session = self.registry.open_session(
             gateway, message.index, message.name, message.process, message.rtt_ms, now
         )
-        session.served_by.update(message.served_by)
+        session.was_served_by(message.served_by)
         if old is not None:
             self._fence(old, now)
         return session
@@ -326,39 +338,17 @@ class BrokerCore:
     def _served(self, session: Session, service: str, instance: str) -> None:
         critical = session.attachment.links[Lane.CRITICAL]
         if critical is not None:
+            since = [sending.next_routed for sending in session.sending]
             self.outgoing.control(
-                critical, Kind.SERVED, Served(session=session.index, service=service, instance=instance)
+                critical,
+                Kind.SERVED,
+                Served(session=session.index, service=service, instance=instance, since=since),
             )
 
-    def _welcome(self, attachment: Attachment, resumed: bool, now: float) -> Welcome:
-        config = self.config
-        return Welcome(
-            version=VERSION,
-            broker=config.broker.name,
-            epoch=self.epoch,
-            token=attachment.token,
-            resumed=resumed,
-            host=config.broker.advertise,
-            ports=self.ports,
-            clock=self.clock(now),
-            intervals_ms=[timing.interval_s * 1e3 for timing in self.timings],
-            holds_ms=[timing.hold_s * 1e3 for timing in self.timings],
-            window_batches=config.window.batches,
-            window_bytes=config.window.bytes,
-            batch_bytes=config.egress.batch_bytes,
-            credit_bytes=config.egress.credit_bytes,
-            control_interval_ms=config.window.control_interval_ms,
-            ping_interval_ms=config.sessions.ping_interval_s * 1e3,
-            lease_ms=config.sessions.lease_s * 1e3,
-            compression_threshold_bytes=config.compression.threshold_bytes,
-            limits=Limits(
-                frame_bytes=config.limits.frame_bytes,
-                raw_bytes=config.limits.raw_bytes,
-                event_bytes=config.limits.event_bytes,
-                batch_events=config.limits.batch_events,
-                destinations=config.limits.destinations,
-            ),
-        )
+    def _kept(self, session: Session, group: str, servers: list[str]) -> None:
+        critical = session.attachment.links[Lane.CRITICAL]
+        if critical is not None:
+            self.outgoing.control(critical, Kind.KEPT, Kept(group=group, servers=servers))
 
     def _lane_hello(self, link: Link, message: LaneHello) -> None:
         attachment = self.registry.by_token(message.token)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Attachment, Replayed, Session
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.names import Destination, DestinationKind, PatternTable, Role, parse_destination
 from lanebus.wire.outcomes import Reason
 
 _CLIENT_MAY = frozenset({DestinationKind.SERVICE, DestinationKind.SERVER})
 """What a client may address by name; players and groups are reached through a server."""
+
+
+MAX_KEEPERS: Final = 64
+"""Servers that a sender to a group is told of: those that put members into it."""
 
 
 class Plan(NamedTuple):
@@ -25,6 +29,8 @@ class Plan(NamedTuple):
     """Names in a list that nobody has: their parts are refused."""
     shared: bool
     """Whether a full receiver costs it its part (groups, all, lists) rather than pausing the sender."""
+    moved: bool
+    """Of a replayed event: whether it goes to an instance of a service that is not known to have had it."""
 
 
 class Service:
@@ -58,6 +64,8 @@ class Directory:
         self.peers: dict[str, Session] = {}
         self.services: dict[str, Service] = {}
         self.groups: dict[str, dict[str, Session]] = {}
+        self._joins: dict[tuple[str, str], tuple[Attachment, int]] = {}
+        """Group and member, to the attachment that asked for it first, and the number of its request."""
         self.bindings: dict[tuple[str, str], str] = {}
         """Player and service, to the instance that a server assigned."""
         self.version = 0
@@ -65,6 +73,8 @@ class Directory:
         """After the broker's start: makes a session for a peer that is named before it has come back."""
         self.on_served: Callable[[Session, str, str], None] | None = None
         """Called when a client's undirected events go to another instance of a service than before."""
+        self.on_kept: Callable[[Session, str, list[str]], None] | None = None
+        """Called when other servers than before put members into a group that a server sends to."""
         self._topics: PatternTable[Service] = PatternTable()
 
     def add(self, session: Session) -> None:
@@ -119,9 +129,14 @@ class Directory:
             self.bindings[player, service] = instance
         self.version += 1
 
-    def join(self, group: str, session: Session) -> None:
-        """Put a session into a group."""
-        self.groups.setdefault(group, {})[session.name] = session
+    def join(self, group: str, session: Session, by: Attachment, request: int) -> None:
+        """Put a session into a group, as `request` of the attachment `by`."""
+        members = self.groups.setdefault(group, {})
+        known = self._joins.get((group, session.name))
+        # The first request counts, unless a peer that was forgotten numbers its requests anew.
+        if known is None or (known[0] is not by and known[0].process == by.process):
+            self._joins[group, session.name] = (by, request)
+        members[session.name] = session
         session.groups.add(group)
         self.version += 1
 
@@ -131,18 +146,30 @@ class Directory:
         members = self.groups.get(group)
         if members is not None and members.get(session.name) is session:
             del members[session.name]
+            self._joins.pop((group, session.name), None)
             if not members:
                 del self.groups[group]
             self.version += 1
 
     def resolve(
-        self, sender: Session, topic: str, to: str | list[str] | None, exclude: list[str]
+        self,
+        sender: Session,
+        topic: str,
+        to: str | list[str] | None,
+        exclude: list[str],
+        replayed: Replayed | None = None,
     ) -> Plan | Reason:
         """Whom an event of `sender` goes to, or why nobody gets it. Remembered until the directory changes.
+
+        Args:
+            replayed: what an event that is sent again was before: it goes to the instances that had it while they
+                are there, and not to those who were put into a group later. Such a route is not remembered.
 
         Raises:
             ProtocolError: a destination is malformed.
         """
+        if replayed is not None:
+            return self._find(sender, topic, to, exclude, replayed)
         if sender.route_version != self.version:
             sender.routes.clear()
             sender.route_version = self.version
@@ -151,7 +178,7 @@ class Directory:
             known = sender.routes.get(key)
             if known is not None:
                 return known  # type: ignore[return-value]
-        found = self._find(sender, topic, to, exclude)
+        found = self._find(sender, topic, to, exclude, None)
         if key is not None:
             if len(sender.routes) >= 1024:
                 sender.routes.clear()
@@ -159,10 +186,15 @@ class Directory:
         return found
 
     def _find(
-        self, sender: Session, topic: str, to: str | list[str] | None, exclude: list[str]
+        self,
+        sender: Session,
+        topic: str,
+        to: str | list[str] | None,
+        exclude: list[str],
+        replayed: Replayed | None,
     ) -> Plan | Reason:
         if to is None:
-            return self._for_topic(sender, topic)
+            return self._for_topic(sender, topic, replayed)
         destinations = [parse_destination(text) for text in ([to] if isinstance(to, str) else to)]
         if not destinations:
             raise ProtocolError(ErrorNumber.BAD_DESTINATION, "an empty list of destinations")
@@ -170,10 +202,13 @@ class Directory:
             return Reason.NOT_ALLOWED
         receivers: dict[int, Session] = {}
         unknown = 0
+        moved = False
         many = len(destinations) > 1
         for destination in destinations:
             many = many or destination.kind in (DestinationKind.GROUP, DestinationKind.ALL)
-            members = list(self._members(sender, destination))
+            members = list(self._members(sender, destination, replayed))
+            if replayed is not None and destination.kind is DestinationKind.SERVICE and members:
+                moved = moved or members[0].name != sender.had(destination.name, replayed)
             if not members and self.expect is not None and destination.kind is DestinationKind.SERVICE:
                 return Reason.UNKNOWN_DESTINATION  # the whole list waits for it, after the broker's start
             unknown += not members and destination.kind not in (DestinationKind.GROUP, DestinationKind.ALL)
@@ -189,52 +224,86 @@ class Directory:
             receivers = {key: s for key, s in receivers.items() if s.name not in left_out}
             if not receivers:
                 return Reason.NOBODY
-        return _plan(receivers.values(), many or not isinstance(to, str), unknown)
+        return _plan(receivers.values(), many or not isinstance(to, str), unknown, moved)
 
-    def _for_topic(self, sender: Session, topic: str) -> Plan | Reason:
+    def _for_topic(self, sender: Session, topic: str, replayed: Replayed | None) -> Plan | Reason:
         if sender.role is not Role.CLIENT:
             return Reason.UNKNOWN_DESTINATION
+        if self.expect is not None and not sender.served_by.keys() <= self.services.keys():
+            return (
+                Reason.NO_SERVICE
+            )  # one that served it, after the broker's start, may handle this topic too
         chosen: dict[int, Session] = {}
+        moved = False
         for service in self._topics.match(topic):
-            session = self._instance(sender, service)
+            session = self._instance(sender, service, replayed)
             if session is not None:
                 chosen[session.origin] = session
-        return _plan(chosen.values(), False, 0) if chosen else Reason.NO_SERVICE
+                if replayed is not None:
+                    moved = moved or session.name != sender.had(service.name, replayed)
+        return _plan(chosen.values(), False, 0, moved) if chosen else Reason.NO_SERVICE
 
     def find(self, name: str) -> Session | None:
         """The session of a peer; after the broker's start, one for a peer that is expected back."""
         session = self.peers.get(name)
         return self.expect(name) if session is None and self.expect is not None else session
 
-    def _instance(self, sender: Session, service: Service) -> Session | None:
+    def _instance(self, sender: Session, service: Service, replayed: Replayed | None) -> Session | None:
         """The instance for a sender: the one it is bound to, else the one that served it, else a stable choice."""
         wanted = self.bindings.get((sender.name, service.name)) or sender.served_by.get(service.name)
+        if replayed is not None:
+            wanted = sender.had(service.name, replayed) or wanted
         if wanted is not None and wanted not in service.instances and self.expect is not None:
             return self.find(wanted)
         session = service.choose(sender.name, wanted)
-        if session is not None and sender.served_by.get(service.name) != session.name:
+        if session is not None and replayed is None and sender.served_by.get(service.name) != session.name:
             sender.served_by[service.name] = session.name
             if self.on_served is not None:
                 self.on_served(sender, service.name, session.name)
         return session
 
-    def _members(self, sender: Session, destination: Destination) -> Iterable[Session]:
+    def _members(
+        self, sender: Session, destination: Destination, replayed: Replayed | None
+    ) -> Iterable[Session]:
         kind, name = destination
         if kind is DestinationKind.ALL:
             return (session for session in self.peers.values() if session.role is Role.CLIENT)
         if kind is DestinationKind.GROUP:
-            return self.groups.get(name, {}).values()
+            members = self.groups.get(name, {})
+            self._note_keepers(sender, name, members)
+            if replayed is None:
+                return members.values()
+            return [
+                session
+                for member, session in members.items()
+                if not self._joined_later(name, member, sender.attachment, replayed.after)
+            ]
         if kind is DestinationKind.SERVICE:
             service = self.services.get(name)
-            session = self._instance(sender, service) if service else None
+            session = self._instance(sender, service, replayed) if service else None
         else:
             # Clients cannot make the broker expect anybody: what they may name is theirs to invent.
             full_name = f"{kind.value}:{name}"
             session = self.peers.get(full_name) if sender.role is Role.CLIENT else self.find(full_name)
         return () if session is None else (session,)
 
+    def _note_keepers(self, sender: Session, group: str, members: Iterable[str]) -> None:
+        keepers = {self._joins[group, member][0].name for member in members}
+        servers = {name for name in keepers if name != sender.name and name in self.peers}
+        known = set(sender.kept_by.get(group, ()))
+        if self.expect is not None:
+            servers |= known  # whoever has not come back yet may still do so
+        if servers != known:
+            sender.kept_by[group] = sorted(servers)[:MAX_KEEPERS]
+            if self.on_kept is not None:
+                self.on_kept(sender, group, sender.kept_by[group])
 
-def _plan(receivers: Iterable[Session], shared: bool, unknown: int) -> Plan:
+    def _joined_later(self, group: str, member: str, attachment: Attachment, after: int) -> bool:
+        by, request = self._joins[group, member]
+        return by is attachment and request > after
+
+
+def _plan(receivers: Iterable[Session], shared: bool, unknown: int, moved: bool) -> Plan:
     by_attachment: dict[int, tuple[Attachment, list[Session]]] = {}
     parts = unknown
     for session in receivers:
@@ -244,4 +313,4 @@ def _plan(receivers: Iterable[Session], shared: bool, unknown: int) -> Plan:
         (attachment, sessions[0].alone if len(sessions) == 1 else tuple(sessions))
         for attachment, sessions in by_attachment.values()
     )
-    return Plan(groups, parts, unknown, shared)
+    return Plan(groups, parts, unknown, shared, moved)

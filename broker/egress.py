@@ -23,6 +23,7 @@ from lanebus.wire.batches import (
     encode_batch,
     ticks,
 )
+from lanebus.wire.header import FLAG_TARGETED
 from lanebus.wire.kinds import Kind, LinkState
 from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane, LaneTiming
 from lanebus.wire.messages import Pause
@@ -66,6 +67,7 @@ class Egress:
         lane = event.lane
         size = event.size
         event.remaining = plan.parts
+        event.shared = plan.shared
         for attachment, sessions in plan.groups:
             for session in sessions:
                 receiving = session.receiving[lane]
@@ -232,7 +234,6 @@ class Egress:
             return
         attachment = out.attachment
         lane = out.lane
-        targeted = attachment.targeted
         counters = self._counters.lanes_out[lane]
         hold_s = self._timings[lane].hold_s
         threshold_bytes = self._threshold_bytes if attachment.lz4 else 0
@@ -261,7 +262,7 @@ class Egress:
                 number=out.next_number,
                 ack=link.received,
                 threshold_bytes=threshold_bytes,
-                targeted=targeted,
+                flags=FLAG_TARGETED if attachment.targeted else 0,
             )
             link.acked = link.received
             out.unacked.append(Sent(out.next_number, size, entries, now))

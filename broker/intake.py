@@ -8,13 +8,13 @@ from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Counters
 from lanebus.broker.recovery import Recovery
-from lanebus.broker.sessions import MAX_SPREAD, Attachment, Event, Link, Session
+from lanebus.broker.sessions import MAX_SPREAD, Attachment, Event, Link, Replayed, Session
 from lanebus.broker.settling import Settling
 from lanebus.conf.model import Config
-from lanebus.wire.batches import TICKS_PER_S, UpBatch, UpEvent, decode_up
+from lanebus.wire.batches import EVENT_REPLAYED, TICKS_PER_S, UpBatch, UpEvent, decode_up
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.header import Header
+from lanebus.wire.header import FLAG_REPLAY, Header
 from lanebus.wire.lanes import Lane, LaneTiming
 from lanebus.wire.names import valid_topic
 from lanebus.wire.outcomes import Reason
@@ -64,10 +64,11 @@ class Intake:
         counters.bytes += len(frame)
         counters.events += header.event_count
         batch = decode_up(header, open_body(frame, header))
+        replayed = bool(header.flags & FLAG_REPLAY)
         if link.parked or batch.after > attachment.request:
-            link.parked.append((now, batch))
+            link.parked.append((now, batch, replayed))
         else:
-            self._accept(link, attachment, batch, now, now)
+            self._accept(link, attachment, batch, replayed, now, now)
 
     def unpark(self, attachment: Attachment, now: float) -> None:
         """A request was carried out: take the batches that waited for it.
@@ -77,19 +78,31 @@ class Intake:
         """
         for link in attachment.live_links():
             while link.parked and link.parked[0][1].after <= attachment.request:
-                arrived, batch = link.parked.popleft()
-                self._accept(link, attachment, batch, arrived, now)
+                arrived, batch, replayed = link.parked.popleft()
+                self._accept(link, attachment, batch, replayed, arrived, now)
 
-    def _accept(self, link: Link, attachment: Attachment, batch: UpBatch, arrived: float, now: float) -> None:
+    def _accept(
+        self,
+        link: Link,
+        attachment: Attachment,
+        batch: UpBatch,
+        replayed: bool,
+        arrived: float,
+        now: float,
+    ) -> None:
         sessions = attachment.sessions
         lane = link.lane
         for index, base in batch.bases:
             sender = sessions.get(index)
             if sender is not None:
                 sender.sending[lane].rebase(base)
-        plans = [self._check(attachment, lane, event) for event in batch.events]
+        befores = [Replayed(batch.after, lane, event.number) if replayed else None for event in batch.events]
+        plans = [
+            self._check(attachment, lane, event, before)
+            for event, before in zip(batch.events, befores, strict=True)
+        ]
         hold_until = arrived - batch.held / TICKS_PER_S + self._timings[lane].hold_s
-        for event, plan in zip(batch.events, plans, strict=True):
+        for event, plan, before in zip(batch.events, plans, befores, strict=True):
             session = sessions.get(event.session)
             number = event.number
             if session is None:
@@ -102,24 +115,27 @@ class Intake:
             sending.book.accepted += 1
             session.traffic.events_in += 1
             session.traffic.bytes_in += len(event.payload) + len(event.topic)
-            if self._recovery.active and self._recovery.must_wait(sending, event.to, plan):
+            if self._recovery.active and self._recovery.must_wait(session, sending, event.to, plan):
                 self._recovery.hold(
-                    _routed(session, lane, event, False, now, hold_until),
-                    (event.topic, event.to, event.exclude),
+                    _routed(session, lane, event, EVENT_REPLAYED if replayed else 0, now, hold_until),
+                    (event.topic, event.to, event.exclude, before),
                 )
                 continue
             if isinstance(plan, Reason):
                 self._settling.refused(attachment, event.session, lane, number, plan, now)
                 continue
             sending.parts.accepted += plan.parts
-            self._egress.deliver(_routed(session, lane, event, plan.shared, now, hold_until), plan)
+            flags = EVENT_REPLAYED if replayed and not plan.moved else 0
+            self._egress.deliver(_routed(session, lane, event, flags, now, hold_until), plan)
         link.received += 1
         if link.received - link.acked >= self._window_batches // 2:
             self._settling.send_control(attachment, now)
         else:
             self._settling.owe(attachment, now)
 
-    def _check(self, attachment: Attachment, lane: Lane, event: UpEvent) -> Plan | Reason:
+    def _check(
+        self, attachment: Attachment, lane: Lane, event: UpEvent, before: Replayed | None
+    ) -> Plan | Reason:
         session = attachment.sessions.get(event.session)
         if session is None:
             if attachment.targeted and 0 < event.session <= attachment.last_index:
@@ -153,12 +169,17 @@ class Intake:
             raise ProtocolError(
                 ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
             )
-        return self._directory.resolve(session, topic, event.to, event.exclude)
+        return self._directory.resolve(session, topic, event.to, event.exclude, before)
 
 
 def _routed(
-    session: Session, lane: Lane, event: UpEvent, shared: bool, arrived: float, hold_until: float
+    session: Session,
+    lane: Lane,
+    event: UpEvent,
+    flags: int,
+    arrived: float,
+    hold_until: float,
 ) -> Event:
-    wire = encode_body((session.origin, event.number, event.stamp, 0, event.topic, event.payload))
+    wire = encode_body((session.origin, event.number, event.stamp, flags, event.topic, event.payload))
     to = event.to if isinstance(event.to, str) else None
-    return Event(session, lane, event.number, msgspec.Raw(wire), to, shared, arrived, hold_until)
+    return Event(session, lane, event.number, msgspec.Raw(wire), to, arrived, hold_until)

@@ -2,8 +2,9 @@
 
 A peer that is named and unknown is *expected*: it gets a session without a process, which collects its parts like that
 of a peer whose links are cut, and which the peer takes over with its hello. Events for a service that has no instance
-yet wait, in order, at their sender's session. Unknown groups do not wait: who keeps a group names its members anew
-before it replays, and an empty room is nothing unusual.
+yet wait, in order, at their sender's session. So do events for a group while one of the servers that put members into
+it has not come back and named them anew; the sender says which. Other unknown groups do not wait: an empty room is
+nothing unusual.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from lanebus.broker.egress import Egress
 from lanebus.broker.registry import Registry
 from lanebus.broker.sessions import Event, Sending, Session, Unresolved
 from lanebus.broker.settling import Settling
+from lanebus.wire.batches import EVENT_REPLAYED
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import PREFIX, Role
 from lanebus.wire.outcomes import Outcome, Reason
@@ -50,13 +52,27 @@ class Recovery:
             return None
         return self._registry.expect(name, role, self._started)
 
-    def must_wait(self, sending: Sending, to: str | list[str] | None, plan: Plan | Reason) -> bool:
-        """Whether an event waits: for its service, or behind earlier ones of its sender that do."""
+    def must_wait(
+        self, sender: Session, sending: Sending, to: str | list[str] | None, plan: Plan | Reason
+    ) -> bool:
+        """Whether an event waits: for its service, its group's members, or behind earlier ones of its sender."""
         if not self.active:
             return False
         if sending.unresolved:
-            return not _only_players(to)
-        return _may_come(to) and plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION)
+            # What only servers wait for is overtaken by nothing that goes to players alone.
+            return not (_only_players(to) and all(_only_servers(each[1][1]) for each in sending.unresolved))
+        if _may_come(to) and plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION):
+            return True
+        return bool(sender.kept_by) and self._half_known(sender, to)
+
+    def _half_known(self, sender: Session, to: str | list[str] | None) -> bool:
+        """Whether a server that put members into one of the groups in `to` has still to come back and name them."""
+        for each in (to,) if isinstance(to, str) else to or ():
+            for server in sender.kept_by.get(each.removeprefix("group:"), ()) if each[:6] == "group:" else ():
+                session = self._directory.peers.get(server)
+                if session is None or not session.attachment.restored:
+                    return True
+        return False
 
     def hold(self, event: Event, unresolved: Unresolved) -> None:
         """Let an accepted event wait; until it is expanded it counts as one part."""
@@ -75,6 +91,7 @@ class Recovery:
         """The time is over: what is still unknown is refused."""
         self.active = False
         self._directory.expect = None
+        self._directory.version += 1
         for key in list(self._senders):
             self._release(*key, now, final=True)
         self._registry.end_expected(now)
@@ -87,8 +104,10 @@ class Recovery:
     def _release(self, session: Session, lane: Lane, now: float, *, final: bool) -> None:
         sending = session.sending[lane]
         while sending.unresolved:
-            event, (topic, to, exclude) = sending.unresolved[0]
-            plan = self._directory.resolve(session, topic, to, exclude)
+            event, unresolved = sending.unresolved[0]
+            if not final and self._half_known(session, unresolved[1]):
+                return
+            plan = self._directory.resolve(session, *unresolved)
             if isinstance(plan, Reason):
                 if not final:
                     return
@@ -97,7 +116,8 @@ class Recovery:
                 continue
             sending.unresolved.popleft()
             sending.parts.accepted += plan.parts - 1
-            event.shared = plan.shared
+            if plan.moved:
+                event.wire = event.flagged_wire(0, without=EVENT_REPLAYED)
             self._egress.deliver(event, plan)
         self._senders.pop((session, lane), None)
 
@@ -110,6 +130,11 @@ def _may_come(to: str | list[str] | None) -> bool:
     return to is None or any(
         each.startswith(("service:", "server:")) for each in ((to,) if isinstance(to, str) else to)
     )
+
+
+def _only_servers(to: str | list[str] | None) -> bool:
+    """Whether no player can be among the receivers."""
+    return to is None or (isinstance(to, str) and to.startswith(("service:", "server:")))
 
 
 def _only_players(to: str | list[str] | None) -> bool:

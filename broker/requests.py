@@ -147,7 +147,7 @@ class Requests:
             raise Refused(
                 ErrorNumber.TOO_MANY, f"{session.name} is in {len(session.groups)} groups, the limit"
             )
-        self._directory.join(message.group, session)
+        self._directory.join(message.group, session, attachment, message.request)
 
     def _leave(self, attachment: Attachment, message: Leave, now: float) -> None:
         session = self._directory.peers.get(message.member)

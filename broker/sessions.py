@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -51,7 +51,6 @@ class Event:
         number: int,
         wire: msgspec.Raw,
         to: str | None,
-        shared: bool,
         arrived: float,
         hold_until: float,
     ) -> None:
@@ -63,7 +62,7 @@ class Event:
         self.size = len(wire)
         self.to = to
         """What its sender wrote, for `pause`; None where the sender left the choice to the broker."""
-        self.shared = shared
+        self.shared = False
         """Whether it went to a group, to all, or to a list: such parts are dropped for a slow receiver."""
         self.arrived = arrived
         self.hold_until = hold_until
@@ -72,8 +71,8 @@ class Event:
         self.worst = Outcome.DELIVERED
         self.reason = Reason.NONE
 
-    def flagged_wire(self, flags: int) -> msgspec.Raw:
-        """The event as one receiver gets it, to whom more has to be said of it than to the others."""
+    def flagged_wire(self, flags: int, without: int = 0) -> msgspec.Raw:
+        """The event with other flags: for one receiver, to whom more has to be said of it, or for all."""
         shown = _decoder.decode(self.wire)
         return msgspec.Raw(
             encode_body(
@@ -81,7 +80,7 @@ class Event:
                     shown.origin,
                     shown.number,
                     shown.stamp,
-                    shown.flags | flags,
+                    (shown.flags | flags) & ~without,
                     shown.topic,
                     shown.payload,
                 )
@@ -89,8 +88,17 @@ class Event:
         )
 
 
-Unresolved = tuple[str, str | list[str] | None, list[str]]
-"""Topic, destination and exclusions of an event that has no receivers yet."""
+class Replayed(NamedTuple):
+    """What an event that was sent before was to its sender."""
+
+    after: int
+    """The last request of its attachment that it depended on."""
+    lane: Lane
+    number: int
+
+
+Unresolved = tuple[str, str | list[str] | None, list[str], Replayed | None]
+"""Topic, destination and exclusions of an event that has no receivers yet, and what it was before."""
 
 
 class Sending:
@@ -114,6 +122,11 @@ class Sending:
         """Runs of numbers whose end the sender has not been told."""
         self.unresolved: deque[tuple[Event, Unresolved]] = deque()
         """Events that wait, after the broker's start, for an instance of their service."""
+
+    @property
+    def next_routed(self) -> int:
+        """The lowest number that has no receivers yet, of those that are new."""
+        return self.unresolved[0][0].number if self.unresolved else self.last + 1
 
     def is_new(self, number: int) -> bool:
         """Whether `number` has not been accepted before; if so it is now. Intake has checked how far ahead it is."""
@@ -204,6 +217,7 @@ class Session:
         "ended",
         "groups",
         "index",
+        "kept_by",
         "name",
         "origin",
         "process",
@@ -215,6 +229,7 @@ class Session:
         "routes",
         "rtt_outside_ms",
         "sending",
+        "served_before",
         "served_by",
         "since",
         "traffic",
@@ -251,10 +266,28 @@ class Session:
         """Resolved destinations, valid for `route_version` of the directory."""
         self.route_version = -1
         self.served_by: dict[str, str] = {}
-        """By service: the instance that its undirected events went to last."""
+        """By service: the instance that its events went to last."""
+        self.served_before: dict[str, list[tuple[str, list[int]]]] = {}
+        """By service: where its events went while another broker ran, and from which numbers on, by lane."""
+        self.kept_by: dict[str, list[str]] = {}
+        """Groups that it sends to, and the other servers that put members in, as it knows."""
         self.alone = (self,)
         self.ended = False
         self.traffic = Traffic()
+
+    def was_served_by(self, history: list[tuple[str, str, list[int]]]) -> None:
+        """Take over what a peer knows of the instances that its events went to, oldest first."""
+        for service, instance, since in history:
+            self.served_by[service] = instance
+            self.served_before.setdefault(service, []).append((instance, since))
+
+    def had(self, service: str, replayed: Replayed) -> str | None:
+        """The instance of a service that a replayed event went to, where its sender knows it."""
+        had: str | None = None
+        for instance, since in self.served_before.get(service, ()):
+            if replayed.number >= since[replayed.lane]:
+                had = instance
+        return had
 
     def __repr__(self) -> str:
         return f"<Session {self.name} origin={self.origin}{' ended' if self.ended else ''}>"
@@ -369,8 +402,8 @@ class Link:
         """Highest batch number received."""
         self.acked = 0
         """Highest batch number that the peer has been told was received."""
-        self.parked: deque[tuple[float, UpBatch]] = deque()
-        """Batches that wait for a request they depend on, and when they arrived."""
+        self.parked: deque[tuple[float, UpBatch, bool]] = deque()
+        """Batches that wait for a request they depend on, when they arrived, and whether they are replays."""
 
 
 class Attachment:
@@ -387,6 +420,7 @@ class Attachment:
         "name",
         "outbound",
         "process",
+        "recalled",
         "refused",
         "reporting",
         "request",
@@ -415,6 +449,8 @@ class Attachment:
         """Since when it has no critical link; its sessions end a grace period later."""
         self.request = 0
         """The last request carried out."""
+        self.recalled = 0
+        """The last of those requests that an earlier broker has carried out before."""
         self.refused: dict[int, Done] = {}
         """Answers to the latest requests that were not, by number."""
         self.control_due: float | None = None
@@ -429,6 +465,11 @@ class Attachment:
     def expected(self) -> bool:
         """Whether it stands for a peer that was named before it came back to a new broker."""
         return not self.process
+
+    @property
+    def restored(self) -> bool:
+        """Whether all that it had asked of an earlier broker is carried out here."""
+        return not self.expected and self.request >= self.recalled
 
     @property
     def targeted(self) -> bool:

@@ -77,6 +77,7 @@ def test_the_flags_are_those_of_the_code() -> None:
     assert {row[1]: int(row[0].strip("`"), 16) for row in rows} == {
         "lz4": header.FLAG_LZ4,
         "targeted": header.FLAG_TARGETED,
+        "replay": header.FLAG_REPLAY,
     }
 
 
@@ -113,6 +114,7 @@ def test_every_request_is_in_the_table_of_requests() -> None:
 
 BODIES: dict[str, type[msgspec.Struct]] = {
     "served": messages.Served,
+    "kept": messages.Kept,
     "hello, on the critical lane": messages.Hello,
     "hello, on the normal and low lanes": messages.LaneHello,
     "welcome, on the critical lane": messages.Welcome,

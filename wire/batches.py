@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from lanebus.wire.bodies import compress, decode_body, encoder
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.header import FLAG_TARGETED, HEADER_BYTES, Header, encode_header
+from lanebus.wire.header import FLAG_REPLAY, FLAG_TARGETED, HEADER_BYTES, Header, encode_header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 
@@ -29,6 +29,9 @@ EVENT_REDELIVERED: Final = 0x01
 """Event flag: this receiver's name may have been given the event before."""
 EVENT_AFTER_GAP: Final = 0x02
 """Event flag: earlier events of this sender on this lane were dropped for this receiver."""
+EVENT_REPLAYED: Final = 0x04
+"""Event flag: another broker, or another session, may have accepted it before. A receiver that has been given a later
+event of this sender on this lane had it then, or was not to have it."""
 
 MAX_UNSIGNED: Final = (1 << 53) - 1
 """Largest number in a body: every language has it exactly, and sums of a few of them still fit 64 bits."""
@@ -134,7 +137,7 @@ def encode_batch(
     number: int,
     ack: int,
     threshold_bytes: int,
-    targeted: bool = False,
+    flags: int = 0,
 ) -> EncodedBatch:
     """Encode one batch.
 
@@ -142,18 +145,17 @@ def encode_batch(
         preamble: the fields of the body in front of its events.
         events: anything that encodes as the body's events: tuples of fields, or already encoded `msgspec.Raw`.
         threshold_bytes: smallest body that is compressed; 0 for none.
+        flags: `FLAG_TARGETED` or `FLAG_REPLAY`.
     """
     head = encoder.encode((*preamble, ()))
     raw = encoder.encode((*preamble, events))
-    body, flags = compress(raw, threshold_bytes)
-    if targeted:
-        flags |= FLAG_TARGETED
+    body, compressed = compress(raw, threshold_bytes)
     header = encode_header(
         Kind.BATCH,
         lane,
         len(raw),
         incarnation=incarnation,
-        flags=flags,
+        flags=flags | compressed,
         count=len(events),
         number=number,
         ack=ack,
@@ -182,6 +184,8 @@ def decode_down(header: Header, raw: bytes) -> DownBatch | TargetedBatch:
         ProtocolError: it is malformed, or its count is not the header's.
     """
     batch: DownBatch | TargetedBatch
+    if header.flags & FLAG_REPLAY:
+        raise ProtocolError(ErrorNumber.UNKNOWN_FLAGS, "only a peer replays")
     if header.flags & FLAG_TARGETED:
         batch = decode_body(_targeted_decoder, raw)
     else:

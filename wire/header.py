@@ -21,7 +21,10 @@ FLAG_LZ4: Final = 0x01
 """The body is one lz4 block; `raw_bytes` is its size before compression."""
 FLAG_TARGETED: Final = 0x02
 """Every event of the batch is preceded by the list of the attachment's session indexes that it is for; batches only."""
-KNOWN_FLAGS: Final = FLAG_LZ4 | FLAG_TARGETED
+FLAG_REPLAY: Final = 0x04
+"""A peer sent every event of the batch before, to a broker that may have accepted it and knows nothing of it now;
+batches only."""
+KNOWN_FLAGS: Final = FLAG_LZ4 | FLAG_TARGETED | FLAG_REPLAY
 
 _KINDS: Final[dict[int, Kind]] = {kind.value: kind for kind in Kind}
 

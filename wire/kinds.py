@@ -30,6 +30,7 @@ class Kind(IntEnum):
     BYE = 17
     ERROR = 18
     SERVED = 19
+    KEPT = 20
 
     @property
     def label(self) -> str:
@@ -61,7 +62,18 @@ REQUESTS: Final = frozenset({Kind.OPEN, Kind.CLOSE, Kind.REGISTER, Kind.ASSIGN, 
 _NOTHING: Final[frozenset[Kind]] = frozenset()
 _PEER_CONTROL: Final = frozenset({Kind.ACK, Kind.SETTLE, Kind.PING, Kind.BYE, Kind.ERROR}) | REQUESTS
 _BROKER_CONTROL: Final = frozenset(
-    {Kind.ACK, Kind.SETTLE, Kind.PONG, Kind.DONE, Kind.PAUSE, Kind.UNPAUSE, Kind.SERVED, Kind.BYE, Kind.ERROR}
+    {
+        Kind.ACK,
+        Kind.SETTLE,
+        Kind.PONG,
+        Kind.DONE,
+        Kind.PAUSE,
+        Kind.UNPAUSE,
+        Kind.SERVED,
+        Kind.KEPT,
+        Kind.BYE,
+        Kind.ERROR,
+    }
 )
 
 

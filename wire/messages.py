@@ -39,7 +39,14 @@ PerLane = Annotated[list[Unsigned], Meta(min_length=3, max_length=3)]
 PortPerLane = Annotated[list[Port], Meta(min_length=3, max_length=3)]
 TimePerLane = Annotated[list[Milliseconds], Meta(min_length=3, max_length=3)]
 BookFigures = Annotated[list[Unsigned], Meta(min_length=7, max_length=7)]
-ServedBy = Annotated[list[tuple[Name, Name]], Meta(max_length=256)]
+MAX_SERVED_BY: Final = 256
+ServedBy = Annotated[list[tuple[Name, Name, PerLane]], Meta(max_length=MAX_SERVED_BY)]
+"""Service, instance, and by lane the first number of those events that it got."""
+MAX_KEPT_BY: Final = 4096
+KeptBy = Annotated[
+    list[tuple[Name, Annotated[list[Name], Meta(max_length=64)]]], Meta(max_length=MAX_KEPT_BY)
+]
+"""Groups, and the servers that put their members in."""
 SessionBooks = tuple[Unsigned, Annotated[list[BookFigures], Meta(min_length=3, max_length=3)]]
 """A session's index, and its book of each lane as `Book.as_list` writes it."""
 
@@ -57,7 +64,11 @@ class Hello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     token: Token = b""
     """From the welcome of the attachment that is to be resumed; empty for a new one."""
     served_by: ServedBy = []
-    """Services, and the instance of each that the peer's undirected events went to."""
+    """Services, and which instances of each the peer's events went to, oldest first."""
+    kept_by: KeptBy = []
+    """Groups that the peer sends to and others put members into."""
+    requests: Unsigned = 0
+    """How many requests come first, if the broker does not know the attachment: what the peer asked of another one."""
 
 
 class LaneHello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -235,11 +246,21 @@ class Pause(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Served(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which instance of a service a session's undirected events go to; the peer says so to the next broker."""
+    """Which instance of a service a session's events go to from now on; the peer says so to the next broker."""
 
     session: Unsigned
     service: Name
     instance: Name
+    since: PerLane
+    """By lane: the number of the first event that it gets."""
+
+
+class Kept(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which other servers put members into a group that the peer sends to; the peer says so to the next broker."""
+
+    group: Name
+    servers: Annotated[list[Name], Meta(max_length=64)]
+    """None if there are no others any more."""
 
 
 class Bye(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -274,6 +295,7 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.PAUSE: Pause,
     Kind.UNPAUSE: Pause,
     Kind.SERVED: Served,
+    Kind.KEPT: Kept,
     Kind.BYE: Bye,
     Kind.ERROR: ErrorMessage,
 }

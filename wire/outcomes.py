@@ -84,7 +84,7 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
 """Which reasons go with which outcome; a settlement from a receiver outside this table is malformed."""
 
 RECEIVER_REASONS: Final = frozenset(
-    {Reason.NONE, Reason.NO_HANDLER, Reason.HANDLER_ERROR, Reason.BAD_PAYLOAD}
+    {Reason.NONE, Reason.NO_HANDLER, Reason.HANDLER_ERROR, Reason.BAD_PAYLOAD, Reason.SLOW_RECEIVER}
 )
 """The reasons that a receiver may give; all others are the broker's or the sender's own."""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from lanebus.wire.batches import encode_batch
 from lanebus.wire.bodies import encode_body
-from lanebus.wire.header import Header, decode_header, encode_header
+from lanebus.wire.header import FLAG_TARGETED, Header, decode_header, encode_header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import Limits, Welcome
@@ -36,7 +36,7 @@ def batch(
         number=number,
         ack=ack,
         threshold_bytes=0,
-        targeted=targeted,
+        flags=FLAG_TARGETED if targeted else 0,
     ).frame
 
 

@@ -14,6 +14,7 @@ from lanebus.wire.messages import (
     ErrorMessage,
     Hello,
     Join,
+    Kept,
     LaneWelcome,
     Leave,
     Open,
@@ -43,7 +44,8 @@ BODIES = {
     Kind.DONE: Done(request=1),
     Kind.PAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
     Kind.UNPAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
-    Kind.SERVED: Served(session=0, service="s", instance="server:a"),
+    Kind.KEPT: Kept(group="room", servers=["server:a"]),
+    Kind.SERVED: Served(session=0, service="s", instance="server:a", since=[1, 1, 1]),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

@@ -161,7 +161,7 @@ def test_a_successor_stands_in_the_groups_and_services_of_its_predecessor(bench:
     crash(player)
     bench.advance(0.1)
     session = bench.session("player:1")
-    bench.core.directory.join("room", session)
+    bench.core.directory.join("room", session, session.attachment, 1)
     bench.core.directory.register(bench.session("server:a"), "arena", ["t"])
     Peer(bench, "player:1").attach()
     Peer(bench, "server:a").attach()

@@ -6,9 +6,10 @@ import pytest
 
 from lanebus.broker.directory import Directory, Plan, Service
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Attachment, Replayed, Session
 from lanebus.conf.model import QualityConfig
 from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
 
@@ -34,15 +35,20 @@ class Town:
     def __getitem__(self, name: str) -> Session:
         return self.sessions[name]
 
+    def join(self, group: str, member: Session, by: str = "server:a", request: int = 1) -> None:
+        self.directory.join(group, member, self[by].attachment, request)
+
     def find(
         self,
         sender: str,
         to: str | list[str] | None,
         topic: str = "t",
         exclude: list[str] | None = None,
+        after: int | None = None,
     ) -> list[str] | Reason:
         """The names of the receivers, or the reason."""
-        found = self.directory.resolve(self[sender], topic, to, exclude or [])
+        before = None if after is None else Replayed(after, Lane.NORMAL, 1)
+        found = self.directory.resolve(self[sender], topic, to, exclude or [], before)
         if not isinstance(found, Plan):
             return found
         names = [session.name for _, sessions in found.groups for session in sessions]
@@ -58,8 +64,8 @@ class Town:
 @pytest.fixture
 def town() -> Town:
     town = Town("player:1", "player:2", "player:3", "server:a", "server:b")
-    town.directory.join("room", town["player:1"])
-    town.directory.join("room", town["player:2"])
+    town.join("room", town["player:1"])
+    town.join("room", town["player:2"])
     return town
 
 
@@ -243,7 +249,7 @@ def test_an_ended_session_leaves_its_groups_and_bindings(town: Town) -> None:
 def test_an_older_session_of_a_name_takes_nothing_from_the_newer(town: Town) -> None:
     newer = a_session("player:3")
     town.directory.add(newer)
-    town.directory.join("den", newer)
+    town.join("den", newer)
     town.directory.leave("den", town["player:3"])
     town.directory.remove(town["player:3"])
     assert town.directory.peers["player:3"] is newer
@@ -256,7 +262,7 @@ def test_an_older_session_of_a_name_takes_nothing_from_the_newer(town: Town) -> 
 def test_a_route_is_remembered_until_the_directory_changes(town: Town) -> None:
     first = town.plan("server:a", "group:room")
     assert town.plan("server:a", "group:room") is first
-    town.directory.join("room", town["player:3"])
+    town.join("room", town["player:3"])
     assert town.plan("server:a", "group:room").parts == 3
 
 
@@ -281,3 +287,30 @@ def test_unknown_names_in_a_list_are_parts_that_nobody_gets(town: Town) -> None:
     plan = town.directory.resolve(town["server:a"], "t", ["player:1", "player:nobody", "server:nobody"], [])
     assert isinstance(plan, Plan)
     assert (plan.parts, plan.unknown) == (3, 2)
+
+
+def test_a_replayed_event_goes_to_nobody_who_was_put_into_the_group_after_it_was_sent(town: Town) -> None:
+    town.join("room", town["player:3"], request=5)
+    assert town.find("server:a", "group:room", after=4) == ["player:1", "player:2"]
+    assert town.find("server:a", "group:room", after=5) == ["player:1", "player:2", "player:3"]
+    # Another server's requests and events have no order between them.
+    assert town.find("server:b", "group:room", after=0) == ["player:1", "player:2", "player:3"]
+
+
+def test_a_member_that_is_put_into_a_group_again_was_in_it_from_the_first_time(town: Town) -> None:
+    town.join("room", town["player:3"], request=2)
+    town.join("room", town["player:3"], request=9)
+    assert town.find("server:a", "group:room", after=3) == ["player:1", "player:2", "player:3"]
+    town.directory.leave("room", town["player:3"])
+    town.join("room", town["player:3"], request=12)
+    assert town.find("server:a", "group:room", after=9) == ["player:1", "player:2"]
+
+
+def test_a_server_that_was_forgotten_numbers_its_joins_anew(town: Town) -> None:
+    town.join("room", town["player:3"], request=70)
+    again = a_session("server:a")
+    town.directory.succeed(town["server:a"], again)
+    town.sessions["server:a"] = again
+    town.join("room", town["player:3"], request=2)
+    assert town.find("server:a", "group:room", after=1) == ["player:1", "player:2"]
+    assert town.find("server:a", "group:room", after=2) == ["player:1", "player:2", "player:3"]

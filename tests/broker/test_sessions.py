@@ -26,7 +26,7 @@ def a_session(attachment: Attachment) -> Session:
 
 
 def an_event(session: Session, number: int, payload: bytes = b"") -> Event:
-    return Event(session, Lane.LOW, number, msgspec.Raw(b"x" * 10 + payload), None, False, 0.0, 1.0)
+    return Event(session, Lane.LOW, number, msgspec.Raw(b"x" * 10 + payload), None, 0.0, 1.0)
 
 
 def test_a_number_is_new_once() -> None:

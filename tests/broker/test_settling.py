@@ -176,7 +176,7 @@ def test_a_reason_that_is_not_the_receivers_to_give_ends_its_link_and_settles_no
     bench.advance(0.1)
     (got,) = players[0].got
     good = Settlement(0, got.origin, got.lane, *DELIVERED, [1, 1])
-    bad = Settlement(0, got.origin, got.lane, Outcome.DROPPED, Reason.SLOW_RECEIVER, [1, 1])
+    bad = Settlement(0, got.origin, got.lane, Outcome.DROPPED, Reason.BROKER_FULL, [1, 1])
     players[0].say(Kind.SETTLE, Settle([0, 0, 0], [good, bad]))
     bench.advance(1.0)
     assert players[0].errors == [ErrorNumber.BAD_BODY]

@@ -163,17 +163,26 @@ class Peer:
     def join(self, group: str, member: str | None = None) -> None:
         """Put a peer into a group; itself by default."""
         who = member or self.name
-        request = Request(Kind.JOIN, lambda number: Join(request=number, group=group, member=who), "join")
-        self.core.requests.withdraw(self._joins.get((group, who)))
+        request = Request(
+            Kind.JOIN,
+            lambda number: Join(request=number, group=group, member=who),
+            "join",
+            ("member", group, who),
+        )
+        self._request(request, replaces=self._joins.get((group, who)))
         self._joins[group, who] = request
-        self._request(request)
 
     def leave(self, group: str, member: str | None = None) -> None:
         """Take a peer out of a group."""
         who = member or self.name
         self.core.requests.withdraw(self._joins.pop((group, who), None))
         self._request(
-            Request(Kind.LEAVE, lambda number: Leave(request=number, group=group, member=who), "leave"),
+            Request(
+                Kind.LEAVE,
+                lambda number: Leave(request=number, group=group, member=who),
+                "leave",
+                ("member", group, who),
+            ),
             keep=False,
         )
 
@@ -193,7 +202,10 @@ class Peer:
         name = full_name(player, Role.CLIENT)
         process = self.net.random.randbytes(PROCESS_BYTES)
         self._opens[index] = Request(
-            Kind.OPEN, lambda number: Open(request=number, index=index, name=name, process=process), "open"
+            Kind.OPEN,
+            lambda number: Open(request=number, index=index, name=name, process=process),
+            "open",
+            ("session", index),
         )
         self._request(self._opens[index])
         self._add_session(index, name, process)
@@ -327,8 +339,8 @@ class Peer:
                 self.connections[lane] = None
             self.unread[lane].clear()
 
-    def _request(self, request: Request, *, keep: bool = True) -> None:
-        self.core.request(request, keep=keep)
+    def _request(self, request: Request, *, keep: bool = True, replaces: Request | None = None) -> None:
+        self.core.request(request, keep=keep, replaces=replaces)
         self.wake()
 
     def _add_session(self, index: int, name: str, process: bytes) -> None:

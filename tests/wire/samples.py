@@ -7,7 +7,7 @@ from typing import Any
 from lanebus.wire.batches import DownEvent, Source, UpEvent, decode_down, decode_up, encode_batch
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.header import decode_header, encode_header
+from lanebus.wire.header import FLAG_TARGETED, decode_header, encode_header
 from lanebus.wire.kinds import Kind, Side
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import (
@@ -19,6 +19,7 @@ from lanebus.wire.messages import (
     ErrorMessage,
     Hello,
     Join,
+    Kept,
     LaneHello,
     LaneWelcome,
     Leave,
@@ -112,8 +113,9 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
     "served": (
         Kind.SERVED,
         Lane.CRITICAL,
-        Served(session=0, service="combat", instance="server:arena-1"),
+        Served(session=0, service="combat", instance="server:arena-1", since=[1, 8, 1]),
     ),
+    "kept": (Kind.KEPT, Lane.CRITICAL, Kept(group="room:7", servers=["server:matchmaker"])),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),
     "error": (Kind.ERROR, Lane.NORMAL, ErrorMessage(number=204, text="batch 7, expected 6")),
 }
@@ -160,7 +162,7 @@ def encode_down(*, targeted: bool) -> bytes:
         number=1,
         ack=2,
         threshold_bytes=0,
-        targeted=targeted,
+        flags=FLAG_TARGETED if targeted else 0,
     ).frame
 
 

@@ -132,7 +132,7 @@ def test_a_batch_from_the_broker_survives_the_way(
         number=1,
         ack=0,
         threshold_bytes=64,
-        targeted=targeted,
+        flags=FLAG_TARGETED if targeted else 0,
     )
     header, raw = taken_apart(encoded.frame)
     batch = decode_down(header, raw)

@@ -39,11 +39,11 @@ def test_every_reason_goes_with_some_outcome(reason: Reason) -> None:
     assert any(reason in reasons for reasons in LEGAL_REASONS.values())
 
 
-def test_a_receiver_can_only_deliver_or_refuse() -> None:
+def test_a_receiver_can_deliver_or_refuse_or_say_what_it_was_told_of_a_gap() -> None:
     possible = {
         outcome for outcome, reasons in LEGAL_REASONS.items() for reason in reasons & RECEIVER_REASONS
     }
-    assert possible == {Outcome.DELIVERED, Outcome.REFUSED}
+    assert possible == {Outcome.DELIVERED, Outcome.REFUSED, Outcome.DROPPED}
 
 
 def test_a_new_book_is_empty_and_balances() -> None:

@@ -1,0 +1,51 @@
+"""The welcome: what the broker tells a peer of itself, and what holds between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lanebus.conf.model import Config
+from lanebus.wire.header import VERSION
+from lanebus.wire.messages import Limits, Welcome
+
+
+def make_welcome(
+    config: Config, epoch: bytes, token: bytes, ports: Sequence[int], *, resumed: bool, clock: int
+) -> Welcome:
+    """The answer to a hello.
+
+    Args:
+        token: the attachment's.
+        ports: of the lanes, as they are bound.
+        resumed: whether the broker still knew the attachment.
+        clock: ticks since the broker's start.
+    """
+    lanes = (config.lanes.critical, config.lanes.normal, config.lanes.low)
+    limits = config.limits
+    return Welcome(
+        version=VERSION,
+        broker=config.broker.name,
+        epoch=epoch,
+        token=token,
+        resumed=resumed,
+        host=config.broker.advertise,
+        ports=list(ports),
+        clock=clock,
+        intervals_ms=[lane.interval_ms for lane in lanes],
+        holds_ms=[lane.hold_ms for lane in lanes],
+        window_batches=config.window.batches,
+        window_bytes=config.window.bytes,
+        batch_bytes=config.egress.batch_bytes,
+        credit_bytes=config.egress.credit_bytes,
+        control_interval_ms=config.window.control_interval_ms,
+        ping_interval_ms=config.sessions.ping_interval_s * 1e3,
+        lease_ms=config.sessions.lease_s * 1e3,
+        compression_threshold_bytes=config.compression.threshold_bytes,
+        limits=Limits(
+            frame_bytes=limits.frame_bytes,
+            raw_bytes=limits.raw_bytes,
+            event_bytes=limits.event_bytes,
+            batch_events=limits.batch_events,
+            destinations=limits.destinations,
+        ),
+    )
