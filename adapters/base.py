@@ -272,8 +272,9 @@ class Adapter(Speaker):
     def _turn(self, until: float, *, next_turn_in_s: float = 0.0) -> int:
         core = self.core
         self._last_turn = time.monotonic()
+        core.begin_turn(self._last_turn)
         self._read()
-        handled = dispatch(core, time.monotonic, until) if any(core.incoming.arrivals) else 0
+        handled = dispatch(core, time.monotonic, until) if core.has_work(time.monotonic()) else 0
         if core.told:
             self._tell()
         if core.requests.failed:
@@ -355,7 +356,7 @@ class Adapter(Speaker):
 
     def _sleep(self, until: float) -> None:
         """Wait for a socket, a timer of the core, or `until`."""
-        if any(self.core.incoming.arrivals) or self._unread():
+        if self.core.has_work(time.monotonic()) or self._unread():
             return
         due = self.core.next_timer()
         if due is not None and due < until:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from lanebus.adapters.actions import Action, Dial, HangUp, Send, State
 from lanebus.adapters.clock import BrokerClock
+from lanebus.adapters.complaints import Complaints
 from lanebus.adapters.errors import Closed, HelloRefused, LanebusError
 from lanebus.adapters.event import Unsettled
 from lanebus.adapters.incoming import Incoming
@@ -24,6 +25,7 @@ from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.requests import Request, Requests
 from lanebus.adapters.retry import Backoff
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.suspension import Suspension
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import VERSION, decode_header, encode_header
@@ -56,14 +58,8 @@ from lanebus.wire.outcomes import Reason
 log = logging.getLogger("lanebus.adapters")
 
 HELLO_TIMEOUT_S: Final = 2.0
-MAX_SAME_ERRORS: Final = 5
-"""Times in a row that the broker may end the links with the same error before the adapter gives up."""
-ERROR_MEMORY_S: Final = 60.0
-"""An error that comes longer than this after the last of its kind is the first of a new row."""
 MAX_BOOKS: Final = 512
 """Books in one ping."""
-_FINAL: Final = frozenset({ErrorNumber.FENCED, ErrorNumber.BAD_NAME, ErrorNumber.NO_COMMON_VERSION})
-"""Errors that trying again cannot mend."""
 
 
 class AttachmentCore:
@@ -109,7 +105,8 @@ class AttachmentCore:
         self._ping_interval_s = 2.0
         self._lease_s = 10.0
         self._credit_bytes = 1 << 20
-        self._errors: dict[int, tuple[int, float]] = {}
+        self._suspension = Suspension()
+        self._complaints = Complaints()
         self._handlers: dict[Kind, Callable[[Lane, Any, float], None]] = {
             Kind.WELCOME: self._welcomed,
             Kind.ACK: self._ack,
@@ -178,6 +175,15 @@ class AttachmentCore:
         if self.state is State.CLOSED:
             raise self.failure or Closed(f"{self.name} is closed")
         self.requests.ask(request, keep=keep, replaces=replaces)
+
+    def begin_turn(self, now: float) -> None:
+        """The driver is about to read its sockets; to be called before every turn's frames."""
+        if self._suspension.turn(now) and self._ready[Lane.CRITICAL]:
+            self._ping(now)
+
+    def has_work(self, now: float) -> bool:
+        """Whether events wait whose handlers may run now."""
+        return any(self.incoming.arrivals) and not self._suspension.holds(now)
 
     def flush(self, now: float) -> None:
         """Everything queued leaves now, as far as the window allows."""
@@ -261,6 +267,7 @@ class AttachmentCore:
         """A link is lost: hang up all three, and try again when the backoff says so."""
         if self.state in (State.NEW, State.CLOSED) or self._retry_at is not None:
             return
+        self._suspension.lost(now)
         if self.state is State.UP:
             log.warning("= %s lost the broker: %s", self.name, why)
             self.state = State.DOWN
@@ -285,6 +292,7 @@ class AttachmentCore:
                 self._put(other, Kind.HELLO, encode_body(LaneHello(token=self._token)))
             # Numbers make it harmless to say things again: the broker and the receivers know what they have seen.
             if message.resumed:
+                self.incoming.revoke(message.revoked)
                 self.outgoing.resume(self.requests.resume())
                 self.incoming.resume()
             else:
@@ -314,6 +322,8 @@ class AttachmentCore:
         self._ping_interval_s = welcome.ping_interval_ms / 1e3
         self._lease_s = welcome.lease_ms / 1e3
         self._credit_bytes = welcome.credit_bytes
+        if self.role is Role.SERVER:
+            self._suspension.welcomed(welcome.failover_ms / 1e3)
         if welcome.epoch != self._epoch:
             self._epoch = welcome.epoch
             self.clock.restart()
@@ -373,6 +383,7 @@ class AttachmentCore:
                 self.told.extend((session, each) for each in told)
 
     def _pong(self, lane: Lane, message: Pong, now: float) -> None:
+        self._suspension.answered(message.clock_us)
         rtt_s = now - message.clock_us / 1e6
         if rtt_s >= 0:
             self.clock.measure(message.clock, rtt_s, now)
@@ -403,11 +414,7 @@ class AttachmentCore:
 
     def _error(self, lane: Lane, message: ErrorMessage, now: float) -> None:
         number = message.number
-        count, last = self._errors.get(number, (0, now))
-        count = 1 if now - last > ERROR_MEMORY_S else count + 1
-        self._errors[number] = count, now
-        # The next hello is the cure of a lost session, however often it is lost.
-        if number in _FINAL or (count >= MAX_SAME_ERRORS and number != ErrorNumber.NO_SESSION):
+        if self._complaints.is_final(number, now):
             if number == ErrorNumber.FENCED:
                 self.failure = Closed(f"{self.name} was fenced: {message.text}")
                 for session in self.sessions.values():
@@ -475,9 +482,12 @@ class AttachmentCore:
                     # The others may be well: a lane on which nothing is acknowledged is lost all the same.
                     self.lost(now, f"nothing acknowledged on {lane.lane.label} for {now - since:.1f} s")
                     return
-            self._next_ping = now + self._ping_interval_s
-            rtt_s = self.clock.rtt_s
-            self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), self._changed_books()))
+            self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        self._next_ping = now + self._ping_interval_s
+        rtt_s = self.clock.rtt_s
+        self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), self._changed_books()))
 
     def _changed_books(self) -> list[tuple[int, list[list[int]]]]:
         books: list[tuple[int, list[list[int]]]] = []

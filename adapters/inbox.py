@@ -90,7 +90,7 @@ class Inbox:
             to_report: set of the indexes of sessions with something to settle; likewise shared.
         """
         self.session = session
-        self._arrivals = arrivals
+        self.arrivals = arrivals
         self._to_report = to_report
         self.duplicates = 0
         self.out_of_order = 0
@@ -152,8 +152,18 @@ class Inbox:
         if number > stream.highest:
             stream.highest = number
         seen[number] = None
-        self._arrivals[stream.lane].append((stream, event))
+        self.arrivals[stream.lane].append((stream, event))
         return True
+
+    def revoke(self, stream: Stream, numbers: set[int]) -> set[int]:
+        """These parts went to another instance; those of them that wait for a handler are forgotten, and returned."""
+        waiting = {number for number in numbers if number in stream.seen and stream.seen[number] is None}
+        for number in waiting:
+            del stream.seen[number]
+        if waiting:
+            # They may come back: what is lower than the rest is not late then.
+            stream.highest = max(stream.seen, default=stream.base - 1)
+        return waiting
 
     def settle(self, stream: Stream, event: DownEvent, result: Result) -> None:
         """The event's handler has run, or it was refused."""

@@ -14,7 +14,8 @@ from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import Header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Ack, Settle, Settlement
+from lanebus.wire.messages import Ack, Revoked, Settle, Settlement
+from lanebus.wire.runs import numbers_in
 
 MAX_SETTLEMENTS: Final = 8192
 """Past as many settlements a control message takes in no further session: it has to fit into a frame."""
@@ -52,6 +53,14 @@ class Incoming:
         for session in self._sessions.values():
             session.inbox.report_again()
             session.books_reported = None
+
+    def revoke(self, revoked: list[Revoked]) -> None:
+        """Parts went to other instances while the links were gone."""
+        for each in revoked:
+            session = self._sessions.get(each.session)
+            stream = session.inbox.stream(each.origin, each.lane) if session is not None else None
+            if session is not None and stream is not None:
+                session.revoke(stream, set(numbers_in(each.runs)))
 
     def restart(self) -> None:
         """The broker does not know the attachment: its numbers for senders mean nothing any more."""

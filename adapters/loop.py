@@ -67,7 +67,7 @@ class Loop:
                 if adapter not in self._adapters:
                     continue
                 handled += adapter.turn(time.monotonic() + SHARE_S)
-                if any(adapter.core.incoming.arrivals):
+                if adapter.core.has_work(time.monotonic()):
                     self._touched[adapter] = None
                 self._adapters[adapter] = adapter.core.next_timer()
         except BaseException:

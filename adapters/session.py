@@ -9,7 +9,7 @@ from typing import Any
 
 from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
-from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
+from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
 from lanebus.adapters.outbox import Outbox
 from lanebus.adapters.served import Entry, ServedBy
 from lanebus.wire.lanes import LANES
@@ -57,6 +57,14 @@ class SessionCore:
                 function(gap)
             except Exception:
                 log.exception("! on_gap of %s failed", self.name)
+
+    def revoke(self, stream: Stream, numbers: set[int]) -> None:
+        """These parts went to another instance while the links were gone: those that wait are not handled here."""
+        gone = self.inbox.revoke(stream, numbers)
+        for waiting in (self.unhandled, self.unread, *self.inbox.arrivals):
+            kept = [each for each in waiting if each[0] is not stream or each[1].number not in gone]
+            waiting.clear()
+            waiting.extend(kept)
 
     def instances(self) -> list[Entry]:
         """Which instances of services its unsettled events went to."""

@@ -17,6 +17,7 @@ from typing import Any
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
+from lanebus.broker.failover import Failover
 from lanebus.broker.intake import Intake
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
 from lanebus.broker.recovery import Recovery
@@ -100,6 +101,9 @@ class BrokerCore:
             self.egress,
             self.settling,
             self.recovery,
+        )
+        self.failover = Failover(
+            self.directory, self.egress, self.departures, self.timers, config.sessions.failover_s
         )
         self.directory.on_served = self._served
         self.directory.on_kept = self._kept
@@ -231,6 +235,8 @@ class BrokerCore:
         if kind in REQUESTS and attachment is not None:
             self.requests.carry_out(link, attachment, kind, message, now)
             self.intake.unpark(attachment, now)
+            if kind is Kind.REGISTER:
+                self.failover.retry(now)
             if kind is Kind.REGISTER or attachment.request == attachment.recalled:
                 self.recovery.retry(now)
         else:
@@ -262,6 +268,7 @@ class BrokerCore:
             attachment.links = [None for _ in LANES]
             if attachment.away_since is None:
                 attachment.away_since = now
+                self.failover.away(attachment, now)
                 log.info("= %s is away", attachment.name)
 
     # Messages
@@ -303,11 +310,13 @@ class BrokerCore:
             self.ports,
             resumed=resumed,
             clock=self.clock(now),
+            revoked=self.failover.revoked(attachment) if resumed else [],
         )
         self.outgoing.control(link, Kind.WELCOME, welcome)
         log.info("= %s %s", attachment.name, "resumed" if resumed else "joined")
         if message.role is Role.SERVER:
             self.recovery.retry(now)
+            self.failover.back(attachment, now)
         if resumed:
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
@@ -335,10 +344,9 @@ class BrokerCore:
             self._fence(old, now)
         return session
 
-    def _served(self, session: Session, service: str, instance: str) -> None:
+    def _served(self, session: Session, service: str, instance: str, since: list[int]) -> None:
         critical = session.attachment.links[Lane.CRITICAL]
         if critical is not None:
-            since = [sending.next_routed for sending in session.sending]
             self.outgoing.control(
                 critical,
                 Kind.SERVED,
@@ -429,6 +437,7 @@ class BrokerCore:
         attachment = _attached(link)
         self._books(attachment, message.books)
         self._drop(link, now)
+        self.failover.leave(attachment, now)
         self.registry.end_attachment(attachment, now)
         log.info("= %s left: %s", attachment.name, message.reason or "bye")
 

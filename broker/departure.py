@@ -1,8 +1,9 @@
-"""Departures: what becomes of a receiver's parts when its session ends. They go to its successor, or they end."""
+"""Departures: what becomes of a receiver's parts when it is gone. They go to somebody else, or they end."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import chain
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -37,6 +38,19 @@ class Dead(NamedTuple):
     deliveries: int
 
 
+class Taken(NamedTuple):
+    """Parts that were taken from one session on one lane, to be given to another."""
+
+    sent: list[tuple[Event, int]]
+    """Those that it was sent and did not settle, oldest first, with how often each was delivered."""
+    fresh: list[Event]
+    """Those that it was never sent, oldest first."""
+
+
+def _every(_: Event) -> bool:
+    return True
+
+
 class Departures:
     """Ends sessions as receivers."""
 
@@ -49,7 +63,7 @@ class Departures:
         """Nobody comes after `session`: what it was sent ends as unknown, the rest as refused, for `unsent`."""
         for lane in LANES:
             receiving = session.receiving[lane]
-            sent, queued = _withdraw(session, lane)
+            sent, queued = _withdraw(session, lane, _every)
             for event in (*sent, *receiving.suspects):
                 self._part_ended(event, Outcome.UNKNOWN, Reason.RECEIVER_GONE, now)
             for event in (*queued, *receiving.waiting):
@@ -58,37 +72,58 @@ class Departures:
             receiving.clear()
 
     def inherit(self, old: Session, new: Session, now: float) -> None:
-        """A new process has taken the name: it gets what the old one had not settled, in order, before anything newer.
-
-        What the old process had been sent may be what ended it. It comes marked as redelivered, and one at a time, so
-        that only the one that ends a process again is counted towards poison.
-        """
+        """A new process has taken the name: it gets what the old one had not settled, in order."""
         for lane in LANES:
             before, after = old.receiving[lane], new.receiving[lane]
-            sent, queued = _withdraw(old, lane)
-            for event in sent:
-                after.deliveries[event] = before.deliveries.get(event, 1)
-            # The one that was to be tried next had not left yet.
-            untried = [event for event in queued if event in before.deliveries]
-            for event in untried:
-                after.deliveries[event] = before.deliveries[event] - 1
-            for event in before.suspects:
-                after.deliveries[event] = before.deliveries[event]
-            for event in (*sent, *untried, *before.suspects):
-                if after.deliveries[event] >= MAX_DELIVERIES:
-                    self._poison(event, new, after.deliveries.pop(event), now)
-                else:
-                    after.suspects.append(event)
-            after.waiting.extend(event for event in queued if event not in before.deliveries)
-            after.waiting.extend(before.waiting)
-            after.waiting_bytes = sum(event.size for event in after.waiting)
+            taken = self.take(old, lane, _every)
             after.paused = before.paused
             after.dropped = before.dropped
             after.gaps = before.gaps
             before.paused = {}
             before.clear()
-            after.gated = bool(after.suspects or after.waiting)
-            self._egress.refill(new, lane)
+            self.give(new, lane, taken, now)
+
+    def take(self, session: Session, lane: Lane, which: Callable[[Event], bool]) -> Taken:
+        """Take those parts off a session for which `which` holds; others keep their places."""
+        receiving = session.receiving[lane]
+        deliveries = receiving.deliveries
+        sent, queued = _withdraw(session, lane, which)
+        for event in sent:
+            numbers = receiving.unsettled[event.origin.origin]
+            del numbers[event.number]
+            if not numbers:
+                del receiving.unsettled[event.origin.origin]
+        receiving.committed_bytes -= sum(event.size for event in chain(sent, queued))
+        suspects, receiving.suspects = _split(receiving.suspects, which)
+        waiting, receiving.waiting = _split(receiving.waiting, which)
+        receiving.waiting_bytes -= sum(event.size for event in waiting)
+        # One that was to be tried next had not left yet.
+        tried = [(event, deliveries.get(event, 1)) for event in sent]
+        tried += [(event, deliveries[event] - 1) for event in queued if event in deliveries]
+        tried += [(event, deliveries[event]) for event in suspects]
+        fresh = [event for event in queued if event not in deliveries]
+        for event, _ in tried:
+            deliveries.pop(event, None)
+        return Taken(tried, [*fresh, *waiting])
+
+    def give(self, session: Session, lane: Lane, taken: Taken, now: float) -> None:
+        """Give a session parts that another one did not settle.
+
+        What the other one had been sent may be what ended it. It comes marked as redelivered, in front of all that the
+        session has not been sent yet, and one at a time, so that only the one that ends a process again is counted
+        towards poison.
+        """
+        receiving = session.receiving[lane]
+        for event, deliveries in taken.sent:
+            if deliveries >= MAX_DELIVERIES:
+                self._poison(event, session, deliveries, now)
+            else:
+                receiving.suspects.append(event)
+                receiving.deliveries[event] = deliveries
+        receiving.waiting.extend(taken.fresh)
+        receiving.waiting_bytes += sum(event.size for event in taken.fresh)
+        receiving.gated = bool(receiving.suspects or receiving.waiting)
+        self._egress.refill(session, lane)
 
     def _poison(self, event: Event, receiver: Session, deliveries: int, now: float) -> None:
         shown = _decoder.decode(event.wire)
@@ -107,19 +142,24 @@ class Departures:
         self._part_ended(event, Outcome.REFUSED, Reason.POISON, now)
 
 
-def _withdraw(session: Session, lane: Lane) -> tuple[list[Event], list[Event]]:
-    """Take a session's parts off its link: those that it was sent, oldest first, and those that were queued for it."""
+def _split(events: deque[Event], which: Callable[[Event], bool]) -> tuple[list[Event], deque[Event]]:
+    """Those for which `which` holds, and the others."""
+    return [event for event in events if which(event)], deque(event for event in events if not which(event))
+
+
+def _withdraw(
+    session: Session, lane: Lane, which: Callable[[Event], bool]
+) -> tuple[list[Event], list[Event]]:
+    """Parts that a session was sent, oldest first; and those queued for it, which are taken off its link."""
     receiving = session.receiving[lane]
     out = session.attachment.outbound[lane]
-    sent = sorted(
-        chain.from_iterable(numbers.values() for numbers in receiving.unsettled.values()),
-        key=attrgetter("arrived"),
-    )
+    unsettled = chain.from_iterable(numbers.values() for numbers in receiving.unsettled.values())
+    sent = sorted(filter(which, unsettled), key=attrgetter("arrived"))
     queued: list[Event] = []
     kept: list[Entry] = []
     resent = 0
     for position, (event, sessions) in enumerate(out.queue):
-        if session in sessions:
+        if session in sessions and which(event):
             others = tuple(other for other in sessions if other is not session)
             if others:
                 kept.append((event, others))

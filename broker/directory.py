@@ -39,6 +39,8 @@ class Service:
     def __init__(self, name: str) -> None:
         self.name = name
         self.instances: dict[str, Session] = {}
+        self.away: set[str] = set()
+        """Instances that are not chosen while there are others."""
         self.topics: set[str] = set()
 
     def choose(self, sender: str, bound: str | None) -> Session | None:
@@ -46,14 +48,15 @@ class Service:
 
         Rendezvous hashing: when an instance goes or comes, only the senders that it serves move.
         """
-        if bound is not None and bound in self.instances:
+        names = self.instances.keys() - self.away or self.instances.keys()
+        if bound is not None and bound in names:
             return self.instances[bound]
-        if not self.instances:
+        if not names:
             return None
-        if len(self.instances) == 1:
-            return next(iter(self.instances.values()))
+        if len(names) == 1:
+            return self.instances[next(iter(names))]
         key = sender.encode()
-        chosen = max(self.instances, key=lambda name: blake2b(name.encode(), key=key[:64]).digest())
+        chosen = max(names, key=lambda name: blake2b(name.encode(), key=key[:64]).digest())
         return self.instances[chosen]
 
 
@@ -71,7 +74,7 @@ class Directory:
         self.version = 0
         self.expect: Callable[[str], Session | None] | None = None
         """After the broker's start: makes a session for a peer that is named before it has come back."""
-        self.on_served: Callable[[Session, str, str], None] | None = None
+        self.on_served: Callable[[Session, str, str, list[int]], None] | None = None
         """Called when a client's undirected events go to another instance of a service than before."""
         self.on_kept: Callable[[Session, str, list[str]], None] | None = None
         """Called when other servers than before put members into a group that a server sends to."""
@@ -91,6 +94,7 @@ class Directory:
         for service in list(self.services.values()):
             if service.instances.get(session.name) is session:
                 del service.instances[session.name]
+                service.away.discard(session.name)
                 if not service.instances:
                     del self.services[service.name]
                     self._topics.remove(service)
@@ -107,6 +111,7 @@ class Directory:
         for service in self.services.values():
             if service.instances.get(old.name) is old:
                 service.instances[new.name] = new
+                service.away.discard(new.name)
         self.version += 1
 
     def register(self, session: Session, service_name: str, topics: Iterable[str]) -> None:
@@ -120,6 +125,28 @@ class Directory:
                 self._topics.add(pattern, service)
                 service.topics.add(pattern)
         self.version += 1
+
+    def set_away(self, session: Session, *, away: bool) -> None:
+        """Choose `session` as an instance no longer while there are others; or do so again."""
+        for service in self.services.values():
+            if service.instances.get(session.name) is session:
+                (service.away.add if away else service.away.discard)(session.name)
+        self.version += 1
+
+    def instead_of(self, session: Session, sender: Session, topic: str, to: str | None) -> dict[str, Session]:
+        """Who gets an event of `sender` that `session` got as the instance of services: by service, others alone."""
+        if to is None:
+            services = list(self._topics.match(topic))
+        else:
+            named = self.services.get(to.removeprefix("service:"))
+            services = [named] if named is not None else []
+        found = {}
+        for service in services:
+            if service.instances.get(session.name) is session:
+                other = service.choose(sender.name, self._wanted(sender, service))
+                if other is not None and other is not session:
+                    found[service.name] = other
+        return found
 
     def assign(self, player: str, service: str, instance: str | None) -> None:
         """Bind `player` to an instance of `service`, or take the binding away."""
@@ -250,17 +277,26 @@ class Directory:
 
     def _instance(self, sender: Session, service: Service, replayed: Replayed | None) -> Session | None:
         """The instance for a sender: the one it is bound to, else the one that served it, else a stable choice."""
-        wanted = self.bindings.get((sender.name, service.name)) or sender.served_by.get(service.name)
+        wanted = self._wanted(sender, service)
         if replayed is not None:
             wanted = sender.had(service.name, replayed) or wanted
         if wanted is not None and wanted not in service.instances and self.expect is not None:
             return self.find(wanted)
         session = service.choose(sender.name, wanted)
         if session is not None and replayed is None and sender.served_by.get(service.name) != session.name:
-            sender.served_by[service.name] = session.name
-            if self.on_served is not None:
-                self.on_served(sender, service.name, session.name)
+            self.note_served(
+                sender, service.name, session.name, [sending.next_routed for sending in sender.sending]
+            )
         return session
+
+    def note_served(self, sender: Session, service: str, instance: str, since: list[int]) -> None:
+        """From the numbers `since` on, by lane, the events of `sender` for a service go to `instance`."""
+        sender.served_by[service] = instance
+        if self.on_served is not None:
+            self.on_served(sender, service, instance, since)
+
+    def _wanted(self, sender: Session, service: Service) -> str | None:
+        return self.bindings.get((sender.name, service.name)) or sender.served_by.get(service.name)
 
     def _members(
         self, sender: Session, destination: Destination, replayed: Replayed | None

@@ -224,6 +224,7 @@ class Session:
         "quality",
         "receiving",
         "reported",
+        "revoked",
         "role",
         "route_version",
         "routes",
@@ -269,6 +270,8 @@ class Session:
         """By service: the instance that its events went to last."""
         self.served_before: dict[str, list[tuple[str, list[int]]]] = {}
         """By service: where its events went while another broker ran, and from which numbers on, by lane."""
+        self.revoked: dict[tuple[Session, Lane], list[int]] = {}
+        """Numbers of the parts that it was sent and that went to another instance: its adapter has to be told."""
         self.kept_by: dict[str, list[str]] = {}
         """Groups that it sends to, and the other servers that put members in, as it knows."""
         self.alone = (self,)

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 
 from lanebus.conf.model import Config
 from lanebus.wire.header import VERSION
-from lanebus.wire.messages import Limits, Welcome
+from lanebus.wire.messages import Limits, Revoked, Welcome
 
 
 def make_welcome(
-    config: Config, epoch: bytes, token: bytes, ports: Sequence[int], *, resumed: bool, clock: int
+    config: Config,
+    epoch: bytes,
+    token: bytes,
+    ports: Sequence[int],
+    *,
+    resumed: bool,
+    clock: int,
+    revoked: list[Revoked],
 ) -> Welcome:
     """The answer to a hello.
 
@@ -19,6 +26,7 @@ def make_welcome(
         ports: of the lanes, as they are bound.
         resumed: whether the broker still knew the attachment.
         clock: ticks since the broker's start.
+        revoked: parts that the peer was sent and that others have got since.
     """
     lanes = (config.lanes.critical, config.lanes.normal, config.lanes.low)
     limits = config.limits
@@ -39,8 +47,10 @@ def make_welcome(
         credit_bytes=config.egress.credit_bytes,
         control_interval_ms=config.window.control_interval_ms,
         ping_interval_ms=config.sessions.ping_interval_s * 1e3,
+        failover_ms=config.sessions.failover_s * 1e3,
         lease_ms=config.sessions.lease_s * 1e3,
         compression_threshold_bytes=config.compression.threshold_bytes,
+        revoked=revoked,
         limits=Limits(
             frame_bytes=limits.frame_bytes,
             raw_bytes=limits.raw_bytes,

@@ -129,6 +129,9 @@ class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lease_s: Seconds = 10.0
     """Silence on a link before it counts as lost, in seconds."""
 
+    failover_s: Seconds = 2.0
+    """How long an instance of a service may be without links before its events go to another one, in seconds."""
+
     hello_timeout_s: Seconds = 2.0
     """How long a new peer may take to complete its hello on all its links, in seconds."""
 

@@ -119,6 +119,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "hello, on the normal and low lanes": messages.LaneHello,
     "welcome, on the critical lane": messages.Welcome,
     "limits, inside welcome": messages.Limits,
+    "revoked, inside welcome": messages.Revoked,
     "welcome, on the normal and low lanes": messages.LaneWelcome,
     "batch, from C": batches.UpBatch,
     "event, in a batch from C": batches.UpEvent,

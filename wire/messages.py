@@ -5,6 +5,7 @@ Greetings and requests are maps, which can grow; what travels all the time (ack,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -49,6 +50,16 @@ KeptBy = Annotated[
 """Groups, and the servers that put their members in."""
 SessionBooks = tuple[Unsigned, Annotated[list[BookFigures], Meta(min_length=3, max_length=3)]]
 """A session's index, and its book of each lane as `Book.as_list` writes it."""
+
+
+class Revoked(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Parts of one sender on one lane that are not this session's any more."""
+
+    session: Unsigned
+    origin: Unsigned
+    lane: Lane
+    runs: list[Unsigned]
+    """First and last number, again and again."""
 
 
 class Hello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,10 +123,14 @@ class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bytes that a session may have received on one lane and not settled."""
     control_interval_ms: Milliseconds
     ping_interval_ms: Milliseconds
+    failover_ms: Milliseconds
+    """How long after its links are lost a server's service events go to another instance."""
     lease_ms: Milliseconds
     """Silence after which a link counts as lost, on either side."""
     compression_threshold_bytes: Unsigned
     limits: Limits
+    revoked: Annotated[list[Revoked], Meta(max_length=MAX_SETTLEMENTS)] = []
+    """Parts that the peer was sent, and that went to other instances while it was away."""
 
 
 class LaneWelcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -329,12 +344,14 @@ def decode_message(kind: Kind, lane: Lane, raw: bytes) -> Message:
     message = decode_body(_DECODERS[kind, lane], raw)
     if kind is Kind.SETTLE:
         _check_runs(message.settlements)
+    elif kind is Kind.WELCOME and lane is Lane.CRITICAL:
+        _check_runs(message.revoked)
     return message
 
 
-def _check_runs(settlements: list[Settlement]) -> None:
+def _check_runs(parts: Sequence[Settlement | Revoked]) -> None:
     total = 0
-    for settlement in settlements:
+    for settlement in parts:
         total += check_runs(settlement.runs)
         if total > MAX_SETTLED_NUMBERS:
             raise ProtocolError(

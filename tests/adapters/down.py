@@ -72,6 +72,7 @@ def welcome(*, resumed: bool = False, epoch: bytes = b"epoch", **changes: Any) -
         "credit_bytes": 1 << 20,
         "control_interval_ms": 200.0,
         "ping_interval_ms": 2000.0,
+        "failover_ms": 2_000.0,
         "lease_ms": 10_000.0,
         "compression_threshold_bytes": 256,
         "limits": Limits(),

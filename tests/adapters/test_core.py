@@ -5,7 +5,8 @@ from tests.adapters.down import batch, frame, header_of, row, welcome
 from tests.adapters.hand import ADDRESS, SENDER, Hand, kinds, opened
 
 from lanebus.adapters.actions import Dial, HangUp, Send, State
-from lanebus.adapters.core import ERROR_MEMORY_S, HELLO_TIMEOUT_S, MAX_BOOKS, MAX_SAME_ERRORS
+from lanebus.adapters.complaints import ERROR_MEMORY_S, MAX_SAME_ERRORS
+from lanebus.adapters.core import HELLO_TIMEOUT_S, MAX_BOOKS
 from lanebus.adapters.errors import Closed, HelloRefused
 from lanebus.adapters.requests import Request
 from lanebus.wire.errors import ErrorNumber

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lanebus.adapters.inbox import DELIVERED, Arrivals, Inbox, Stream
-from lanebus.wire.batches import DownEvent
+from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REPLAYED, DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Settlement
 from lanebus.wire.outcomes import Outcome, Reason
@@ -26,9 +26,9 @@ class Bench:
     def stream(self, origin: int = 1, process: bytes = ONE, lane: Lane = Lane.NORMAL) -> Stream:
         return self.inbox.stream(origin, lane) or self.inbox.know(origin, "server:s", process)[lane]
 
-    def arrive(self, number: int, stream: Stream | None = None) -> bool:
+    def arrive(self, number: int, stream: Stream | None = None, *, flags: int = 0) -> bool:
         stream = stream or self.stream()
-        return self.inbox.arrive(stream, DownEvent(stream.origins[-1], number, 0, 0, "t", b"xx"))
+        return self.inbox.arrive(stream, DownEvent(stream.origins[-1], number, 0, flags, "t", b"xx"))
 
     def handle(self, result: tuple[Outcome, Reason] = DELIVERED) -> int:
         stream, event = self.arrivals[Lane.NORMAL].popleft()
@@ -163,3 +163,42 @@ def test_at_a_new_broker_nothing_is_said_under_the_numbers_of_the_old_one(bench:
     assert not bench.arrive(1, stream)
     assert not bench.arrive(2, stream)
     assert bench.said() == [(5, Outcome.DELIVERED, [1, 2])]
+
+
+def test_a_replay_that_comes_after_a_later_event_ends_without_a_handler(bench: Bench) -> None:
+    bench.arrive(5)
+    bench.handle()
+    assert not bench.arrive(3, flags=EVENT_REPLAYED)
+    assert bench.arrive(6, flags=EVENT_REPLAYED)
+    assert bench.inbox.out_of_order == 1
+    assert bench.said() == [(1, Outcome.DELIVERED, [5, 5, 3, 3])]
+    # It is said again as it was said first.
+    assert not bench.arrive(3, flags=EVENT_REPLAYED)
+    assert bench.said() == [(1, Outcome.DELIVERED, [3, 3])]
+
+
+def test_a_replay_of_what_fell_into_a_gap_ends_as_dropped(bench: Bench) -> None:
+    bench.arrive(2)
+    bench.arrive(7, flags=EVENT_AFTER_GAP)
+    for number in (1, 4):
+        assert not bench.arrive(number, flags=EVENT_REPLAYED)
+    assert bench.said() == [(1, Outcome.DELIVERED, [1, 1]), (1, Outcome.DROPPED, [4, 4])]
+    stream = bench.stream()
+    stream.rebase(7)
+    assert stream.gaps == []
+
+
+def test_a_lower_number_that_is_no_replay_is_handled(bench: Bench) -> None:
+    bench.arrive(5)
+    assert bench.arrive(3)
+
+
+def test_what_went_elsewhere_is_forgotten_unless_it_was_handled_and_may_come_back(bench: Bench) -> None:
+    for number in (1, 2, 3):
+        bench.arrive(number)
+    bench.handle()
+    stream = bench.stream()
+    assert bench.inbox.revoke(stream, {1, 2, 3, 9}) == {2, 3}
+    assert stream.highest == 1
+    assert bench.arrive(2, flags=EVENT_REPLAYED)
+    assert not bench.arrive(1)

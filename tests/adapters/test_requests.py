@@ -17,9 +17,18 @@ class Wire:
     def _send(self, kind: Kind, message: Any) -> None:
         self.sent.append((kind, *message))
 
-    def ask(self, name: str, kind: Kind = Kind.JOIN, *, keep: bool = True) -> Request:
-        request = Request(kind, lambda number: (number, name), f"asking for {name}")
-        self.requests.ask(request, keep=keep)
+    def ask(
+        self,
+        name: str,
+        kind: Kind = Kind.JOIN,
+        *,
+        keep: bool = True,
+        key: str | None = None,
+        undoes: bool = False,
+        replaces: Request | None = None,
+    ) -> Request:
+        request = Request(kind, lambda number: (number, name), f"asking for {name}", key, undoes)
+        self.requests.ask(request, keep=keep, replaces=replaces)
         return request
 
     def names(self) -> list[str]:
@@ -134,3 +143,59 @@ def test_only_so_many_are_under_way_at_once() -> None:
         wire.requests.done(Done(request=number))
     assert len(wire.names()) == 8
     assert len(wire.requests) == 0
+
+
+def test_without_a_link_a_request_takes_the_place_of_an_earlier_one_for_the_same_thing() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    wire.ask("join 1", key="1")
+    wire.requests.lost()
+    for _ in range(50):
+        wire.ask("leave 1", key="1", keep=False)
+        wire.ask("join 2", key="2")
+        wire.ask("join 1", key="1")
+    wire.names()
+    # The first may have been carried out; of those made since only the last of each counts.
+    renumbered = wire.requests.resume()
+    assert wire.names() == ["1 join 1", "2 join 2", "3 join 1"]
+    assert [renumbered(1), renumbered(150), renumbered(151)] == [1, 2, 3]
+
+
+def test_what_only_takes_back_a_request_that_never_left_is_not_asked_either() -> None:
+    wire = Wire()
+    wire.ask("open 1", key="1", keep=False)
+    wire.ask("close 1", key="1", keep=False, undoes=True)
+    wire.ask("open 2", key="2")
+    wire.requests.restart()
+    assert wire.names() == ["1 open 2"]
+
+
+def test_a_new_broker_numbers_requests_anew_and_says_what_became_of_the_old_numbers() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    kept = [wire.ask(name) for name in "abcd"]
+    for number in range(1, 5):
+        wire.requests.done(Done(request=number))
+    wire.requests.withdraw(kept[1])
+    wire.requests.lost()
+    wire.ask("e")
+    wire.names()
+    assert len(wire.requests.again()) == 4
+    renumbered = wire.requests.restart()
+    assert wire.names() == ["1 a", "2 c", "3 d", "4 e"]
+    assert [renumbered(number) for number in range(6)] == [0, 1, 1, 2, 3, 4]
+
+
+def test_a_request_that_says_an_earlier_one_again_keeps_its_place() -> None:
+    wire = Wire()
+    wire.requests.restart()
+    first = wire.ask("a")
+    wire.ask("b")
+    wire.ask("a again", replaces=first)
+    for number in range(1, 4):
+        wire.requests.done(Done(request=number))
+    wire.names()
+    renumbered = wire.requests.restart()
+    assert wire.names() == ["1 a again", "2 b"]
+    # What was sent after the first of them, and before the second, still depends on it.
+    assert renumbered(1) == 1

@@ -6,7 +6,7 @@ from lanebus.conf.model import Config, LimitsConfig, SessionsConfig
 
 def test_a_peer_is_told_the_limits_and_times_of_the_configuration() -> None:
     config = Config(limits=LimitsConfig(batch_events=99), sessions=SessionsConfig(ping_interval_s=1.5))
-    welcome = make_welcome(config, b"epoch", b"token", (1, 2, 3), resumed=True, clock=77)
+    welcome = make_welcome(config, b"epoch", b"token", (1, 2, 3), resumed=True, clock=77, revoked=[])
     assert welcome.limits.batch_events == 99
     assert welcome.ping_interval_ms == 1500.0
     assert welcome.intervals_ms == [16.0, 50.0, 200.0]

@@ -279,8 +279,10 @@ class Peer:
         """One turn, as the real driver does it."""
         core = self.core
         now = self.net.now
+        core.begin_turn(now)
+        self._act()
         self._read()
-        if self.events_per_turn != 0:
+        if self.events_per_turn != 0 and core.has_work(now):
             dispatch(core, self._clock(now), float("inf"))
         self._tell()
         core.end_turn(now, now + (self.tick_s or 0.0))
@@ -290,7 +292,7 @@ class Peer:
         if self.tick_s is not None:
             self.wakes_at = now + self.tick_s
         else:
-            self.wakes_at = now + 0.001 if any(core.incoming.arrivals) else core.next_timer()
+            self.wakes_at = now + 0.001 if core.has_work(now) else core.next_timer()
 
     def _clock(self, now: float) -> Callable[[], float]:
         if self.events_per_turn is None:

@@ -61,6 +61,7 @@ WELCOME = Welcome(
     credit_bytes=1_048_576,
     control_interval_ms=200.0,
     ping_interval_ms=2000.0,
+    failover_ms=2000.0,
     lease_ms=10_000.0,
     compression_threshold_bytes=256,
     limits=Limits(),
