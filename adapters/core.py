@@ -30,7 +30,7 @@ from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import VERSION, decode_header, encode_header
 from lanebus.wire.kinds import LEGAL, Kind, LinkState, Side
-from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane, LaneTiming
+from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane
 from lanebus.wire.messages import (
     MAX_KEPT_BY,
     Ack,
@@ -308,16 +308,7 @@ class AttachmentCore:
     def _adopt(self, welcome: Welcome, now: float) -> None:
         self._token = welcome.token
         self.limits = welcome.limits
-        window = self.outgoing.window
-        window.batches = welcome.window_batches
-        window.bytes = welcome.window_bytes
-        window.batch_bytes = welcome.batch_bytes
-        window.batch_events = welcome.limits.batch_events
-        window.threshold_bytes = welcome.compression_threshold_bytes
-        for lane, interval_ms, hold_ms in zip(
-            self.outgoing.lanes, welcome.intervals_ms, welcome.holds_ms, strict=True
-        ):
-            lane.timing = LaneTiming(interval_ms / 1e3, hold_ms / 1e3)
+        self.outgoing.adopt(welcome)
         self._control_interval_s = welcome.control_interval_ms / 1e3
         self._ping_interval_s = welcome.ping_interval_ms / 1e3
         self._lease_s = welcome.lease_ms / 1e3
@@ -398,16 +389,18 @@ class AttachmentCore:
         self.outgoing.unpause(message.session, message.lane, message.destination)
 
     def _served(self, lane: Lane, message: Served, now: float) -> None:
-        session = self.sessions.get(message.session)
-        if session is not None:
-            session.served_by.note(message.service, message.instance, message.since)
+        for index, service, history in message.entries:
+            session = self.sessions.get(index)
+            if session is not None:
+                session.served_by[service] = history
 
     def _kept(self, lane: Lane, message: Kept, now: float) -> None:
-        self.kept_by.pop(message.group, None)
-        if message.servers:
-            self.kept_by[message.group] = message.servers
-            if len(self.kept_by) > MAX_KEPT_BY:
-                del self.kept_by[next(iter(self.kept_by))]
+        for group, servers in message.entries:
+            self.kept_by.pop(group, None)
+            if servers:
+                self.kept_by[group] = servers
+        while len(self.kept_by) > MAX_KEPT_BY:
+            del self.kept_by[next(iter(self.kept_by))]
 
     def _bye(self, lane: Lane, message: Bye, now: float) -> None:
         self.lost(now, message.reason or "the broker said goodbye")

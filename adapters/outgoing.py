@@ -10,7 +10,8 @@ from lanebus.adapters.outlane import OutLane, Window
 from lanebus.adapters.requests import Renumbered
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EncodedBatch
-from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.lanes import LANES, Lane, LaneTiming
+from lanebus.wire.messages import Welcome
 
 
 class Outgoing:
@@ -27,6 +28,19 @@ class Outgoing:
         self._paused: dict[tuple[int, Lane, str], list[OutEvent]] = {}
         self.window = Window()
         self.lanes = [OutLane(lane, self.window) for lane in LANES]
+
+    def adopt(self, welcome: Welcome) -> None:
+        """Send as the broker has said."""
+        window = self.window
+        window.batches = welcome.window_batches
+        window.bytes = welcome.window_bytes
+        window.batch_bytes = welcome.batch_bytes
+        window.batch_events = welcome.limits.batch_events
+        window.threshold_bytes = welcome.compression_threshold_bytes
+        for lane, interval_ms, hold_ms in zip(
+            self.lanes, welcome.intervals_ms, welcome.holds_ms, strict=True
+        ):
+            lane.timing = LaneTiming(interval_ms / 1e3, hold_ms / 1e3)
 
     def put(self, event: OutEvent) -> None:
         """Queue an accepted event, or hold it while its destination is paused."""

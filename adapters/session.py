@@ -11,8 +11,8 @@ from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
 from lanebus.adapters.outbox import Outbox
-from lanebus.adapters.served import Entry, ServedBy
 from lanebus.wire.lanes import LANES
+from lanebus.wire.messages import MAX_SERVED_BY
 from lanebus.wire.outcomes import OUTCOMES
 
 log = logging.getLogger("lanebus.adapters")
@@ -46,7 +46,8 @@ class SessionCore:
         """Events that came while the session was not reading; bounded by the broker's credit."""
         self.reading = True
         self.closed = False
-        self.served_by = ServedBy()
+        self.served_by: dict[str, list[tuple[str, list[int]]]] = {}
+        """By service: its instances that events went to, and from which numbers on, as the broker said."""
         self.books_reported: list[list[int]] | None = None
         self._settled_before = [[0] * (1 + len(OUTCOMES)) for _ in LANES]
 
@@ -66,9 +67,9 @@ class SessionCore:
             waiting.clear()
             waiting.extend(kept)
 
-    def instances(self) -> list[Entry]:
-        """Which instances of services its unsettled events went to."""
-        return self.served_by.since([self.outbox.base(lane) for lane in LANES])
+    def instances(self) -> list[tuple[str, list[tuple[str, list[int]]]]]:
+        """Which instances of services its events went to, for a broker that has to be told."""
+        return list(self.served_by.items())[-MAX_SERVED_BY:]
 
     def begin_books(self) -> None:
         """A broker begins its books of this session: what is settled is not in them, what is not will be."""

@@ -27,6 +27,7 @@ from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.timers import Timers
 from lanebus.broker.welcome import make_welcome
+from lanebus.broker.whereabouts import Whereabouts
 from lanebus.conf.model import Config
 from lanebus.wire.batches import TICKS_PER_S
 from lanebus.wire.bodies import open_body
@@ -39,13 +40,11 @@ from lanebus.wire.messages import (
     Bye,
     ErrorMessage,
     Hello,
-    Kept,
     LaneHello,
     LaneWelcome,
     Open,
     Ping,
     Pong,
-    Served,
     Settle,
     check_settlement,
     decode_message,
@@ -105,8 +104,10 @@ class BrokerCore:
         self.failover = Failover(
             self.directory, self.egress, self.departures, self.timers, config.sessions.failover_s
         )
-        self.directory.on_served = self._served
-        self.directory.on_kept = self._kept
+        self.whereabouts = Whereabouts(self.outgoing)
+        self.directory.on_served = self.whereabouts.served
+        self.directory.on_kept = self.whereabouts.kept
+        self.recovery.on_absent = self.failover.leave
         self.requests = Requests(
             config.limits,
             self.directory,
@@ -168,6 +169,7 @@ class BrokerCore:
         """Do what is due, and let leave what need not wait."""
         self.timers.run(now)
         self.egress.end_turn(now)
+        self.whereabouts.end_turn()
 
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
@@ -320,6 +322,7 @@ class BrokerCore:
         if resumed:
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
+            self.whereabouts.resumed(attachment)
 
     def _fence(self, old: Attachment, now: float) -> None:
         critical = old.links[Lane.CRITICAL]
@@ -343,20 +346,6 @@ class BrokerCore:
         if old is not None:
             self._fence(old, now)
         return session
-
-    def _served(self, session: Session, service: str, instance: str, since: list[int]) -> None:
-        critical = session.attachment.links[Lane.CRITICAL]
-        if critical is not None:
-            self.outgoing.control(
-                critical,
-                Kind.SERVED,
-                Served(session=session.index, service=service, instance=instance, since=since),
-            )
-
-    def _kept(self, session: Session, group: str, servers: list[str]) -> None:
-        critical = session.attachment.links[Lane.CRITICAL]
-        if critical is not None:
-            self.outgoing.control(critical, Kind.KEPT, Kept(group=group, servers=servers))
 
     def _lane_hello(self, link: Link, message: LaneHello) -> None:
         attachment = self.registry.by_token(message.token)

@@ -74,9 +74,9 @@ class Directory:
         self.version = 0
         self.expect: Callable[[str], Session | None] | None = None
         """After the broker's start: makes a session for a peer that is named before it has come back."""
-        self.on_served: Callable[[Session, str, str, list[int]], None] | None = None
+        self.on_served: Callable[[Session, str], None] | None = None
         """Called when a client's undirected events go to another instance of a service than before."""
-        self.on_kept: Callable[[Session, str, list[str]], None] | None = None
+        self.on_kept: Callable[[Session, str], None] | None = None
         """Called when other servers than before put members into a group that a server sends to."""
         self._topics: PatternTable[Service] = PatternTable()
 
@@ -134,7 +134,7 @@ class Directory:
         self.version += 1
 
     def instead_of(self, session: Session, sender: Session, topic: str, to: str | None) -> dict[str, Session]:
-        """Who gets an event of `sender` that `session` got as the instance of services: by service, others alone."""
+        """Who gets an event of `sender` that `session` had as the instance of services: by service, others alone."""
         if to is None:
             services = list(self._topics.match(topic))
         else:
@@ -142,7 +142,10 @@ class Directory:
             services = [named] if named is not None else []
         found = {}
         for service in services:
-            if service.instances.get(session.name) is session:
+            had = service.name in sender.served and any(
+                instance == session.name for instance, _ in sender.served[service.name]
+            )
+            if had or service.instances.get(session.name) is session:
                 other = service.choose(sender.name, self._wanted(sender, service))
                 if other is not None and other is not session:
                     found[service.name] = other
@@ -291,9 +294,9 @@ class Directory:
 
     def note_served(self, sender: Session, service: str, instance: str, since: list[int]) -> None:
         """From the numbers `since` on, by lane, the events of `sender` for a service go to `instance`."""
-        sender.served_by[service] = instance
+        sender.note_served(service, instance, since)
         if self.on_served is not None:
-            self.on_served(sender, service, instance, since)
+            self.on_served(sender, service)
 
     def _wanted(self, sender: Session, service: Service) -> str | None:
         return self.bindings.get((sender.name, service.name)) or sender.served_by.get(service.name)
@@ -332,7 +335,7 @@ class Directory:
         if servers != known:
             sender.kept_by[group] = sorted(servers)[:MAX_KEEPERS]
             if self.on_kept is not None:
-                self.on_kept(sender, group, sender.kept_by[group])
+                self.on_kept(sender, group)
 
     def _joined_later(self, group: str, member: str, attachment: Attachment, after: int) -> bool:
         by, request = self._joins[group, member]

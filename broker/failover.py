@@ -17,7 +17,7 @@ from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.timers import Timers
-from lanebus.wire.batches import DownEvent
+from lanebus.wire.batches import EVENT_REPLAYED, DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Revoked
 from lanebus.wire.names import Role
@@ -108,6 +108,9 @@ class Failover:
             taken = self._departures.take(session, lane, movable)
             if taken.sent or taken.fresh:
                 self._note_senders(lane, taken, targets)
+                for event in (*(event for event, _ in taken.sent), *taken.fresh):
+                    # Whoever gets it now is not known to have had it.
+                    event.wire = event.flagged_wire(0, without=EVENT_REPLAYED)
                 for event, _ in taken.sent:
                     session.revoked.setdefault((event.origin, lane), []).append(event.number)
                 for target, parts in _by_target(taken, targets).items():

@@ -9,10 +9,12 @@ nothing unusual.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Event, Sending, Session, Unresolved
+from lanebus.broker.sessions import Attachment, Event, Sending, Session, Unresolved
 from lanebus.broker.settling import Settling
 from lanebus.wire.batches import EVENT_REPLAYED
 from lanebus.wire.lanes import Lane
@@ -42,6 +44,8 @@ class Recovery:
         self._started = started
         self._senders: dict[tuple[Session, Lane], None] = {}
         self.active = active
+        self.on_absent: Callable[[Attachment, float], None] | None = None
+        """Called for everybody who was expected in vain, before its parts end."""
         directory.expect = self.expect if active else None
         registry.on_departure = self.forget
 
@@ -94,6 +98,9 @@ class Recovery:
         self._directory.version += 1
         for key in list(self._senders):
             self._release(*key, now, final=True)
+        for attachment in list(self._registry.attachments.values()):
+            if attachment.expected and self.on_absent is not None:
+                self.on_absent(attachment, now)
         self._registry.end_expected(now)
 
     def forget(self, session: Session, now: float) -> None:

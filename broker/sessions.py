@@ -22,6 +22,8 @@ NO_HOLD: Final = float("inf")
 MAX_SPREAD: Final = 1 << 20
 """How far a sender's numbers may go past its lowest unsettled one: more than an outbox can hold."""
 
+INSTANCES_REMEMBERED: Final = 8
+"""Instances of one service that a session's events went to; they do not move often while any is unsettled."""
 
 _decoder: Final = msgspec.msgpack.Decoder(DownEvent)
 
@@ -230,7 +232,7 @@ class Session:
         "routes",
         "rtt_outside_ms",
         "sending",
-        "served_before",
+        "served",
         "served_by",
         "since",
         "traffic",
@@ -268,8 +270,8 @@ class Session:
         self.route_version = -1
         self.served_by: dict[str, str] = {}
         """By service: the instance that its events went to last."""
-        self.served_before: dict[str, list[tuple[str, list[int]]]] = {}
-        """By service: where its events went while another broker ran, and from which numbers on, by lane."""
+        self.served: dict[str, list[tuple[str, list[int]]]] = {}
+        """By service: its instances that unsettled events went to, oldest first, and from which numbers on, by lane."""
         self.revoked: dict[tuple[Session, Lane], list[int]] = {}
         """Numbers of the parts that it was sent and that went to another instance: its adapter has to be told."""
         self.kept_by: dict[str, list[str]] = {}
@@ -278,16 +280,29 @@ class Session:
         self.ended = False
         self.traffic = Traffic()
 
-    def was_served_by(self, history: list[tuple[str, str, list[int]]]) -> None:
-        """Take over what a peer knows of the instances that its events went to, oldest first."""
-        for service, instance, since in history:
-            self.served_by[service] = instance
-            self.served_before.setdefault(service, []).append((instance, since))
+    def was_served_by(self, known: list[tuple[str, list[tuple[str, list[int]]]]]) -> None:
+        """Take over what a peer knows of the instances that its events went to."""
+        for service, history in known:
+            if history:
+                self.served[service] = history[-INSTANCES_REMEMBERED:]
+                self.served_by[service] = history[-1][0]
+
+    def note_served(self, service: str, instance: str, since: list[int]) -> None:
+        """From the numbers `since` on, by lane, its events for `service` go to `instance`."""
+        self.served_by[service] = instance
+        history = self.served.setdefault(service, [])
+        history.append((instance, since))
+        # One counts until its successor has begun on every lane.
+        bases = [sending.base for sending in self.sending]
+        while len(history) > INSTANCES_REMEMBERED or (
+            len(history) > 1 and all(first <= base for first, base in zip(history[1][1], bases, strict=True))
+        ):
+            del history[0]
 
     def had(self, service: str, replayed: Replayed) -> str | None:
         """The instance of a service that a replayed event went to, where its sender knows it."""
         had: str | None = None
-        for instance, since in self.served_before.get(service, ()):
+        for instance, since in self.served.get(service, ()):
             if replayed.number >= since[replayed.lane]:
                 had = instance
         return had

@@ -41,8 +41,9 @@ PortPerLane = Annotated[list[Port], Meta(min_length=3, max_length=3)]
 TimePerLane = Annotated[list[Milliseconds], Meta(min_length=3, max_length=3)]
 BookFigures = Annotated[list[Unsigned], Meta(min_length=7, max_length=7)]
 MAX_SERVED_BY: Final = 256
-ServedBy = Annotated[list[tuple[Name, Name, PerLane]], Meta(max_length=MAX_SERVED_BY)]
-"""Service, instance, and by lane the first number of those events that it got."""
+History = Annotated[list[tuple[Name, PerLane]], Meta(max_length=16)]
+"""Instances that got a session's events for one service, oldest first, and by lane the number from which on."""
+ServedBy = Annotated[list[tuple[Name, History]], Meta(max_length=MAX_SERVED_BY)]
 MAX_KEPT_BY: Final = 4096
 KeptBy = Annotated[
     list[tuple[Name, Annotated[list[Name], Meta(max_length=64)]]], Meta(max_length=MAX_KEPT_BY)
@@ -75,7 +76,7 @@ class Hello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     token: Token = b""
     """From the welcome of the attachment that is to be resumed; empty for a new one."""
     served_by: ServedBy = []
-    """Services, and which instances of each the peer's events went to, oldest first."""
+    """Services, and which instances of each the peer's events went to."""
     kept_by: KeptBy = []
     """Groups that the peer sends to and others put members into."""
     requests: Unsigned = 0
@@ -261,21 +262,17 @@ class Pause(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Served(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which instance of a service a session's events go to from now on; the peer says so to the next broker."""
+    """Which instances of services sessions' events go to; the peer says so to the next broker."""
 
-    session: Unsigned
-    service: Name
-    instance: Name
-    since: PerLane
-    """By lane: the number of the first event that it gets."""
+    entries: Annotated[list[tuple[Unsigned, Name, History]], Meta(max_length=1024)]
+    """A session's index, a service, and all that is known of its instances."""
 
 
 class Kept(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which other servers put members into a group that the peer sends to; the peer says so to the next broker."""
+    """Which other servers put members into groups that the peer sends to; the peer says so to the next broker."""
 
-    group: Name
-    servers: Annotated[list[Name], Meta(max_length=64)]
-    """None if there are no others any more."""
+    entries: KeptBy
+    """Of each group all of them; none if there are no others any more."""
 
 
 class Bye(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -44,8 +44,8 @@ BODIES = {
     Kind.DONE: Done(request=1),
     Kind.PAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
     Kind.UNPAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
-    Kind.KEPT: Kept(group="room", servers=["server:a"]),
-    Kind.SERVED: Served(session=0, service="s", instance="server:a", since=[1, 1, 1]),
+    Kind.KEPT: Kept(entries=[("room", ["server:a"])]),
+    Kind.SERVED: Served(entries=[(0, "s", [("server:a", [1, 1, 1])])]),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

@@ -114,9 +114,9 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
     "served": (
         Kind.SERVED,
         Lane.CRITICAL,
-        Served(session=0, service="combat", instance="server:arena-1", since=[1, 8, 1]),
+        Served(entries=[(0, "combat", [("server:arena-1", [1, 8, 1])])]),
     ),
-    "kept": (Kind.KEPT, Lane.CRITICAL, Kept(group="room:7", servers=["server:matchmaker"])),
+    "kept": (Kind.KEPT, Lane.CRITICAL, Kept(entries=[("room:7", ["server:matchmaker"])])),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),
     "error": (Kind.ERROR, Lane.NORMAL, ErrorMessage(number=204, text="batch 7, expected 6")),
 }
