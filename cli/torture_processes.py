@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,8 +18,6 @@ from lanebus.cli.parent import PARENT_OPTION
 
 START_TIMEOUT_S: Final = 15.0
 END_TIMEOUT_S: Final = 8.0
-PORTS: Final = 4
-"""Critical, normal, low and control."""
 _PRIVATE: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LANEBUS_CONFIG", "JOURNAL_STREAM")
 
 
@@ -160,31 +156,3 @@ class Proxy(Child):
         if not answer["ok"]:
             raise CliError(f"the proxy refuses {do}: {answer['error']}", Exit.INTERNAL)
         return answer
-
-
-def free_ports(hosts: list[str]) -> list[int]:
-    """Four ports that are free at all of `hosts`, below those that the system gives to outgoing connections.
-
-    A port from that range could be taken by one of our own connections while the broker is dead.
-
-    Raises:
-        CliError: `PORT_BUSY` when there are none to be found.
-    """
-    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
-    candidates = random.SystemRandom().sample(range(10_000, max(first, 20_000)), 200)
-    found: list[int] = []
-    for port in candidates:
-        if all(_is_free(host, port) for host in hosts):
-            found.append(port)
-            if len(found) == PORTS:
-                return found
-    raise CliError("there are no free ports", Exit.PORT_BUSY)
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True

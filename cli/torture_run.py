@@ -15,11 +15,12 @@ import msgspec
 from lanebus.cli.broker_process import toml_text
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError, Exit
+from lanebus.cli.ports import free_ports
 from lanebus.cli.torture_check import FACTS_FILE, PLAN_FILE, Facts, Injected
 from lanebus.cli.torture_log import now_us
 from lanebus.cli.torture_peer import Report, Spec, Word
 from lanebus.cli.torture_plan import BROKER, EVERYBODY, GRACE_S, LEASE_S, PING_INTERVAL_S, Fault, Peer, Plan
-from lanebus.cli.torture_processes import Child, Proxy, free_ports
+from lanebus.cli.torture_processes import Child, Proxy
 from lanebus.cli.torture_traffic import Sending, group_of
 from lanebus.wire.lanes import LANE_NAMES
 

@@ -16,7 +16,7 @@ import pytest
 from tests.cli.commands import LANEBUS, environment, four_free_ports, is_gone, lanebus, wait_until
 
 from lanebus.cli.broker import on_ports_from
-from lanebus.cli.broker_process import BrokerProcess, toml_text
+from lanebus.cli.broker_process import BrokerProcess, merged, toml_text
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.main import run
@@ -172,6 +172,30 @@ def test_a_child_that_was_killed_is_not_alive() -> None:
         os.kill(broker.pid, signal.SIGKILL)
         wait_until(lambda: not broker.alive())
         assert broker.exit_status == -signal.SIGKILL
+
+
+def test_a_child_that_was_killed_is_started_again_on_its_ports() -> None:
+    with BrokerProcess({"lanes": {"low": {"hold_ms": 150.0}}}, keep_ports=True) as broker:
+        first, addresses = status(broker), broker.addresses
+        broker.kill()
+        assert broker.exit_status == -signal.SIGKILL
+        broker.launch()
+        while not broker.is_ready(wait_s=1.0):
+            assert broker.alive()
+        second = status(broker)
+        assert broker.addresses == addresses == second["addresses"]
+        assert second["pid"] == broker.pid != first["pid"]
+        assert second["epoch"] != first["epoch"]
+        assert broker.log_text().count("serving on") == 2
+
+
+def test_settings_are_merged_table_by_table() -> None:
+    ours = {"lanes": {"low": {"hold_ms": 150.0}}, "log": {"level": "debug"}}
+    theirs = {"lanes": {"low": {"port": 7}, "normal": {"port": 8}}}
+    assert merged(ours, theirs) == {
+        "lanes": {"low": {"hold_ms": 150.0, "port": 7}, "normal": {"port": 8}},
+        "log": {"level": "debug"},
+    }
 
 
 def test_a_child_that_does_not_stop_is_killed() -> None:

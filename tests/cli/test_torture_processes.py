@@ -1,14 +1,14 @@
 """Children of a torture: what they say is heard, and those that do not start are told of."""
 
 import signal
-import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from lanebus.cli.exits import CliError, Exit
-from lanebus.cli.torture_processes import PORTS, Child, Proxy, free_ports
+from lanebus.cli.ports import free_ports
+from lanebus.cli.torture_processes import Child, Proxy
 
 pytestmark = pytest.mark.system
 
@@ -24,23 +24,6 @@ def route(port: int, target_port: int) -> dict[str, object]:
         "target_host": HOSTS[0],
         "target_port": target_port,
     }
-
-
-def test_ports_are_free_at_every_host_and_no_connection_can_take_them() -> None:
-    ports = free_ports(HOSTS)
-    assert len(set(ports)) == PORTS
-    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
-    for port in ports:
-        assert port < first or first < 20_000
-        for host in HOSTS:
-            socket.create_server((host, port)).close()
-
-
-def test_there_may_be_no_free_ports() -> None:
-    # An address that is nobody's: nothing can be bound there.
-    with pytest.raises(CliError) as caught:
-        free_ports(["203.0.113.1"])
-    assert caught.value.code == Exit.PORT_BUSY
 
 
 def test_a_proxy_obeys_survives_a_stop_and_is_killed(tmp_path: Path) -> None:
