@@ -155,6 +155,7 @@ class Inspector:
         if not links:
             label, reason = "lost", "no link"
         traffic = session.traffic
+        queues = [self._queue(attachment, session, lane, now) for lane in LANES]
         return {
             "name": session.name,
             "role": session.role.value,
@@ -171,6 +172,12 @@ class Inspector:
             "bytes_in": traffic.bytes_in,
             "bytes_out": traffic.bytes_out,
             "in_flight": sum(sending.book.in_flight for sending in session.sending),
+            "queued_events": sum(queue["queued_events"] for queue in queues),
+            "queued_bytes": sum(queue["queued_bytes"] for queue in queues),
+            "unsettled_events": sum(queue["unsettled_events"] for queue in queues),
+            "oldest_age_s": max(queue["oldest_age_s"] for queue in queues),
+            "dropped": sum(queue["dropped"] for queue in queues),
+            "paused_senders": sum(queue["paused_senders"] for queue in queues),
             "links": links,
         }
 

@@ -17,15 +17,15 @@ from rich.live import Live
 from lanebus.cli.demo_figures import Figures
 from lanebus.cli.demo_match import Match, interrupting
 from lanebus.cli.demo_report import show
-from lanebus.cli.demo_screen import line, screen
+from lanebus.cli.demo_screen import line, news_of_faults, screen
 from lanebus.cli.exits import Exit
 from lanebus.cli.output import Format, Out, output_option
 
 PLAIN_S: Final = 1.0
 """Time between two lines where there is no screen."""
-PICTURE_SIZE: Final = (100, 35)
+PICTURE_SIZE: Final = (100, 39)
 _WEB_FONT: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
-PICTURE_AT: Final = 0.6
+PICTURE_AT: Final = 0.65
 """How far into the match the picture is taken."""
 
 
@@ -60,10 +60,11 @@ class ScreenView:
 
 
 class PlainView:
-    """One line a second."""
+    """One line a second, and one for every fault that begins, ends or is got over."""
 
     def __init__(self) -> None:
         self._due_s = 0.0
+        self._before: Figures | None = None
 
     def __enter__(self) -> None:
         pass
@@ -72,7 +73,10 @@ class PlainView:
         pass
 
     def show(self, figures: Figures) -> None:
-        """Write a line, if it is time for one."""
+        """Write a line, if it is time for one, and what there is to say of faults."""
+        for text in news_of_faults(self._before, figures):
+            click.echo(text, err=True)
+        self._before = figures
         now_s = time.monotonic()
         if now_s >= self._due_s:
             self._due_s = now_s + PLAIN_S * 0.9
@@ -105,7 +109,7 @@ class Photographer:
 
 @click.command(
     epilog="Shows the live picture on standard error and the report on standard output. Exit codes: 0 every event is "
-    "accounted for, 1 not so, 69 the broker went away, 130 Ctrl-C (with the report so far)."
+    "accounted for, 1 not so, 69 the broker went away unasked, 130 Ctrl-C (with the report so far)."
 )
 @click.option(
     "--bots",
@@ -124,19 +128,32 @@ class Photographer:
 @click.option(
     "--seed", type=int, help="For how they play and where they appear. [default: a new one each time]"
 )
+@click.option(
+    "--faults/--no-faults",
+    default=True,
+    show_default=True,
+    help="Stop one player's process for a while, then kill the broker and start it again.",
+)
 @click.option("--plain", is_flag=True, help="One line a second instead of the live picture.")
 @click.option(
     "--svg", "svg_path", type=click.Path(path_type=Path, dir_okay=False, writable=True), hidden=True
 )
 @output_option
 def demo(
-    bots: int, seconds: float, seed: int | None, plain: bool, svg_path: Path | None, output_format: Format
+    bots: int,
+    seconds: float,
+    seed: int | None,
+    faults: bool,
+    plain: bool,
+    svg_path: Path | None,
+    output_format: Format,
 ) -> int:
     """Run a broker, an arena and some players on this machine.
 
     Starts a broker on free ports, the arena game's server and its bots, each in a process of its own, and shows what
-    travels between them: lanes, latency from send to handler, queues, and what batching saves. At the end everything
-    is drained and the books of both sides must balance.
+    travels between them: lanes, latency from send to handler, queues, and what batching saves. In the middle of it one
+    player's process is stopped for some seconds, and the broker gets SIGKILL and is started again. At the end
+    everything is drained, the books of both sides must balance, and every delivery must have been handled once.
     """
     seed = random.randrange(10_000) if seed is None else seed
     console = Console(stderr=True, highlight=False)
@@ -148,7 +165,7 @@ def demo(
         if photographer is not None:
             photographer.look(figures)
 
-    match = Match(bots=bots, seconds=seconds, seed=seed, show=show_figures)
+    match = Match(bots=bots, seconds=seconds, seed=seed, show=show_figures, faults=faults)
     with interrupting(match), view:
         result = match.run()
     if photographer is not None:

@@ -1,12 +1,14 @@
-"""The demo's children: the arena's server in one process, all bots in another, each reporting to the demo.
+"""The demo's children: the arena's server in one process, the bots in others, each reporting to the demo.
 
-Started as `python -m lanebus.cli.demo_child server|bots BROKER BOTS SEED`. A child ends when its standard input does,
-so that no way of losing the demo leaves it behind.
+Started as `python -m lanebus.cli.demo_child server|bots|bot BROKER SEED FIRST COUNT PARENT`; `bots` and `bot` play
+COUNT bots from number FIRST on, and differ in how `ps` shows them. A child ends when its standard input does, and is
+killed with its parent, so that no way of losing the demo leaves it behind, not even one that is stopped.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import Counter, deque
@@ -15,14 +17,14 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 import lanebus
-from lanebus.cli.demo_reports import REPORT_S, Report, UnitFigures, Word
+from lanebus.cli.demo_meter import CountingServer, Meter, books_of, resent_by
+from lanebus.cli.demo_reports import ARENA, REPORT_S, Report, UnitFigures, Word
+from lanebus.cli.exits import CliError
+from lanebus.cli.parent import die_with
 from lanebus.examples.arena import messages
 from lanebus.examples.arena.bot import Swarm
 from lanebus.examples.arena.server import ArenaServer
 from lanebus.examples.arena.world import UnitBody
-from lanebus.wire.histogram import Histogram
-from lanebus.wire.lanes import LANES
-from lanebus.wire.outcomes import Book
 
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
@@ -59,7 +61,7 @@ class Link:
             yield Word(line.decode())
 
     def report_due(self) -> bool:
-        """Whether it is time for a report; once it says so, the next one is due half a second later."""
+        """Whether it is time for a report; once it says so, the next one is due `REPORT_S` later."""
         now_s = time.monotonic()
         if now_s < self._due_s:
             return False
@@ -78,39 +80,10 @@ class Link:
             raise DemoGone from None
 
 
-class Meter:
-    """Latencies of arriving events per lane, from one report to the next."""
-
-    def __init__(self) -> None:
-        self._lanes = [Histogram() for _ in LANES]
-
-    def note(self, event: lanebus.Event) -> None:
-        """Count one event; `age_ms` is the time from `send` in the sender to here."""
-        self._lanes[event.lane].record(int(event.age_ms * 1000))
-
-    def take(self) -> tuple[list[int], list[int], list[int]]:
-        """The latencies since the last call."""
-        critical, normal, low = (histogram.as_list() for histogram in self._lanes)
-        self._lanes = [Histogram() for _ in LANES]
-        return critical, normal, low
-
-
-def books_of(
-    adapters: Iterable[lanebus.ServerAdapter | lanebus.ClientAdapter],
-) -> tuple[list[int], list[int], list[int]]:
-    """The books of all `adapters` together, lane by lane."""
-    sums = [Book() for _ in LANES]
-    for adapter in adapters:
-        for lane in LANES:
-            sums[lane].add(adapter.book(lane))
-    critical, normal, low = (book.as_list() for book in sums)
-    return critical, normal, low
-
-
 def serve(link: Link, broker: str, seed: int) -> None:
     """Be the arena's server until told to close."""
     meter = Meter()
-    adapter = lanebus.ServerAdapter("arena-1", service=messages.SERVICE, broker=broker)
+    adapter = CountingServer(ARENA, service=messages.SERVICE, broker=broker)
     arena = ArenaServer(adapter, seed, meter.note)
     state = {"resting": False, "closing": False}
     rate_from: list[float] = [0.0, time.monotonic()]
@@ -124,8 +97,15 @@ def serve(link: Link, broker: str, seed: int) -> None:
             playing=arena.players,
             resting=state["resting"],
             in_flight=adapter.in_flight,
-            latencies=meter.take(),
+            latencies=meter.take_latencies(),
             books=books_of([adapter]),
+            resent=resent_by([adapter]),
+            meant=adapter.meant,
+            ended_otherwise=adapter.ended_otherwise,
+            handled=meter.handled,
+            repeated=meter.repeated,
+            late_s=meter.late_s,
+            silences=meter.take_silences(),
             unsettled=dict(arena.unsettled),
             ticks=arena.tick,
             tick_rate=tick_rate,
@@ -158,8 +138,8 @@ def serve(link: Link, broker: str, seed: int) -> None:
     link.send(report(unanswered=adapter.close(CLOSE_TIMEOUT_S)))
 
 
-def play(link: Link, broker: str, count: int, seed: int) -> None:
-    """Be all the bots until told to close."""
+def play(link: Link, broker: str, seed: int, first: int, count: int) -> None:
+    """Be `count` bots from number `first` on until told to close."""
     meter = Meter()
     news: deque[str] = deque(maxlen=NEWS_LINES)
 
@@ -170,7 +150,9 @@ def play(link: Link, broker: str, count: int, seed: int) -> None:
             news.append(line)
 
     # Everybody in a room hears of everything that happens there; the first bot is the one that tells.
-    swarm = Swarm(count, broker, seed, observe=lambda index: meter.note if index else note_with_news)
+    swarm = Swarm(
+        count, broker, seed, first=first, observe=lambda index: meter.note if index else note_with_news
+    )
     adapters = [bot.adapter for bot in swarm.bots]
     resting = closing = False
 
@@ -185,8 +167,13 @@ def play(link: Link, broker: str, count: int, seed: int) -> None:
             playing=sum(bot.welcome for bot in swarm.bots),
             resting=resting,
             in_flight=swarm.in_flight,
-            latencies=meter.take(),
+            latencies=meter.take_latencies(),
             books=books_of(adapters),
+            resent=resent_by(adapters),
+            handled=meter.handled,
+            repeated=meter.repeated,
+            late_s=meter.late_s,
+            silences=meter.take_silences(),
             unsettled=dict(unsettled),
             witness=swarm.bots[0].adapter.name,
             news=told,
@@ -233,16 +220,19 @@ def _short(player: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the two; a failure is one line on standard error."""
-    role, broker, count, seed = arguments[0], arguments[1], int(arguments[2]), int(arguments[3])
+    """Run one of them; a failure is one line on standard error."""
+    role, broker = arguments[:2]
+    seed, first, count, parent_pid = map(int, arguments[2:])
     link = Link()
     roles: dict[str, Callable[[], None]] = {
         "server": lambda: serve(link, broker, seed),
-        "bots": lambda: play(link, broker, count, seed),
+        "bots": lambda: play(link, broker, seed, first, count),
+        "bot": lambda: play(link, broker, seed, first, count),
     }
     try:
+        die_with(parent_pid, signal.SIGKILL)
         roles[role]()
-    except DemoGone:
+    except (DemoGone, CliError):
         return 0
     except lanebus.LanebusError as error:
         print(error, file=sys.stderr)

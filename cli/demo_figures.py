@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from lanebus.cli.demo_reports import Report, UnitFigures
+from lanebus.cli.demo_faults import FaultFigures
+from lanebus.cli.demo_ledger import Ledger
+from lanebus.cli.demo_reports import Report, Silence, UnitFigures
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import Book
@@ -56,6 +58,8 @@ class PlayerFigures:
     quality: str = ""
     events_per_s: float | None = None
     """Both directions."""
+    waiting_events: int = 0
+    """What the broker holds for it, or has sent it without an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +86,8 @@ class Figures:
     length_s: float
     broker_pid: int
     uptime_s: float
+    broker_down_s: float | None
+    """How long the broker has been dead; None while it lives."""
     broker_cpu: float | None
     """The broker's share of one core."""
     broker_bytes: int
@@ -100,6 +106,51 @@ class Figures:
     """Those in that room."""
     news: Sequence[str]
     """The latest last."""
+    sent: int
+    """Events, since the processes began."""
+    handled: int
+    """Deliveries."""
+    resent: int
+    """Events that were sent more than once."""
+    in_flight: int
+    faults: Sequence[FaultFigures]
+    """What the demo does to itself; empty where it does nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What brokers did: plain sums."""
+
+    events: int = 0
+    """On both hops."""
+    messages: int = 0
+    """Batches and control messages."""
+    unbatched_bytes: int = 0
+    bytes: int = 0
+    cpu_s: float = 0.0
+    uptime_s: float = 0.0
+
+    @classmethod
+    def of(cls, status: Numbers) -> Traffic:
+        """That of one broker."""
+        control = status["control"]
+        ways = [lane[way] for lane in status["lanes"].values() for way in ("in", "out")]
+        return cls(
+            events=sum(way["events"] for way in ways),
+            messages=sum(way["batches"] for way in ways)
+            + control["in"]["messages"]
+            + control["out"]["messages"],
+            unbatched_bytes=sum(way["unbatched_bytes"] for way in ways),
+            bytes=sum(way["bytes"] for way in ways) + control["in"]["bytes"] + control["out"]["bytes"],
+            cpu_s=status["cpu_s"],
+            uptime_s=status["uptime_s"],
+        )
+
+    def plus(self, other: Traffic) -> Traffic:
+        """Both together."""
+        return Traffic(
+            **{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
+        )
 
 
 @dataclass
@@ -109,18 +160,34 @@ class Gatherer:
     status: Numbers = field(default_factory=dict)
     peers: Mapping[str, Numbers] = field(default_factory=dict)
     server: Report | None = None
-    bots: Report | None = None
+    bots: dict[str, Report] = field(default_factory=dict)
+    """The latest report of each process of bots, by its title."""
     latency: list[Histogram] = field(default_factory=lambda: [Histogram() for _ in LANES])
     """Send to handler of the whole match, lane by lane."""
+    calm_latency: list[Histogram] = field(default_factory=lambda: [Histogram() for _ in LANES])
+    """The same without what came while `is_disturbed`."""
+    is_disturbed: bool = False
+    """Whether a fault is being done, or is not got over yet."""
+    restarts: int = 0
+    """How often another broker has answered than the one before."""
+    silences: list[Silence] = field(default_factory=list)
+    """Those that nobody has taken yet."""
     _ticks: list[tuple[float, int]] = field(default_factory=list)
     """When a report of the server came and its tick count then: the first of the match, and the latest."""
     news: deque[str] = field(default_factory=lambda: deque(maxlen=NEWS_LINES))
     _recent: deque[tuple[float, list[Histogram]]] = field(default_factory=deque)
     _statuses: deque[tuple[float, Numbers]] = field(default_factory=deque)
     _traffic: deque[tuple[float, dict[str, int]]] = field(default_factory=deque)
+    _earlier: Traffic = field(default_factory=Traffic)
+    """What brokers did that have been replaced since."""
 
     def add_status(self, now_s: float, status: Numbers) -> None:
-        """Take in the broker's answer to `status`."""
+        """Take in the answer to `status`; that of another broker than before begins its counters anew."""
+        if self.status and self.status["epoch"] != status["epoch"]:
+            self._earlier = self._earlier.plus(Traffic.of(self.status))
+            self.restarts += 1
+            self._statuses.clear()
+            self._traffic.clear()
         self.status = status
         _append(self._statuses, now_s, status)
 
@@ -137,15 +204,17 @@ class Gatherer:
         self._ticks[1:] = [(now_s, report.ticks)]
         self._add_latencies(now_s, report)
 
-    def add_bots(self, now_s: float, report: Report) -> None:
-        """Take in a report of the bots."""
-        self.bots = report
+    def add_bots(self, now_s: float, report: Report, process: str = "bots") -> None:
+        """Take in a report of one process of bots."""
+        self.bots[process] = report
         self.news.extend(report.news)
         self._add_latencies(now_s, report)
 
     def begin(self) -> None:
         """Begin latencies and the tick rate anew: those of starting up say nothing about the match."""
         self.latency = [Histogram() for _ in LANES]
+        self.calm_latency = [Histogram() for _ in LANES]
+        self.silences.clear()
         self._recent.clear()
         del self._ticks[:-1]
 
@@ -159,44 +228,69 @@ class Gatherer:
     @property
     def in_flight(self) -> int:
         """Events that their senders know to be unsettled."""
-        return sum(report.in_flight for report in (self.server, self.bots) if report)
+        return sum(report.in_flight for report in self._reports())
+
+    @property
+    def connected(self) -> int:
+        """Players that have a broker."""
+        return sum(report.connected for report in self.bots.values())
+
+    @property
+    def resent(self) -> int:
+        """Events that were sent more than once."""
+        return sum(report.resent for report in self._reports())
+
+    @property
+    def late_s(self) -> float:
+        """When an event that had been held up was handled last."""
+        return max((report.late_s for report in self._reports()), default=0.0)
+
+    def take_silences(self) -> list[Silence]:
+        """The silences that have been reported since the last call."""
+        silences, self.silences = self.silences, []
+        return silences
+
+    def ledger(self) -> Ledger:
+        """What was meant against what was handled."""
+        return Ledger.of(self.server, self.bots.values())
+
+    def _reports(self) -> list[Report]:
+        return [*([self.server] if self.server else []), *self.bots.values()]
 
     def sent(self) -> list[Book]:
         """The senders' books, lane by lane."""
         books = [Book() for _ in LANES]
-        for report in (self.server, self.bots):
-            if report is not None:
-                for lane in LANES:
-                    books[lane].add(Book.from_list(report.books[lane]))
+        for report in self._reports():
+            for lane in LANES:
+                books[lane].add(Book.from_list(report.books[lane]))
         return books
 
     def unsettled(self) -> dict[str, int]:
         """Events that ended otherwise than delivered, by lane, topic, outcome and reason."""
         sums: dict[str, int] = {}
-        for report in (self.server, self.bots):
-            for text, count in (report.unsettled if report else {}).items():
+        for report in self._reports():
+            for text, count in report.unsettled.items():
                 sums[text] = sums.get(text, 0) + count
         return sums
 
     def messages(self) -> Saving:
         """What batching has saved in messages so far, over both hops."""
-        lanes, control = self.status["lanes"].values(), self.status["control"]
-        ways = [lane[way] for lane in lanes for way in ("in", "out")]
-        return Saving(
-            without=sum(way["events"] for way in ways),
-            actual=sum(way["batches"] for way in ways)
-            + control["in"]["messages"]
-            + control["out"]["messages"],
-        )
+        done = self._done()
+        return Saving(without=done.events, actual=done.messages)
 
     def bytes(self) -> Saving:
         """What batching and compression have saved in bytes so far, over both hops."""
-        lanes, control = self.status["lanes"].values(), self.status["control"]
-        ways = [lane[way] for lane in lanes for way in ("in", "out")]
-        return Saving(
-            without=sum(way["unbatched_bytes"] for way in ways),
-            actual=sum(way["bytes"] for way in ways) + control["in"]["bytes"] + control["out"]["bytes"],
-        )
+        done = self._done()
+        return Saving(without=done.unbatched_bytes, actual=done.bytes)
+
+    def cpu_share(self) -> float:
+        """The share of one core that all brokers of the match have used while they lived."""
+        done = self._done()
+        return done.cpu_s / max(done.uptime_s, 0.001)
+
+    def _done(self) -> Traffic:
+        """What all brokers of the match did."""
+        return self._earlier.plus(Traffic.of(self.status)) if self.status else self._earlier
 
     def players(self) -> list[PlayerFigures]:
         """The players, the best first."""
@@ -205,7 +299,13 @@ class Gatherer:
         ranked = sorted(units, key=lambda unit: (-unit.score, unit.name))
         return [self._player(unit, rates) for unit in ranked]
 
-    def figures(self, elapsed_s: float | None, length_s: float) -> Figures:
+    def figures(
+        self,
+        elapsed_s: float | None,
+        length_s: float,
+        faults: Sequence[FaultFigures] = (),
+        broker_down_s: float | None = None,
+    ) -> Figures:
         """Everything as it is now, `elapsed_s` into a match of `length_s` or before it; needs a status."""
         first_s, first = self._statuses[0]
         last_s, last = self._statuses[-1]
@@ -218,7 +318,8 @@ class Gatherer:
             uptime_s=last["uptime_s"],
             broker_cpu=(last["cpu_s"] - first["cpu_s"]) / span_s if span_s else None,
             broker_bytes=last["rss_bytes"],
-            connected=self.bots.connected if self.bots else 0,
+            broker_down_s=broker_down_s,
+            connected=self.connected,
             tick_rate=self.server.tick_rate if self.server else 0.0,
             lanes=self._lanes(),
             messages=self.messages(),
@@ -228,10 +329,15 @@ class Gatherer:
             rooms=max((unit.room for unit in self.server.units), default=1) if self.server else 1,
             shots=[(x_m, y_m) for at, x_m, y_m in self.server.shots if at == room] if self.server else (),
             news=list(self.news),
+            sent=sum(book.accepted for book in self.sent()),
+            handled=sum(sum(map(sum, report.handled.values())) for report in self._reports()),
+            resent=self.resent,
+            in_flight=self.in_flight,
+            faults=faults,
         )
 
     def _shown_room(self) -> int:
-        witness = self.bots.witness if self.bots else ""
+        witness = next((report.witness for report in self.bots.values()), "")
         units = self.server.units if self.server else []
         return next((unit.room for unit in units if unit.name == witness), 1)
 
@@ -289,15 +395,24 @@ class Gatherer:
             rtt_ms=peer.get("rtt_ms"),
             quality=peer.get("quality", ""),
             events_per_s=rates.get(unit.name),
+            waiting_events=waiting_events(peer) if peer else 0,
         )
 
     def _add_latencies(self, now_s: float, report: Report) -> None:
+        self.silences += report.silences
         histograms = [Histogram.from_list(figures) for figures in report.latencies]
         for lane in LANES:
             self.latency[lane].merge(histograms[lane])
+            if not self.is_disturbed:
+                self.calm_latency[lane].merge(histograms[lane])
         self._recent.append((now_s, histograms))
         while now_s - self._recent[0][0] > LATENCY_SPAN_S:
             self._recent.popleft()
+
+
+def waiting_events(peer: Numbers) -> int:
+    """What the broker holds for a peer, or has sent it without an answer."""
+    return int(peer["queued_events"] + peer["unsettled_events"])
 
 
 def in_ms(value_us: float | None) -> float | None:

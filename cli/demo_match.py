@@ -1,8 +1,10 @@
-"""One match of the demo: a broker, an arena and its bots, from start to the books' closing."""
+"""One match of the demo: a broker, an arena and its bots, what is done to them, and the books' closing."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +13,17 @@ from typing import Any, Final
 
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
-from lanebus.cli.demo_figures import Figures, Gatherer
+from lanebus.cli.demo_faults import Faults, Seen
+from lanebus.cli.demo_figures import Figures, Gatherer, waiting_events
 from lanebus.cli.demo_processes import Child
 from lanebus.cli.demo_report import Facts, Result
 from lanebus.cli.demo_reports import Word
 from lanebus.cli.exits import CliError, Exit
+from lanebus.examples.arena.bot import bot_name
 
 TURN_S: Final = 0.05
 """How often the match looks after its processes."""
-SAMPLE_S: Final = 0.5
+SAMPLE_S: Final = 0.4
 """Time between two questions to the broker."""
 START_TIMEOUT_S: Final = 20.0
 """From the start of the bots until all of them play."""
@@ -36,7 +40,7 @@ Show = Callable[[Figures], None]
 class Match:
     """Runs one match. `interrupt` may be called from a signal handler."""
 
-    def __init__(self, *, bots: int, seconds: float, seed: int, show: Show) -> None:
+    def __init__(self, *, bots: int, seconds: float, seed: int, show: Show, faults: bool = True) -> None:
         self._bots_wanted = bots
         self._seconds = seconds
         self._seed = seed
@@ -45,9 +49,11 @@ class Match:
         self._interrupted = False
         self._began_s: float | None = None
         self._sampled_s = 0.0
+        self._faults = Faults(self, f"player:{bot_name(bots - 1)}", seconds) if faults else None
         self._broker: BrokerProcess
         self._control: ControlClient
         self._children: list[Child] = []
+        """The arena's server, then the processes of the bots. The last one is stopped, if any is."""
 
     def interrupt(self) -> None:
         """End the match now, in order; a second call ends it anyhow.
@@ -71,27 +77,61 @@ class Match:
             CliError: a process of the match is gone or did not start.
         """
         with contextlib.ExitStack() as stack:
-            self._broker = stack.enter_context(BrokerProcess())
+            self._broker = stack.enter_context(BrokerProcess(keep_ports=True))
             self._control = stack.enter_context(ControlClient(self._broker.addresses["control"]))
-            address = self._broker.addresses["critical"]
-            arguments = [address, str(self._bots_wanted), str(self._seed)]
-            server = self._start(stack, "the arena's server", ["server", *arguments])
+            server = self._start(stack, "the arena's server", "server", 0, 0)
             self._until(
                 lambda: server.latest is not None and server.latest.connected > 0, "the arena's server"
             )
-            bots = self._start(stack, "the process of the bots", ["bots", *arguments])
-            self._until(
-                lambda: bots.latest is not None and bots.latest.playing == self._bots_wanted, "the bots"
-            )
+            # The player that will be stopped has a process of its own: nobody else must stand still with it.
+            together = self._bots_wanted - (self._faults is not None)
+            if together:
+                self._start(stack, "the process of the bots", "bots", 0, together)
+            if together < self._bots_wanted:
+                name = bot_name(together)
+                child = self._start(stack, f"the process of {name}", "bot", together, 1)
+                stack.callback(lambda: child.send(signal.SIGCONT))
+            self._until(lambda: self._players_in() == self._bots_wanted, "the bots")
             if self._interrupted:
                 return None
             self._play()
             return self._settle()
 
-    def _start(self, stack: contextlib.ExitStack, title: str, arguments: list[str]) -> Child:
+    # What the faults do
+
+    def stop_player(self) -> None:
+        """Send SIGSTOP to the process of one player."""
+        self._children[-1].send(signal.SIGSTOP)
+
+    def continue_player(self) -> None:
+        """Send it SIGCONT."""
+        self._children[-1].send(signal.SIGCONT)
+
+    def kill_broker(self) -> None:
+        """Send SIGKILL to the broker, having asked it for its last figures."""
+        self._sample(time.monotonic())
+        self._broker.kill()
+        self._control.close()
+
+    def launch_broker(self) -> None:
+        """Begin to start it again."""
+        self._broker.launch()
+
+    def broker_is_ready(self) -> bool:
+        """Whether it serves again."""
+        return self._broker.is_ready()
+
+    # The course of the match
+
+    def _start(self, stack: contextlib.ExitStack, title: str, role: str, first: int, count: int) -> Child:
+        address = self._broker.addresses["critical"]
+        arguments = [role, address, *map(str, (self._seed, first, count, os.getpid()))]
         child = stack.enter_context(Child(title, arguments))
         self._children.append(child)
         return child
+
+    def _players_in(self) -> int:
+        return sum(child.latest.playing for child in self._children[1:] if child.latest)
 
     def _until(self, done: Callable[[], bool], title: str) -> None:
         """Wait for something while the match is starting."""
@@ -102,10 +142,32 @@ class Match:
 
     def _play(self) -> None:
         self._gathered.begin()
-        self._began_s = time.monotonic()
-        for _ in self._turns(self._seconds):
-            if self._interrupted:
-                return
+        self._began_s = began_s = time.monotonic()
+        faults = self._faults
+        for _ in self._turns(math.inf):
+            now_s = time.monotonic()
+            if self._interrupted or (now_s - began_s >= self._seconds and (not faults or faults.is_over)):
+                break
+            if faults is not None:
+                faults.turn(now_s, now_s - began_s, self._seen())
+                self._gathered.is_disturbed = faults.is_disturbing
+        # Also a match that was interrupted ends with a living broker, and with everybody awake.
+        while faults is not None and not faults.heal(time.monotonic()):
+            time.sleep(TURN_S)
+
+    def _seen(self) -> Seen:
+        gathered = self._gathered
+        player = gathered.peers.get(f"player:{bot_name(self._bots_wanted - 1)}")
+        return Seen(
+            players=self._bots_wanted,
+            connected=gathered.connected,
+            server_connected=bool(gathered.server and gathered.server.connected),
+            in_flight=gathered.in_flight,
+            resent=gathered.resent,
+            waiting=waiting_events(player) if player else 0,
+            late_s=gathered.late_s,
+            silences=gathered.take_silences(),
+        )
 
     def _settle(self) -> Result:
         """Let everybody come to rest, look at the books, close."""
@@ -139,6 +201,8 @@ class Match:
                 interrupted=self._interrupted,
                 audit=audit,
                 unanswered=sum(report.unanswered for report in finals if report),
+                faults=self._faults.as_list() if self._faults else [],
+                outage_s=self._faults.outage_s if self._faults else None,
             ),
             self._gathered,
         )
@@ -154,17 +218,20 @@ class Match:
             self._collect(now_s)
             if now_s - self._sampled_s >= SAMPLE_S:
                 self._sampled_s = now_s
-                self._sample(now_s)
+                if not self._is_broker_dead():
+                    self._sample(now_s)
                 self._show(self._figures(now_s))
             yield
             time.sleep(TURN_S)
             self._check_processes()
 
     def _collect(self, now_s: float) -> None:
-        add = (self._gathered.add_server, self._gathered.add_bots)
-        for child, take in zip(self._children, add, strict=False):
+        for child in self._children:
             for report in child.reports():
-                take(now_s, report)
+                if child is self._children[0]:
+                    self._gathered.add_server(now_s, report)
+                else:
+                    self._gathered.add_bots(now_s, report, child.title)
 
     def _sample(self, now_s: float) -> None:
         self._gathered.add_status(now_s, self._ask("status"))
@@ -172,7 +239,15 @@ class Match:
 
     def _figures(self, now_s: float) -> Figures:
         elapsed_s = None if self._began_s is None else now_s - self._began_s
-        return self._gathered.figures(elapsed_s, self._seconds)
+        if self._faults is None:
+            return self._gathered.figures(elapsed_s, self._seconds)
+        return self._gathered.figures(
+            elapsed_s, self._seconds, self._faults.figures(), self._faults.broker_down_s
+        )
+
+    def _is_broker_dead(self) -> bool:
+        """Whether it is because it was meant to be."""
+        return self._faults is not None and self._faults.kills_broker
 
     def _ask(self, command: str) -> Any:
         try:
@@ -183,7 +258,7 @@ class Match:
             raise
 
     def _check_processes(self) -> None:
-        if not self._broker.alive():
+        if not self._broker.alive() and not self._is_broker_dead():
             raise CliError(
                 f"the broker (pid {self._broker.pid}) is gone: {_end(self._broker.exit_status)}",
                 Exit.UNAVAILABLE,

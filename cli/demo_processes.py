@@ -65,6 +65,10 @@ class Child:
         """Its process id."""
         return self._process.pid
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; it may be gone, which `alive` tells."""
+        self._process.send_signal(number)
+
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from rich.text import Text
 
 from lanebus.cli.demo_figures import Gatherer, Saving, in_ms
+from lanebus.cli.demo_ledger import Ledger
 from lanebus.cli.output import Out, add_rows, new_table, styled
+from lanebus.cli.text import human_time
+from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import OUTCOME_NAMES, Book
 
@@ -17,9 +20,11 @@ PODIUM: Final = 3
 UNSETTLED_LINES: Final = 8
 _BOOKS: Final = {
     "senders": "the senders, events",
-    "broker_events": "the broker, events",
-    "broker_deliveries": "the broker, deliveries",
+    "broker_events": "{broker}, events",
+    "broker_deliveries": "{broker}, deliveries",
 }
+_BROKER: Final = ("the broker", "the last broker")
+"""Books are per start of a broker: what was settled before the last one is in no book of it."""
 _COUNTED: Final = (("score", "point"), ("kills", "kill"), ("deaths", "death"))
 
 
@@ -39,6 +44,10 @@ class Facts:
     """The broker's answer to `audit`, at rest if it came to rest."""
     unanswered: int
     """Events that closing the adapters had to give up."""
+    faults: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    """What was done to the match: see `Faults.as_list`."""
+    outage_s: float | None = None
+    """The longest time for which anybody heard nothing because the broker was killed."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,12 @@ class Result:
             problems.append(f"{total.in_flight} events are still in flight")
         if facts.unanswered:
             problems.append(f"closing gave up {facts.unanswered} events")
-        if kept.accepted != total.accepted and not problems:
+        ledger = gathered.ledger()
+        if ledger.lost:
+            problems.append(f"{_of(ledger.lost, 'delivery', 'deliveries')} lost")
+        if ledger.duplicated:
+            problems.append(f"{_of(ledger.duplicated, 'delivery', 'deliveries')} duplicated or out of order")
+        if not gathered.restarts and kept.accepted != total.accepted and not problems:
             problems.append(f"the senders have accepted {total.accepted} events, the broker {kept.accepted}")
         return cls(
             {
@@ -77,17 +91,14 @@ class Result:
                 "players": facts.players,
                 "ticks_per_s": facts.tick_rate,
                 "events": total.accepted,
-                "deliveries": sum(audit["books"]["parts"][lane.label]["delivered"] for lane in LANES),
-                "latency_ms": {
-                    lane.label: {
-                        "events": histogram.count,
-                        "mean": in_ms(histogram.mean_us()),
-                        "p50": in_ms(histogram.quantile_us(0.50)),
-                        "p99": in_ms(histogram.quantile_us(0.99)),
-                        "max": in_ms(histogram.max_us if histogram.count else None),
-                    }
-                    for lane, histogram in zip(LANES, gathered.latency, strict=True)
-                },
+                "deliveries": ledger.handled,
+                "ledger": asdict(ledger),
+                "faults": list(facts.faults),
+                "broker_starts": 1 + gathered.restarts,
+                "longest_outage_s": facts.outage_s,
+                "resent_events": gathered.resent,
+                "latency_ms": _latencies(gathered.latency),
+                "calm_latency_ms": _latencies(gathered.calm_latency),
                 "messages": _saving(gathered.messages()),
                 "bytes": _saving(gathered.bytes()),
                 "ranking": [
@@ -101,6 +112,7 @@ class Result:
                 },
                 "unsettled": gathered.unsettled(),
                 "broker": {
+                    "cpu_share": gathered.cpu_share(),
                     "cpu_s": gathered.status["cpu_s"],
                     "uptime_s": gathered.status["uptime_s"],
                     "rss_bytes": gathered.status["rss_bytes"],
@@ -109,13 +121,13 @@ class Result:
                 },
                 "balanced": not problems,
                 "problems": problems,
-                "verdict": verdict(total, problems),
+                "verdict": verdict(total, problems, ledger, facts.outage_s),
             }
         )
 
 
-def verdict(total: Book, problems: Sequence[str]) -> str:
-    """The audit's judgement in one line."""
+def verdict(total: Book, problems: Sequence[str], ledger: Ledger, outage_s: float | None) -> str:
+    """The judgement over all books in one line."""
     if problems:
         return f"the books do not balance: {'; '.join(problems)}"
     ends = [
@@ -123,7 +135,11 @@ def verdict(total: Book, problems: Sequence[str]) -> str:
         for name, count in zip(OUTCOME_NAMES, total.ended, strict=True)
         if count or name == "delivered"
     ]
-    return f"the books balance: {total.accepted:,} accepted = {' + '.join(ends)}, {total.in_flight} in flight"
+    outage = f", longest outage {outage_s:.1f} s" if outage_s is not None else ""
+    return (
+        f"the books balance: {total.accepted:,} accepted = {' + '.join(ends)}, {total.in_flight} in flight; "
+        f"of {_of(ledger.meant, 'delivery', 'deliveries')} {ledger.lost} lost, {ledger.duplicated} duplicated{outage}"
+    )
 
 
 def show(result: Result, out: Out) -> None:
@@ -148,28 +164,50 @@ def show(result: Result, out: Out) -> None:
     _fact(
         out,
         "broker",
-        f"{broker['cpu_s'] / max(broker['uptime_s'], 0.001):.0%} of a core, "
+        f"{broker['cpu_share']:.0%} of a core, "
         f"{out.size(broker['rss_peak_bytes'], unit=True)} of memory at most",
     )
+    for number, fault in enumerate(figures["faults"]):
+        _fact(out, "" if number else "faults", fault_text(fault))
     _gap(out)
-    latency = new_table(["send to handler", "events", "mean ms", "p50 ms", "p99 ms", "max ms"])
-    add_rows(
-        latency,
-        [
-            [name, out.count(each["events"]), *(out.ms(each[key]) for key in ("mean", "p50", "p99", "max"))]
-            for name, each in figures["latency_ms"].items()
-        ],
-    )
+    # What came while there was no broker is late by as long as that took, and says nothing about the lanes.
+    is_hurt = bool(figures["faults"])
+    columns = ["events", "mean ms", "p50 ms", "p99 ms", "max ms", *(["max ms, faults"] if is_hurt else [])]
+    latency = new_table(["send to handler", *columns])
+    for name, each in figures["calm_latency_ms"].items():
+        row = [name, out.count(each["events"]), *(out.ms(each[key]) for key in ("mean", "p50", "p99", "max"))]
+        add_rows(latency, [[*row, *([out.ms(figures["latency_ms"][name]["max"])] if is_hurt else [])]])
     out.table(latency)
     _gap(out)
-    _show_books(out, figures["books"])
+    _show_books(out, figures["books"], _BROKER[figures["broker_starts"] > 1])
+    _gap(out)
+    _show_ledger(out, figures["ledger"])
     for text, count in sorted(figures["unsettled"].items(), key=lambda item: -item[1])[:UNSETTLED_LINES]:
         out.line(f"not delivered: {count} x {text}")
     out.line()
     out.line(styled(figures["verdict"], "bold green" if result.balanced else "bold red"))
 
 
-def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+def fault_text(fault: Mapping[str, Any]) -> str:
+    """One fault, and how it was got over, in one line."""
+    name = fault["target"].partition(":")[2] or fault["target"]
+    lasted = "" if fault["lasted_s"] is None else f" for {fault['lasted_s']:.1f} s"
+    recovered = "" if fault["recovery_s"] is None else f", caught up in {human_time(fault['recovery_s'])}"
+    if fault["kind"] == "stop":
+        return f"{name} stopped (SIGSTOP){lasted}: {_of(fault['waiting_events'], 'event')} waited{recovered}"
+    outage = "" if fault["outage_s"] is None else f", all play on after {fault['outage_s']:.1f} s"
+    return f"{name} killed (SIGKILL), dead{lasted}: {_of(fault['resent_events'], 'event')} resent{outage}"
+
+
+def _show_ledger(out: Out, ledger: Mapping[str, int]) -> None:
+    """The deliveries as senders meant them and receivers handled them: no broker's word is in it."""
+    table = new_table(["counted at both ends", "meant", "handled", "ended otherwise", "lost", "duplicated"])
+    names = ("meant", "handled", "ended_otherwise", "lost", "duplicated")
+    add_rows(table, [["deliveries", *(out.count(ledger[name]) for name in names)]])
+    out.table(table)
+
+
+def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]], broker: str) -> None:
     """The books of all lanes together; JSON has them lane by lane."""
     sums = {key: _total([_book(book) for book in books[key].values()]).as_dict() for key in _BOOKS}
     used = [
@@ -178,7 +216,11 @@ def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) 
     columns = ["accepted", *used, "in_flight"]
     table = new_table(["book of", *(name.replace("_", " ") for name in columns)])
     add_rows(
-        table, [[title, *(out.count(sums[key][name]) for name in columns)] for key, title in _BOOKS.items()]
+        table,
+        [
+            [title.format(broker=broker), *(out.count(sums[key][name]) for name in columns)]
+            for key, title in _BOOKS.items()
+        ],
     )
     out.table(table)
 
@@ -192,8 +234,21 @@ def _podium(ranking: Sequence[Mapping[str, Any]]) -> str:
     return text
 
 
-def _of(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _of(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _latencies(histograms: Sequence[Histogram]) -> dict[str, dict[str, float | None]]:
+    return {
+        lane.label: {
+            "events": histogram.count,
+            "mean": in_ms(histogram.mean_us()),
+            "p50": in_ms(histogram.quantile_us(0.50)),
+            "p99": in_ms(histogram.quantile_us(0.99)),
+            "max": in_ms(histogram.max_us if histogram.count else None),
+        }
+        for lane, histogram in zip(LANES, histograms, strict=True)
+    }
 
 
 def _gap(out: Out) -> None:

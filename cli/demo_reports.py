@@ -7,8 +7,10 @@ from typing import Final
 
 import msgspec
 
-REPORT_S: Final = 0.5
+REPORT_S: Final = 0.25
 """Time between two reports of a child."""
+ARENA: Final = "server:arena-1"
+"""The arena's server on the bus."""
 
 
 class Word(StrEnum):
@@ -33,6 +35,14 @@ class UnitFigures(msgspec.Struct, frozen=True, array_like=True):
     room: int
 
 
+class Silence(msgspec.Struct, frozen=True, array_like=True):
+    """A time in which a receiver handled nothing, on the monotonic clock, which all processes share."""
+
+    receiver: str
+    from_s: float
+    to_s: float
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One child's report. What is counted per lane stands in lists of three, the critical lane first."""
 
@@ -52,6 +62,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Its events that ended otherwise than delivered so far, by lane, topic, outcome and reason."""
     unanswered: int = 0
     """In the last report: events that closing the adapters had to give up."""
+    resent: int = 0
+    """Events that its adapters have sent more than once."""
+    meant: dict[str, list[int]] = {}
+    """The server's count of deliveries that each receiver should get, lane by lane."""
+    ended_otherwise: int = 0
+    """Deliveries that the server's events were meant for which ended otherwise than delivered."""
+    handled: dict[str, list[int]] = {}
+    """Deliveries that its receivers have handled, lane by lane."""
+    repeated: int = 0
+    """Arrivals that came again or out of order."""
+    late_s: float = 0.0
+    """When an event that had been held up was handled last, on the monotonic clock."""
+    silences: list[Silence] = []
+    """Those of its receivers that have ended since the report before."""
     closed: bool = False
     """Whether this is the last report."""
 

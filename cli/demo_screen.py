@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lanebus.cli.demo_faults import FaultFigures, State
 from lanebus.cli.demo_figures import Figures, LaneFigures, PlayerFigures, Saving
 from lanebus.cli.text import escape, human_size
 from lanebus.examples.arena.world import HEIGHT_M, TICKS_PER_S, WIDTH_M
@@ -25,6 +26,13 @@ _QUALITY_STYLES: Final = {
     "lost": "bold red",
 }
 _DIM: Final = "bright_black"
+_FAULT_STYLES: Final = {
+    State.COMING: ("·", _DIM),
+    State.ACTIVE: ("✗", "bold red"),
+    State.RECOVERING: ("↻", "bold yellow"),
+    State.OVER: ("✓", "green"),
+}
+"""How a fault is marked and shown."""
 
 _WIDE_COLUMNS: Final = 100
 """From this width on there is room for the arena's map beside the players."""
@@ -32,8 +40,12 @@ _PLAYER_COLUMNS: Final = 60
 _MAP_COLUMNS: Final = 36
 _MAP_ROWS: Final = 9
 """A character is about twice as high as wide, so this is about the arena's shape."""
-_ROWS_ABOVE: Final = 10
-"""Rows above the players: the header, the lanes, the savings and the space between them."""
+_ROWS_ABOVE: Final = 8
+"""Rows above the players: the header, the lanes, the savings and the counts."""
+_SPACED_ROWS: Final = 30
+"""From this height on there is room for empty rows between the parts."""
+_WAITING_SHOWN: Final = 400
+"""A player for whom more events than this wait is shown with their number instead of its quality."""
 
 _LANE_WIDTHS: Final = {True: (8, 8, 8, 8, 8, 8, 8, 8, 9, 8), False: (8, 6, 7, 6, 7, 7, 7, 6, 8, 6)}
 """The columns of the lanes' table, on a wide and on a narrow screen."""
@@ -42,7 +54,16 @@ _LANE_WIDTHS: Final = {True: (8, 8, 8, 8, 8, 8, 8, 8, 9, 8), False: (8, 6, 7, 6,
 def screen(figures: Figures, width: int, height: int) -> RenderableType:
     """The picture for a terminal of this size; it fills that at most, but has at least 13 rows."""
     wide = width >= _WIDE_COLUMNS
-    rows = max(height - _ROWS_ABOVE, 3)
+    inner = (_WIDE_COLUMNS if wide else width) - 2
+    above: list[RenderableType] = [
+        _header(figures, inner, wide),
+        _lanes(figures.lanes, wide),
+        Group(_savings(figures, inner), _counts(figures)),
+    ]
+    if figures.faults:
+        above.append(Group(*(_fault(fault, inner) for fault in figures.faults)))
+    gaps = [Text()] if height >= _SPACED_ROWS else []
+    rows = max(height - _ROWS_ABOVE - len(figures.faults) - len(gaps) * len(above), 3)
     below: RenderableType = _players(figures.players, rows)
     if wide and rows >= _MAP_ROWS + 2:
         grid = Table.grid(padding=(0, 2, 0, 0))
@@ -50,19 +71,8 @@ def screen(figures: Figures, width: int, height: int) -> RenderableType:
         grid.add_column(width=_MAP_COLUMNS, no_wrap=True)
         grid.add_row(below, _arena(figures, rows))
         below = grid
-    inner = (_WIDE_COLUMNS if wide else width) - 2
-    return Padding(
-        Group(
-            _header(figures, inner, wide),
-            Text(),
-            _lanes(figures.lanes, wide),
-            Text(),
-            _savings(figures, inner),
-            Text(),
-            below,
-        ),
-        (0, 1),
-    )
+    parts = [row for part in above for row in (part, *gaps)]
+    return Padding(Group(*parts, below), (0, 1))
 
 
 def line(figures: Figures) -> str:
@@ -73,9 +83,8 @@ def line(figures: Figures) -> str:
     )
     events_in = sum(lane.events_in_per_s or 0 for lane in figures.lanes)
     events_out = sum(lane.events_out_per_s or 0 for lane in figures.lanes)
-    when = "start" if figures.elapsed_s is None else f"{figures.elapsed_s:3.0f} s"
     return (
-        f"{when}  {figures.connected} players  {figures.tick_rate:.1f} ticks/s  "
+        f"{_when(figures)}  {figures.connected} players  {figures.tick_rate:.1f} ticks/s  "
         f"events/s {events_in:,.0f} in {events_out:,.0f} out  p50/p99 {lanes}  "
         f"saved {_share(figures.messages.share)} messages {_share(figures.bytes.share)} bytes  "
         f"queued {sum(lane.queued_events for lane in figures.lanes)}  "
@@ -83,13 +92,32 @@ def line(figures: Figures) -> str:
     )
 
 
+def news_of_faults(before: Figures | None, figures: Figures) -> list[str]:
+    """What has been done to the match since `before` and what came of it, a line each."""
+    old = [fault.state for fault in before.faults] if before else []
+    states = old or [State.COMING for _ in figures.faults]
+    news = []
+    for state, fault in zip(states, figures.faults, strict=True):
+        if fault.state is not state:
+            news.append(f"{_when(figures)}  ! {fault.text if fault.state is State.OVER else fault.deed}")
+    return news
+
+
+def _when(figures: Figures) -> str:
+    return "start" if figures.elapsed_s is None else f"{figures.elapsed_s:3.0f} s"
+
+
 def _header(figures: Figures, width: int, wide: bool) -> Table:
     # Each piece is appended with a style of its own: what a Text is made with goes for all that is appended to it.
     left = Text()
     left.append("lanebus demo", "bold")
-    left.append("   broker up ", _DIM)
-    left.append(f"{figures.uptime_s:.0f} s")
-    if wide:
+    if figures.broker_down_s is not None:
+        left.append("   broker ", _DIM)
+        left.append(f"DEAD for {figures.broker_down_s:.1f} s", "bold white on red")
+    else:
+        left.append("   broker up ", _DIM)
+        left.append(f"{figures.uptime_s:.0f} s")
+    if wide and figures.broker_down_s is None:
         cpu = "-" if figures.broker_cpu is None else f"{figures.broker_cpu:.0%}"
         left.append(f" · {cpu} CPU · {human_size(figures.broker_bytes)}", _DIM)
     left.append(f"   {figures.connected}")
@@ -101,6 +129,8 @@ def _header(figures: Figures, width: int, wide: bool) -> Table:
         phase = "starting"
     elif figures.elapsed_s < figures.length_s:
         phase = f"{math.ceil(figures.length_s - figures.elapsed_s)} s left"
+    elif any(fault.state is not State.OVER for fault in figures.faults):
+        phase = "over time"
     else:
         phase = "settling"
     grid = Table.grid()
@@ -162,6 +192,30 @@ def _savings(figures: Figures, width: int) -> Text:
     return text
 
 
+def _counts(figures: Figures) -> Text:
+    """What must come out even in the end; it stands still while there is no broker."""
+    text = Text(no_wrap=True)
+    counts = (
+        (figures.sent, " events sent   "),
+        (figures.handled, " deliveries handled   "),
+        (figures.in_flight, " in flight   "),
+        (figures.resent, " resent"),
+    )
+    for count, name in counts:
+        text.append(f"{count:,}", "bold")
+        text.append(name, _DIM)
+    return text
+
+
+def _fault(fault: FaultFigures, width: int) -> Text:
+    mark, style = _FAULT_STYLES[fault.state]
+    text = Text(no_wrap=True)
+    text.append(f"{mark} ", style)
+    text.append(escape(fault.text), style)
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
 def _bar(saving: Saving, width: int) -> Text:
     filled = round(max(saving.share or 0.0, 0.0) * width)
     return Text("━" * filled, "green") + Text("━" * (width - filled), _DIM)
@@ -186,12 +240,18 @@ def _players(players: Sequence[PlayerFigures], rows: int) -> Table:
             f"{player.score:,}",
             _health(player.health),
             _ms(player.rtt_ms),
-            Text(player.quality, _QUALITY_STYLES.get(player.quality, _DIM)),
+            _quality(player),
             _rate(player.events_per_s),
         )
     if len(players) > fitting:
         table.add_row("", Text(f"+ {len(players) - fitting} more", _DIM))
     return table
+
+
+def _quality(player: PlayerFigures) -> Text:
+    if player.waiting_events > _WAITING_SHOWN:
+        return Text(f"{player.waiting_events:,} wait"[:10], "bold red")
+    return Text(player.quality, _QUALITY_STYLES.get(player.quality, _DIM))
 
 
 def _health(health: int) -> Text:

@@ -160,10 +160,13 @@ class Swarm:
         seed: int = 0,
         prefix: str = "",
         observe: Callable[[int], Observer] = lambda index: lambda event: None,
+        *,
+        first: int = 0,
     ) -> None:
+        """Make `count` bots, from number `first` on; `observe` gives the observer of each."""
         self.loop = lanebus.Loop()
         self.bots: list[Bot] = []
-        for index in range(count):
+        for index in range(first, first + count):
             adapter = lanebus.ClientAdapter(bot_name(index, prefix), broker=broker)
             temperament = TEMPERAMENTS[index % len(TEMPERAMENTS)]
             brain = Brain(adapter.name, temperament, random.Random(f"{seed}/{index}"))

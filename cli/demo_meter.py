@@ -1,0 +1,128 @@
+"""What one of the demo's processes counts of its own: latencies, deliveries that were meant, and those that came."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import lanebus
+from lanebus.cli.demo_reports import Silence
+from lanebus.wire.histogram import Histogram
+from lanebus.wire.lanes import LANES, Lane, lane_of
+from lanebus.wire.outcomes import Book
+
+SILENCE_S: Final = 0.4
+"""A receiver that has heard nothing for longer than this tells of it; in a match somebody always moves."""
+LATE_MS: Final = 400.0
+"""An event older than this was held up: no lane's interval explains it."""
+
+ByLane = list[int]
+
+
+class Meter:
+    """The arrivals at this process' receivers. Latencies and silences are those since the last report."""
+
+    def __init__(self) -> None:
+        self.handled: dict[str, ByLane] = {}
+        """Deliveries by receiver and lane, each counted once."""
+        self.repeated = 0
+        """Arrivals whose number is not past the last one of that sender and lane: again, or out of order."""
+        self.late_s = 0.0
+        """When an event that had been held up came last, on the monotonic clock."""
+        self._latencies = [Histogram() for _ in LANES]
+        self._silences: list[Silence] = []
+        self._heard_s: dict[str, float] = {}
+        self._last: dict[tuple[str, str, Lane], int] = {}
+
+    def note(self, event: lanebus.Event) -> None:
+        """Count one event that is about to be handled."""
+        now_s = time.monotonic()
+        receiver, lane = event.receiver, event.lane
+        heard_s = self._heard_s.get(receiver, now_s)
+        self._heard_s[receiver] = now_s
+        if now_s - heard_s > SILENCE_S:
+            self._silences.append(Silence(receiver, heard_s, now_s))
+        if event.age_ms > LATE_MS:
+            self.late_s = now_s
+        self._latencies[lane].record(int(event.age_ms * 1000))
+        stream = (receiver, event.sender, lane)
+        if event.id <= self._last.get(stream, 0):
+            self.repeated += 1
+            return
+        self._last[stream] = event.id
+        self.handled.setdefault(receiver, [0 for _ in LANES])[lane] += 1
+
+    def take_latencies(self) -> tuple[list[int], list[int], list[int]]:
+        """The time from `send` to handler of every arrival since the last call: a `Histogram` a lane, as a list."""
+        critical, normal, low = (histogram.as_list() for histogram in self._latencies)
+        self._latencies = [Histogram() for _ in LANES]
+        return critical, normal, low
+
+    def take_silences(self) -> list[Silence]:
+        """The silences that have ended since the last call."""
+        silences, self._silences = self._silences, []
+        return silences
+
+
+class CountingServer(lanebus.ServerAdapter):
+    """A server that counts, without a look at the bus' books, how many deliveries each receiver should get."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.meant: dict[str, ByLane] = {}
+        """Deliveries by receiver and lane."""
+        self.ended_otherwise = 0
+        """Deliveries that those events were meant for which ended otherwise than delivered."""
+        self._members: dict[str, set[str]] = {}
+        self.on_unsettled(self._note_end)
+
+    def join(self, group: str, member: str | None = None) -> None:
+        """Put a peer into a group; what is sent to the group from now on is meant for it too."""
+        super().join(group, member)
+        self._members.setdefault(f"group:{group}", set()).add(member or self.name)
+
+    def leave(self, group: str, member: str | None = None) -> None:
+        """Take a peer out of a group."""
+        super().leave(group, member)
+        self._members.get(f"group:{group}", set()).discard(member or self.name)
+
+    def send(self, topic: str, payload: Any = None, **options: Any) -> Any:
+        """Send as any server does, to one group or peer, and count whom it is meant for."""
+        sent = super().send(topic, payload, **options)
+        lane = options.get("lane", Lane.NORMAL)
+        lane = lane if isinstance(lane, Lane) else lane_of(lane)
+        to = options["to"]
+        for receiver in self._receivers(to):
+            self.meant.setdefault(receiver, [0 for _ in LANES])[lane] += 1
+        return sent
+
+    def _receivers(self, to: str) -> Iterable[str]:
+        return self._members.get(to, ()) if to.startswith("group:") else (to,)
+
+    def _note_end(self, end: lanebus.Unsettled) -> None:
+        assert isinstance(end.to, str)
+        self.ended_otherwise += len(list(self._receivers(end.to)))
+
+
+def books_of(
+    adapters: Iterable[lanebus.ServerAdapter | lanebus.ClientAdapter],
+) -> tuple[list[int], list[int], list[int]]:
+    """The books of all `adapters` together, lane by lane."""
+    sums = [Book() for _ in LANES]
+    for adapter in adapters:
+        for lane in LANES:
+            sums[lane].add(adapter.book(lane))
+    critical, normal, low = (book.as_list() for book in sums)
+    return critical, normal, low
+
+
+def resent_by(adapters: Sequence[lanebus.ServerAdapter | lanebus.ClientAdapter]) -> int:
+    """How many events all `adapters` have sent more than once: those that left, less those that were accepted."""
+    resent = 0
+    for adapter in adapters:
+        stats = adapter.stats()
+        for lane in LANES:
+            waiting = len(adapter.core.outgoing.lanes[lane].queue)
+            resent += stats.lanes[lane].events_out + waiting - adapter.book(lane).accepted
+    return resent
