@@ -33,7 +33,7 @@ test: lint ## style, types and all tests, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term --ignore tests/link
 	$(BIN)/python -m pytest tests/link # both cores on a link that is not: thousands of steps, too slow under coverage
 
-demo: $(STAMP) ## a broker, an arena and some players, on this machine
+demo: $(STAMP) ## a broker, an arena and some players on this machine
 	$(BIN)/lanebus demo
 
 wheel: $(STAMP) ## build the wheel, install it elsewhere and run it there

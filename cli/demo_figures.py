@@ -321,7 +321,7 @@ class Gatherer:
             broker_down_s=broker_down_s,
             connected=self.connected,
             tick_rate=self.server.tick_rate if self.server else 0.0,
-            lanes=self._lanes(),
+            lanes=self._lanes(has_broker=broker_down_s is None),
             messages=self.messages(),
             bytes=self.bytes(),
             players=self.players(),
@@ -341,13 +341,13 @@ class Gatherer:
         units = self.server.units if self.server else []
         return next((unit.room for unit in units if unit.name == witness), 1)
 
-    def _lanes(self) -> list[LaneFigures]:
+    def _lanes(self, *, has_broker: bool) -> list[LaneFigures]:
         now_s, now = self._statuses[-1]
         then_s, then = self._statuses[0]
         span_s = now_s - then_s
 
         def rate(lane: str, way: str, what: str) -> float | None:
-            if not span_s:
+            if not span_s or not has_broker:
                 return None
             return float(now["lanes"][lane][way][what] - then["lanes"][lane][way][what]) / span_s
 
@@ -364,8 +364,8 @@ class Gatherer:
                 batches_out_per_s=rate(lane.label, "out", "batches"),
                 p50_ms=in_ms(recent[lane].quantile_us(0.50)),
                 p99_ms=in_ms(recent[lane].quantile_us(0.99)),
-                queued_events=now["lanes"][lane.label]["queued_events"],
-                queued_bytes=now["lanes"][lane.label]["queued_bytes"],
+                queued_events=now["lanes"][lane.label]["queued_events"] if has_broker else 0,
+                queued_bytes=now["lanes"][lane.label]["queued_bytes"] if has_broker else 0,
                 in_flight=books[lane].in_flight,
             )
             for lane in LANES

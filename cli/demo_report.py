@@ -9,7 +9,6 @@ from typing import Any, Final
 from rich.text import Text
 
 from lanebus.cli.demo_figures import Gatherer, Saving, in_ms
-from lanebus.cli.demo_ledger import Ledger
 from lanebus.cli.output import Out, add_rows, new_table, styled
 from lanebus.cli.text import human_time
 from lanebus.wire.histogram import Histogram
@@ -121,12 +120,12 @@ class Result:
                 },
                 "balanced": not problems,
                 "problems": problems,
-                "verdict": verdict(total, problems, ledger, facts.outage_s),
+                "verdict": verdict(total, problems),
             }
         )
 
 
-def verdict(total: Book, problems: Sequence[str], ledger: Ledger, outage_s: float | None) -> str:
+def verdict(total: Book, problems: Sequence[str]) -> str:
     """The judgement over all books in one line."""
     if problems:
         return f"the books do not balance: {'; '.join(problems)}"
@@ -135,11 +134,14 @@ def verdict(total: Book, problems: Sequence[str], ledger: Ledger, outage_s: floa
         for name, count in zip(OUTCOME_NAMES, total.ended, strict=True)
         if count or name == "delivered"
     ]
-    outage = f", longest outage {outage_s:.1f} s" if outage_s is not None else ""
-    return (
-        f"the books balance: {total.accepted:,} accepted = {' + '.join(ends)}, {total.in_flight} in flight; "
-        f"of {_of(ledger.meant, 'delivery', 'deliveries')} {ledger.lost} lost, {ledger.duplicated} duplicated{outage}"
-    )
+    return f"the books balance: {total.accepted:,} accepted = {' + '.join(ends)}, {total.in_flight} in flight"
+
+
+def proof(ledger: Mapping[str, int], outage_s: float | None) -> str:
+    """What both ends have counted, without a broker's word, in one line."""
+    counted = f"{ledger['lost']:,} lost, {ledger['duplicated']:,} duplicated"
+    outage = "" if outage_s is None else f", longest outage {outage_s:.1f} s"
+    return f"{_of(ledger['meant'], 'delivery', 'deliveries')} counted at both ends: {counted}{outage}"
 
 
 def show(result: Result, out: Out) -> None:
@@ -185,18 +187,19 @@ def show(result: Result, out: Out) -> None:
     for text, count in sorted(figures["unsettled"].items(), key=lambda item: -item[1])[:UNSETTLED_LINES]:
         out.line(f"not delivered: {count} x {text}")
     out.line()
+    out.line(styled(proof(figures["ledger"], figures["longest_outage_s"]), "bold"))
     out.line(styled(figures["verdict"], "bold green" if result.balanced else "bold red"))
 
 
 def fault_text(fault: Mapping[str, Any]) -> str:
     """One fault, and how it was got over, in one line."""
     name = fault["target"].partition(":")[2] or fault["target"]
-    lasted = "" if fault["lasted_s"] is None else f" for {fault['lasted_s']:.1f} s"
-    recovered = "" if fault["recovery_s"] is None else f", caught up in {human_time(fault['recovery_s'])}"
+    lasted = "" if fault["lasted_s"] is None else f" {fault['lasted_s']:.1f} s"
     if fault["kind"] == "stop":
+        recovered = "" if fault["recovery_s"] is None else f", caught up in {human_time(fault['recovery_s'])}"
         return f"{name} stopped (SIGSTOP){lasted}: {_of(fault['waiting_events'], 'event')} waited{recovered}"
-    outage = "" if fault["outage_s"] is None else f", all play on after {fault['outage_s']:.1f} s"
-    return f"{name} killed (SIGKILL), dead{lasted}: {_of(fault['resent_events'], 'event')} resent{outage}"
+    outage = "" if fault["outage_s"] is None else f", outage {fault['outage_s']:.1f} s"
+    return f"{name} killed (SIGKILL), back in{lasted}: {_of(fault['resent_events'], 'event')} resent{outage}"
 
 
 def _show_ledger(out: Out, ledger: Mapping[str, int]) -> None:

@@ -113,7 +113,7 @@ def _header(figures: Figures, width: int, wide: bool) -> Table:
     left.append("lanebus demo", "bold")
     if figures.broker_down_s is not None:
         left.append("   broker ", _DIM)
-        left.append(f"DEAD for {figures.broker_down_s:.1f} s", "bold white on red")
+        left.append(f"DEAD {figures.broker_down_s:.1f} s", "bold white on red")
     else:
         left.append("   broker up ", _DIM)
         left.append(f"{figures.uptime_s:.0f} s")

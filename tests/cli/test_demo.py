@@ -21,6 +21,7 @@ from lanebus.cli.demo_figures import Figures
 from lanebus.cli.demo_match import Match
 
 LINE = re.compile(r"(start| +\d+ s)  \d+ players")
+NEWS = re.compile(r" +\d+ s  ! ")
 DEMO = [sys.executable, "-m", "lanebus.cli.main", "demo", "--plain", "--bots", "6", "--seed", "7"]
 
 pytestmark = pytest.mark.system
@@ -90,9 +91,52 @@ def test_a_short_match_balances_its_books() -> None:
     assert report["deliveries"] > report["events"]
     assert report["messages"]["saved"] > 0.3
     assert len(report["ranking"]) == 6
+    assert report["ledger"]["meant"] == report["ledger"]["handled"] == report["deliveries"]
     lines = done.stderr.splitlines()
-    assert 3 <= len(lines) <= 12
-    assert all(LINE.match(text) for text in lines)
+    assert 3 <= len(lines) <= 20
+    assert all(LINE.match(text) or NEWS.match(text) for text in lines)
+
+
+def test_a_player_is_stopped_and_the_broker_killed_and_nothing_is_lost() -> None:
+    done = subprocess.run([*DEMO, "--seconds", "6", "-o", "json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["broker_starts"] == 2
+    assert (report["ledger"]["lost"], report["ledger"]["duplicated"]) == (0, 0)
+    stop, kill = report["faults"]
+    assert (stop["kind"], stop["target"]) == ("stop", "player:vera")
+    assert stop["waiting_events"] > 0
+    assert (kill["kind"], kill["target"]) == ("kill", "broker")
+    assert kill["resent_events"] > 0
+    assert report["longest_outage_s"] == kill["outage_s"] >= kill["lasted_s"] >= 1.0
+    # Most was settled before the last broker began its books.
+    last = sum(book["accepted"] for book in report["books"]["broker_events"].values())
+    assert 0 < last < report["events"]
+    news = [text.partition("! ")[2] for text in done.stderr.splitlines() if NEWS.match(text)]
+    assert news[0] == "vera is stopped (SIGSTOP)"
+    assert "the broker is killed (SIGKILL)" in news
+    assert re.match(r"broker killed, back after .* all play on after .* resent$", news[-1])
+
+
+def test_without_faults_there_is_one_broker_and_its_books_are_the_match_s() -> None:
+    command = [*DEMO, "--no-faults", "--seconds", "2", "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert (report["faults"], report["broker_starts"], report["longest_outage_s"]) == ([], 1, None)
+    assert report["resent_events"] == 0
+    for lane, book in report["books"]["broker_events"].items():
+        assert book["accepted"] == report["books"]["senders"][lane]["accepted"]
+    assert not any(NEWS.match(text) for text in done.stderr.splitlines())
+
+
+def test_a_player_alone_is_stopped_too() -> None:
+    command = [*DEMO, "--bots", "1", "--seconds", "2", "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert [fault["target"] for fault in report["faults"]] == ["player:ivy", "broker"]
+    assert report["balanced"] is True
 
 
 def test_the_report_for_people_ends_with_the_verdict() -> None:
@@ -108,8 +152,9 @@ def test_the_report_for_people_ends_with_the_verdict() -> None:
         ("lanebus.cli.main broker", 69, "the broker (pid {pid}) is gone: killed by SIGKILL"),
         ("demo_child server", 70, "the arena's server (pid {pid}) is gone: killed by SIGKILL"),
         ("demo_child bots", 70, "the process of the bots (pid {pid}) is gone: killed by SIGKILL"),
+        ("demo_child bot ", 70, "the process of vera (pid {pid}) is gone: killed by SIGKILL"),
     ],
-    ids=["broker", "server", "bots"],
+    ids=["broker", "server", "bots", "bot"],
 )
 def test_a_process_that_is_killed_midway_is_named_in_one_line(
     long_demo: subprocess.Popen[str], mark: str, code: int, text: str
@@ -141,8 +186,38 @@ def test_an_interrupt_ends_it_with_the_report_so_far(
 
 def test_children_die_with_a_demo_that_is_killed(long_demo: subprocess.Popen[str]) -> None:
     family = children(long_demo.pid)
-    assert len(family) == 3
+    assert len(family) == 4
+    # The demo may be killed while it has one of them stopped.
+    (stopped,) = (pid for pid in family if "demo_child bot " in command_of(pid))
+    os.kill(stopped, signal.SIGSTOP)
     long_demo.kill()
+    assert gone(family)
+
+
+@pytest.mark.parametrize(
+    ("deed", "text"),
+    [("is stopped", "vera stopped (SIGSTOP)"), ("is killed", "broker killed (SIGKILL)")],
+    ids=["stopped", "killed"],
+)
+def test_an_interrupt_in_the_middle_of_a_fault_heals_it_first(deed: str, text: str) -> None:
+    process = subprocess.Popen(
+        [*DEMO, "--seconds", "8"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        for each in process.stderr:
+            if deed in each:
+                break
+        family = children(process.pid)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, errors
+    assert "(ended early)" in output
+    assert text in output
+    assert "the books balance" in output
     assert gone(family)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lanebus.cli.demo_faults import FaultFigures, State
 from lanebus.cli.demo_figures import Figures, Gatherer, Saving
 from lanebus.cli.demo_report import Facts, Result, show
-from lanebus.cli.demo_reports import Report, UnitFigures
-from lanebus.cli.demo_screen import line, screen
+from lanebus.cli.demo_reports import ARENA, Report, Silence, UnitFigures
+from lanebus.cli.demo_screen import line, news_of_faults, screen
 from lanebus.cli.output import Format, Out
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES, Lane
@@ -22,10 +23,11 @@ def way(events: int, batches: int) -> dict[str, int]:
     return {"events": events, "batches": batches, "bytes": events * 30, "unbatched_bytes": events * 90}
 
 
-def status(seconds: float) -> dict[str, Any]:
+def status(seconds: float, epoch: str = "e1") -> dict[str, Any]:
     """A broker's status after so many seconds of steady traffic."""
     count = int(seconds * 100)
     return {
+        "epoch": epoch,
         "pid": 4711,
         "uptime_s": seconds + 1.0,
         "cpu_s": seconds * 0.25,
@@ -57,6 +59,8 @@ def peers(seconds: float, names: list[str]) -> list[dict[str, Any]]:
             "quality": "excellent",
             "events_in": int(seconds * 10),
             "events_out": int(seconds * 100),
+            "queued_events": 3,
+            "unsettled_events": 4,
         }
         for name in names
     ]
@@ -192,6 +196,45 @@ def test_a_beginning_forgets_what_was_before() -> None:
     assert gatherer.tick_rate() == pytest.approx(30.0)
 
 
+def test_figures_go_on_where_another_broker_begins_its_own() -> None:
+    gatherer = gathered(1.0, 2.0)
+    before = gatherer.messages()
+    gatherer.add_status(3.0, status(0.5, epoch="e2"))
+    assert gatherer.restarts == 1
+    assert gatherer.messages().without == before.without + 3 * (50 + 500)
+    assert gatherer.cpu_share() == pytest.approx((2.0 + 0.5) * 0.25 / (3.0 + 1.5))
+    assert gatherer.figures(3.0, 30.0).lanes[Lane.NORMAL].events_in_per_s is None
+    gatherer.add_status(4.0, status(1.5, epoch="e2"))
+    assert gatherer.figures(4.0, 30.0).lanes[Lane.NORMAL].events_in_per_s == pytest.approx(100)
+
+
+def test_what_comes_during_a_fault_is_not_among_the_calm_latencies() -> None:
+    gatherer = gathered(1.0)
+    gatherer.add_bots(1.1, report(latencies_ms=[2.0]))
+    gatherer.is_disturbed = True
+    gatherer.add_bots(1.2, report(latencies_ms=[2000.0]))
+    gatherer.is_disturbed = False
+    gatherer.add_bots(1.3, report(latencies_ms=[3.0]))
+    assert gatherer.latency[0].count == 3
+    assert gatherer.calm_latency[0].count == 2
+    assert gatherer.calm_latency[0].max_us < 4000
+
+
+def test_processes_of_bots_count_together() -> None:
+    gatherer = gathered(1.0)
+    gatherer.add_bots(1.0, report(connected=5, in_flight=7, resent=2, late_s=3.0, witness="player:ivy"))
+    gatherer.add_bots(1.0, report(connected=1, in_flight=1, resent=1, late_s=4.0), "one")
+    assert (gatherer.connected, gatherer.in_flight, gatherer.resent, gatherer.late_s) == (6, 8, 3, 4.0)
+
+
+def test_silences_are_taken_once() -> None:
+    gatherer = gathered(1.0)
+    silence = Silence("player:ivy", 1.0, 2.0)
+    gatherer.add_bots(2.0, report(silences=[silence]))
+    assert gatherer.take_silences() == [silence]
+    assert gatherer.take_silences() == []
+
+
 def test_without_reports_there_is_no_tick_rate() -> None:
     assert Gatherer().tick_rate() == 0.0
 
@@ -227,14 +270,28 @@ def test_news_are_kept_in_order() -> None:
 # The picture.
 
 
-def crowd(players: int) -> Figures:
+FAULTS = (
+    FaultFigures(
+        state=State.OVER,
+        text="bot23 was stopped for 4.0 s: 2,311 events waited, caught up in 310 ms",
+        deed="bot23 may go on (SIGCONT)",
+    ),
+    FaultFigures(
+        state=State.ACTIVE,
+        text="broker killed (SIGKILL) 0.8 s ago: senders keep 1,145 events for it",
+        deed="the broker is killed (SIGKILL)",
+    ),
+)
+
+
+def crowd(players: int, faults: tuple[FaultFigures, ...] = ()) -> Figures:
     """Figures in the middle of a match of so many players."""
     gatherer = gathered(1.0, 2.0)
     units = [unit(f"bot{index}", 10 * index, health=index * 7 % 101) for index in range(players)]
     news = ["bot1 shot bot2", "bot2: \x1b[31mlucky shot, bot1"]
     gatherer.add_server(2.5, report(units=units, tick_rate=29.9, shots=[(1, 1.0, 1.0), (1, 60.0, 30.0)]))
     gatherer.add_bots(2.5, report(connected=players, latencies_ms=[0.25, 3.0, 250.0], news=news))
-    return gatherer.figures(12.0, 30.0)
+    return gatherer.figures(12.0, 30.0, faults, 0.8 if faults else None)
 
 
 def drawn(figures: Figures, width: int, height: int) -> list[str]:
@@ -246,28 +303,60 @@ def drawn(figures: Figures, width: int, height: int) -> list[str]:
 
 @pytest.mark.parametrize("size", [(100, 35), (80, 24), (200, 60), (120, 20)])
 @pytest.mark.parametrize("players", [0, 1, 24, 60])
-def test_the_picture_fits_its_terminal(size: tuple[int, int], players: int) -> None:
-    rows = drawn(crowd(players), *size)
+@pytest.mark.parametrize("faults", [(), FAULTS], ids=["calm", "hurt"])
+def test_the_picture_fits_its_terminal(
+    size: tuple[int, int], players: int, faults: tuple[FaultFigures, ...]
+) -> None:
+    rows = drawn(crowd(players, faults), *size)
     assert len(rows) <= size[1]
     assert max(map(len, rows)) <= size[0]
     assert "…" not in "".join(rows)
 
 
-def test_everybody_stands_on_a_screen_of_100_by_35() -> None:
-    text = "\n".join(drawn(crowd(24), 100, 35))
+def test_everybody_stands_on_a_screen_of_100_by_39() -> None:
+    text = "\n".join(drawn(crowd(24, FAULTS), 100, 39))
     assert all(f" bot{index} " in text for index in range(24))
     assert "more" not in text
 
 
 def test_a_smaller_screen_says_how_many_it_leaves_out() -> None:
-    text = "\n".join(drawn(crowd(24), 80, 24))
+    text = "\n".join(drawn(crowd(24, FAULTS), 80, 24))
     assert " bot23 " in text
     assert "+ 12 more" in text
 
 
+def test_a_dead_broker_has_no_rates_and_the_counts_stay() -> None:
+    rows = drawn(crowd(24, FAULTS), 80, 24)
+    assert "broker DEAD 0.8 s" in rows[0]
+    assert "…" not in rows[0]
+    (critical,) = (row for row in rows if row.strip().startswith("critical"))
+    assert critical.split()[1:5] == ["-"] * 4
+    assert any("0 events sent" in row for row in rows)
+    assert any("✗ broker killed (SIGKILL) 0.8 s ago: senders keep 1,145 events" in row for row in rows)
+    assert any("✓ bot23 was stopped for 4.0 s" in row for row in rows)
+
+
+def test_a_player_for_whom_much_waits_is_shown_with_it() -> None:
+    gatherer = gathered(1.0, 2.0)
+    gatherer.add_peers(2.1, [{**peers(2.1, ["ivy"])[0], "queued_events": 1200, "unsettled_events": 34}])
+    assert any("1,234 wait" in row for row in drawn(gatherer.figures(2.1, 30.0), 80, 24))
+
+
+def test_lines_tell_of_each_step_of_a_fault_once() -> None:
+    coming = tuple(FaultFigures(state=State.COMING, text="soon", deed="") for _ in FAULTS)
+    quiet, hurt = crowd(3, coming), crowd(3, FAULTS)
+    assert news_of_faults(None, quiet) == []
+    assert news_of_faults(quiet, hurt) == [
+        f" 12 s  ! {FAULTS[0].text}",
+        " 12 s  ! the broker is killed (SIGKILL)",
+    ]
+    assert news_of_faults(hurt, hurt) == []
+    assert news_of_faults(None, crowd(3)) == []
+
+
 def test_columns_stand_under_each_other() -> None:
     rows = drawn(crowd(3), 80, 24)
-    (names,) = (row for row in rows if "flight" in row)
+    (names,) = (row for row in rows if "p50" in row)
     for lane in LANES:
         (row,) = (row for row in rows if row.strip().startswith(lane.label))
         assert len(row.rstrip()) == len(names.rstrip())
@@ -317,16 +406,61 @@ def test_the_line_holds_the_figures() -> None:
 # The report.
 
 
+FAULTS_DONE: list[dict[str, Any]] = [
+    {
+        "kind": "stop",
+        "target": "player:rook",
+        "lasted_s": 4.0,
+        "recovery_s": 0.31,
+        "waiting_events": 2311,
+    },
+    {
+        "kind": "kill",
+        "target": "broker",
+        "lasted_s": 1.4,
+        "recovery_s": 0.5,
+        "outage_s": 1.9,
+        "resent_events": 312,
+    },
+]
+
+
 def summed(
-    problems: tuple[str, ...] = (), at_rest: bool = True, unanswered: int = 0, lost: int = 0
+    problems: tuple[str, ...] = (),
+    at_rest: bool = True,
+    unanswered: int = 0,
+    lost: int = 0,
+    missing: int = 0,
+    repeated: int = 0,
+    faults: bool = False,
 ) -> Result:
-    """The result of a match in which each side has sent 100 events on every lane."""
+    """The result of a match in which each side has sent 100 events on every lane, the server's to two players."""
     gatherer = gathered(1.0, 2.0)
     units = [unit("ivy", 250), unit("rook", 120), unit("moss", 40)]
-    gatherer.add_server(3.0, report(accepted=100, delivered=100, units=units, latencies_ms=[2.0]))
-    gatherer.add_bots(
-        3.0, report(accepted=100, delivered=100 - lost, unsettled={"low x.y: dropped slow_receiver": 1})
+    both = {"player:ivy": [100, 100, 100], "player:rook": [100, 100, 100]}
+    gatherer.add_server(
+        3.0,
+        report(
+            accepted=100,
+            delivered=100,
+            units=units,
+            latencies_ms=[2.0],
+            meant=both,
+            handled={ARENA: [100, 100, 100]},
+        ),
     )
+    gatherer.add_bots(
+        3.0,
+        report(
+            accepted=100,
+            delivered=100 - lost,
+            unsettled={"low x.y: dropped slow_receiver": 1},
+            handled={**both, "player:rook": [100, 100, 100 - missing]},
+            repeated=repeated,
+        ),
+    )
+    if faults:
+        gatherer.add_status(3.0, status(0.5, epoch="e2"))
     return Result.of(
         Facts(
             seconds=30.0,
@@ -336,6 +470,8 @@ def summed(
             interrupted=False,
             audit=audit(200, 200 - lost, at_rest=at_rest, problems=problems),
             unanswered=unanswered,
+            faults=FAULTS_DONE if faults else (),
+            outage_s=1.9 if faults else None,
         ),
         gatherer,
     )
@@ -354,7 +490,9 @@ def test_a_balanced_report() -> None:
     assert result.figures["verdict"] == "the books balance: 600 accepted = 600 delivered, 0 in flight"
     text = printed(result, "table")
     assert "ivy with 250 points, 2 kills, 1 death; then rook with 120 and moss with 40" in text
-    assert "600 sent, 600 deliveries" in text
+    assert "600 sent, 900 deliveries" in text
+    assert "900 deliveries counted at both ends: 0 lost, 0 duplicated\n" in text
+    assert "faults" not in text
     assert "not delivered: 1 x low x.y: dropped slow_receiver" in text
     assert text.rstrip().endswith(result.figures["verdict"])
 
@@ -366,12 +504,35 @@ def test_a_balanced_report() -> None:
         (summed(at_rest=False), "the broker did not come to rest"),
         (summed(lost=2), "6 events are still in flight"),
         (summed(unanswered=4), "closing gave up 4 events"),
+        (summed(missing=2), "2 deliveries lost"),
+        (summed(repeated=1), "1 delivery duplicated or out of order"),
     ],
-    ids=["audit", "unrest", "in flight", "unanswered"],
+    ids=["audit", "unrest", "in flight", "unanswered", "lost", "duplicated"],
 )
 def test_a_report_that_does_not_balance_says_why(result: Result, words: str) -> None:
     assert not result.balanced
     assert words in printed(result, "table")
+
+
+def test_a_match_that_was_hurt_says_what_was_done_and_what_was_seen() -> None:
+    result = summed(faults=True)
+    assert result.balanced
+    assert result.figures["broker_starts"] == 2
+    text = printed(result, "table")
+    assert "rook stopped (SIGSTOP) 4.0 s: 2,311 events waited, caught up in 310 ms" in text
+    assert "broker killed (SIGKILL), back in 1.4 s: 312 events resent, outage 1.9 s" in text
+    assert "the last broker, events" in text
+    assert "900 deliveries counted at both ends: 0 lost, 0 duplicated, longest outage 1.9 s\n" in text
+
+
+def test_the_books_of_a_last_broker_alone_are_not_those_of_the_match() -> None:
+    gatherer = gathered(1.0)
+    gatherer.add_status(1.5, status(0.5, epoch="e2"))
+    gatherer.add_server(2.0, report(accepted=100, delivered=100))
+    facts = Facts(
+        seconds=1, seed=1, tick_rate=30, players=1, interrupted=False, audit=audit(40, 40), unanswered=0
+    )
+    assert Result.of(facts, gatherer).balanced
 
 
 def test_a_broker_that_counts_otherwise_is_a_problem() -> None:
