@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo wheel test-wheel clean
+.PHONY: help test lint demo wheel test-wheel stopped-receiver clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pyproject.toml is all that an editable installation depends on: edits and new modules are seen without another one.
 $(STAMP): pyproject.toml
@@ -41,6 +41,12 @@ wheel: $(STAMP) ## build the wheel, install it elsewhere and run it there
 
 test-wheel: $(STAMP) ## the same, and all tests against the installed wheel
 	.ci/check-wheel $(BIN)/python --tests
+
+TRACES ?= $(or $(LANEBUS_TRACES),../shared/traces)
+RUNS ?= 3
+
+stopped-receiver: $(STAMP) ## benchmark: a receiver stands still for 20 s; RUNS=3 TRACES=folder of recorded matches
+	$(BIN)/python benchmarks/stopped_receiver.py $(TRACES)/*.jsonl.gz --runs $(RUNS)
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .coverage .coverage.* htmlcov \

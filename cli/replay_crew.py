@@ -21,6 +21,9 @@ _END_TIMEOUT_S: Final = 10.0
 """How long a forked process may take to end once it was told to."""
 
 
+MakeWorker = Callable[[Plan, Sequence[Peer], WorkerOptions], Worker]
+
+
 class Crew(Protocol):
     """Plays a plan. The methods are called in their order here, each when the one before has returned."""
 
@@ -70,22 +73,38 @@ class LoneCrew:
 class ForkedCrew:
     """Workers in forked processes, which share the plan's memory with this one."""
 
-    def __init__(self, plan: Plan, options: WorkerOptions, processes: int) -> None:
-        """Fork `processes` workers, each with about the same work."""
+    def __init__(
+        self,
+        plan: Plan,
+        options: WorkerOptions,
+        shares: Sequence[Sequence[Peer]],
+        make_worker: MakeWorker = Worker,
+    ) -> None:
+        """Fork a worker for each of `shares`; `make_worker` is called in its process."""
         fork = multiprocessing.get_context("fork")
         self._connections: list[Connection[Any, Any]] = []
         self._processes: list[BaseProcess] = []
-        for peers in share_out(plan, processes, keep_together=options.gateway):
+        for peers in shares:
             ours, theirs = fork.Pipe()
             self._connections.append(ours)
             process = fork.Process(
                 target=_run_worker,
-                args=(plan, peers, options, theirs, list(self._connections), os.getpid()),
+                args=(
+                    lambda peers=peers: make_worker(plan, peers, options),
+                    theirs,
+                    list(self._connections),
+                    os.getpid(),
+                ),
                 daemon=True,
             )
             process.start()
             theirs.close()
             self._processes.append(process)
+
+    @property
+    def pids(self) -> list[int | None]:
+        """The process ids of the workers, in the order of their shares."""
+        return [process.pid for process in self._processes]
 
     def connect(self) -> None:
         """Bring every adapter up."""
@@ -195,9 +214,7 @@ def share_out(plan: Plan, processes: int, *, keep_together: bool) -> list[list[P
 
 
 def _run_worker(
-    plan: Plan,
-    peers: Sequence[Peer],
-    options: WorkerOptions,
+    make_worker: Callable[[], Worker],
     connection: Connection[Any, Any],
     inherited: Sequence[Connection[Any, Any]],
     parent_pid: int,
@@ -210,7 +227,7 @@ def _run_worker(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         die_with(parent_pid, signal.SIGKILL)
-        worker = Worker(plan, peers, options)
+        worker = make_worker()
 
         def report(progress: Progress) -> bool:
             connection.send(("progress", progress))

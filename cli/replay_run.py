@@ -11,7 +11,7 @@ from typing import Any, Final
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError, Exit
-from lanebus.cli.replay_crew import Crew, ForkedCrew, LoneCrew
+from lanebus.cli.replay_crew import Crew, ForkedCrew, LoneCrew, share_out
 from lanebus.cli.replay_meter import BrokerMeter
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_progress import ProgressView
@@ -73,7 +73,8 @@ def run_replay(plan: Plan, options: ReplayOptions) -> tuple[dict[str, Any], list
         )
         crew: Crew
         if options.processes > 1:
-            crew = ForkedCrew(plan, worker_options, options.processes)
+            shares = share_out(plan, options.processes, keep_together=options.gateway)
+            crew = ForkedCrew(plan, worker_options, shares)
         else:
             crew = LoneCrew(plan, worker_options)
         stack.callback(crew.close)

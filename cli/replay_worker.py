@@ -112,8 +112,17 @@ class Receiver:
 class Worker:
     """Plays some of the plan's peers. Its methods are called in their order here; between them, `idle`."""
 
-    def __init__(self, plan: Plan, peers: Sequence[Peer], options: WorkerOptions) -> None:
-        """Play `peers` of `plan`; with gateways, all clients of a match must be in the same process."""
+    def __init__(
+        self,
+        plan: Plan,
+        peers: Sequence[Peer],
+        options: WorkerOptions,
+        latencies: list[Histogram] | None = None,
+    ) -> None:
+        """Play `peers` of `plan`; with gateways, all clients of a match must be in the same process.
+
+        `latencies` take the time of each arrival, lane by lane, if others are wanted than those that are made here.
+        """
         self._plan = plan
         self._options = options
         self._loop = Loop()
@@ -122,7 +131,7 @@ class Worker:
         self._senders: list[Sender] = []
         self._receivers: list[Receiver] = []
         self._books: list[Callable[[Any], Book]] = []
-        self._latencies = [Histogram() for _ in LANES]
+        self._latencies = [Histogram() for _ in LANES] if latencies is None else latencies
         self._before = Traffic()
         self._after = Traffic()
         self._away_since: float | None = None

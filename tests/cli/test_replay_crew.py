@@ -16,7 +16,7 @@ from tests.cli.trace_files import write_duel
 
 from lanebus.cli import replay_crew
 from lanebus.cli.exits import CliError, Exit
-from lanebus.cli.replay_crew import ForkedCrew, _run_worker
+from lanebus.cli.replay_crew import ForkedCrew, _run_worker, share_out
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_result import Progress
 from lanebus.cli.replay_worker import Report, WorkerOptions
@@ -76,7 +76,9 @@ def ours(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> Iterator[Connection[Any
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     parent, child = multiprocessing.Pipe()
     spare, _ = multiprocessing.Pipe()
-    thread = Thread(target=_run_worker, args=(plan, plan.peers, OPTIONS, child, [spare], os.getpid()))
+    thread = Thread(
+        target=_run_worker, args=(lambda: Actor(plan, plan.peers, OPTIONS), child, [spare], os.getpid())
+    )
     thread.start()
     yield parent
     parent.close()
@@ -114,8 +116,7 @@ def test_a_worker_ends_when_its_parent_does(ours: Connection[Any, Any]) -> None:
 
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> Iterator[ForkedCrew]:
-    monkeypatch.setattr(replay_crew, "Worker", Actor)
-    made = ForkedCrew(plan, OPTIONS, 2)
+    made = ForkedCrew(plan, OPTIONS, share_out(plan, 2, keep_together=False), Actor)
     yield made
     made.close()
 
