@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from lanebus.adapters.base import DEFAULT_OUTBOX_BYTES
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError
@@ -203,7 +204,14 @@ def measure(
     found = [[shared_doubles(_SLOTS) for _ in PHASES] for _ in shares]
     by_peers = {id(share): slots for share, slots in zip(shares, found, strict=True)}
     with BrokerProcess({"log": {"level": "warning"}}) as broker:
-        options = WorkerOptions(broker=broker.addresses["critical"], speed=1.0, from_s=from_s, gateway=False)
+        options = WorkerOptions(
+            broker=broker.addresses["critical"],
+            speed=1.0,
+            from_s=from_s,
+            gateway=False,
+            # What the receiver has not handled stays in its sender's outbox, and a full one would hold up everybody.
+            outbox_bytes=DEFAULT_OUTBOX_BYTES,
+        )
         crew = ForkedCrew(
             plan,
             options,

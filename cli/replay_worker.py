@@ -45,6 +45,8 @@ class WorkerOptions:
     """Match time at which the replay begins."""
     gateway: bool
     """Whether a match's players share a gateway."""
+    outbox_bytes: int = OUTBOX_BYTES
+    """Limit of each server's outbox."""
 
 
 Report = Callable[[Progress], bool]
@@ -141,7 +143,7 @@ class Worker:
             match = plan.matches[peer.match]
             if peer.is_server:
                 server = ServerAdapter(
-                    match.name, service=SERVICE, broker=options.broker, outbox_bytes=OUTBOX_BYTES
+                    match.name, service=SERVICE, broker=options.broker, outbox_bytes=options.outbox_bytes
                 )
                 self._servers.append((peer, server))
                 self._adapters.append(server)

@@ -62,6 +62,9 @@ class Nothing:
         """Nothing to end."""
 
 
+make_actor: Any = Actor
+
+
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     return Plan([read_trace(write_duel(tmp_path / "duel.jsonl.gz"))])
@@ -115,8 +118,8 @@ def test_a_worker_ends_when_its_parent_does(ours: Connection[Any, Any]) -> None:
 
 
 @pytest.fixture
-def crew(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> Iterator[ForkedCrew]:
-    made = ForkedCrew(plan, OPTIONS, share_out(plan, 2, keep_together=False), Actor)
+def crew(plan: Plan) -> Iterator[ForkedCrew]:
+    made = ForkedCrew(plan, OPTIONS, share_out(plan, 2, keep_together=False), make_actor)
     yield made
     made.close()
 
