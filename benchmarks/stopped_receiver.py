@@ -43,7 +43,8 @@ STOPPED_S: Final = 20.0
 PHASES: Final = ("before", "during", "after")
 P99_GOAL: Final = 0.25
 MEMORY_GOAL: Final = 0.10
-SAMPLE_S: Final = 0.5
+SAMPLE_S: Final = 2.0
+"""How often the broker is asked for its figures, which costs it milliseconds."""
 STALL_S: Final = 20.0
 REST_TIMEOUT_S: Final = 10.0
 _SLOTS: Final = 260
@@ -158,7 +159,7 @@ class Watch:
             self.rss_bytes[self.phase()].append(self.client.request("status")["rss_bytes"])
         (peer,) = (each for each in self.client.request("peers") if each["name"] == self.receiver)
         self.waiting_events = max(self.waiting_events, peer["queued_events"] + peer["unsettled_events"])
-        self.waiting_bytes = max(self.waiting_bytes, peer["queued_bytes"])
+        self.waiting_bytes = max(self.waiting_bytes, peer["held_bytes"])
         self.oldest_s = max(self.oldest_s, peer["oldest_age_s"])
         if self._continued_s and self.caught_up_s is None and not peer["queued_events"]:
             self.caught_up_s = now_s - self._continued_s

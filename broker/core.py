@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from lanebus.broker.alerts import Alerts, SlowReceivers
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
@@ -86,6 +87,8 @@ class BrokerCore:
         self.egress = Egress(
             config, self.timings, self.outgoing, self.counters, self.timers, self.settling.part_ended
         )
+        self.alerts = Alerts()
+        self._slow_receivers = SlowReceivers(config.alerts, config.egress, self.alerts)
         self.departures = Departures(self.egress, self.settling.part_ended)
         self.registry = Registry(config, self.directory, self.departures, self.settling, random)
         recovery_s = config.sessions.recovery_s
@@ -468,6 +471,8 @@ class BrokerCore:
                 continue
             for session in attachment.sessions.values():
                 self.egress.sweep(session, now)
+                self._slow_receivers.look(session, now)
+        self.alerts.end_missing(self.directory.peers, now)
         self.registry.fold_ended()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lanebus.broker.alerts import AlertKind, held
 from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.sessions import Attachment, Event, Session
@@ -35,6 +36,7 @@ class Inspector:
             "peers": self.peers,
             "audit": self.audit,
             "dead": self.dead,
+            "alerts": self.alerts,
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes:
@@ -155,7 +157,9 @@ class Inspector:
         if not links:
             label, reason = "lost", "no link"
         traffic = session.traffic
-        queues = [self._queue(attachment, session, lane, now) for lane in LANES]
+        # Counts and firsts only: `queues` looks at every part, which takes milliseconds when many wait.
+        links_queue = 0 if attachment.targeted else sum(len(out.queue) for out in attachment.outbound)
+        holding = [held(receiving, now) for receiving in session.receiving]
         return {
             "name": session.name,
             "role": session.role.value,
@@ -172,12 +176,21 @@ class Inspector:
             "bytes_in": traffic.bytes_in,
             "bytes_out": traffic.bytes_out,
             "in_flight": sum(sending.book.in_flight for sending in session.sending),
-            "queued_events": sum(queue["queued_events"] for queue in queues),
-            "queued_bytes": sum(queue["queued_bytes"] for queue in queues),
-            "unsettled_events": sum(queue["unsettled_events"] for queue in queues),
-            "oldest_age_s": max(queue["oldest_age_s"] for queue in queues),
-            "dropped": sum(queue["dropped"] for queue in queues),
-            "paused_senders": sum(queue["paused_senders"] for queue in queues),
+            "queued_events": links_queue
+            + sum(len(receiving.waiting) + len(receiving.suspects) for receiving in session.receiving),
+            "unsettled_events": sum(
+                len(numbers) for receiving in session.receiving for numbers in receiving.unsettled.values()
+            ),
+            "held_bytes": sum(each["held_bytes"] for each in holding),
+            "oldest_age_s": max(each["oldest_age_s"] for each in holding),
+            "dropped": sum(each["dropped"] for each in holding),
+            "paused_senders": sum(each["paused_senders"] for each in holding),
+            "slow": [
+                {"lane": lane.label, "for_s": now - alert.began, **alert.figures}
+                for lane in LANES
+                if (alert := self._core.alerts.lasting(AlertKind.SLOW_RECEIVER, session.name, lane))
+                is not None
+            ],
             "links": links,
         }
 
@@ -210,6 +223,21 @@ class Inspector:
                 "deliveries": part.deliveries,
             }
             for part in self._core.departures.dead
+        ]
+
+    def alerts(self, now: float) -> list[dict[str, Any]]:
+        """The latest alerts, those that last at the end; the oldest of them are forgotten."""
+        return [
+            {
+                "kind": alert.kind.value,
+                "peer": alert.peer,
+                "lane": alert.lane.label,
+                "is_over": alert.ended is not None,
+                "age_s": now - alert.began,
+                "lasted_s": (now if alert.ended is None else alert.ended) - alert.began,
+                **alert.figures,
+            }
+            for alert in self._core.alerts
         ]
 
 

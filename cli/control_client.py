@@ -68,7 +68,7 @@ class ControlClient:
         self.close()
 
     def request(self, command: str) -> Any:
-        """The broker's answer to `command` (`status`, `queues`, `peers`, `audit`), as plain dicts and lists.
+        """The broker's answer to `command` (`status`, `peers`, and so on), as plain dicts and lists.
 
         Raises:
             CliError: `UNAVAILABLE` when nothing listens there, `TIMEOUT` when no answer comes in time, `FAILED`

@@ -1,4 +1,4 @@
-"""The commands that look into a running broker: `status`, `queues`, `peers`, `dead`, `audit`."""
+"""The commands that look into a running broker: `status`, `queues`, `peers`, `dead`, `alerts`, `audit`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -38,6 +38,9 @@ _PEER_FIGURES: Final = (
     "BYTES IN",
     "OUT",
     "IN FLIGHT",
+    "HELD",
+    "OLDEST",
+    "DROPPED",
     "IDLE",
     "UP FOR",
 )
@@ -113,7 +116,7 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
 @control_options
 @output_option
 def peers(server: str, timeout_s: float, output_format: Format) -> None:
-    """Show who is attached, and how well."""
+    """Show who is attached, how well, and who does not keep up with what it is sent."""
     result = _ask("peers", server, timeout_s)
     out = Out(output_format)
     if out.is_json:
@@ -126,6 +129,60 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
     add_rows(table, [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))])
     out.table(table)
     out.line(out.things(len(result), "peer"))
+    for peer in result:
+        for episode in peer["slow"]:
+            out.line(
+                Text.assemble(
+                    styled("slow receiver: ", "bold red"), styled(_slow_text(out, peer["name"], episode), "")
+                )
+            )
+
+
+@click.command()
+@control_options
+@output_option
+def alerts(server: str, timeout_s: float, output_format: Format) -> None:
+    """Show the latest alerts: those that last, then those that are over."""
+    result = _ask("alerts", server, timeout_s)
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    if not result:
+        out.line("no alert since the broker's start")
+        return
+    table = new_table(
+        [
+            "ALERT",
+            "PEER",
+            "LANE",
+            "NOW",
+            "BEGAN AGO",
+            "LASTED",
+            "HELD AT MOST",
+            "OLDEST",
+            "DROPPED",
+            "PAUSED",
+        ],
+        text_columns=4,
+    )
+    # The latest first, where the eye begins.
+    for alert in sorted(result, key=lambda alert: (alert["is_over"], alert["age_s"])):
+        over = bool(alert["is_over"])
+        row = [
+            alert["kind"],
+            alert["peer"],
+            _lane(alert["lane"]),
+            styled("over", "green") if over else styled("lasts", "bold red"),
+            out.time(alert["age_s"]),
+            out.time(alert["lasted_s"]),
+            out.size(alert["peak_held_bytes"]),
+            out.time(alert["peak_oldest_age_s"]),
+            out.count(alert["dropped"]),
+            out.count(alert["paused_senders"]),
+        ]
+        add_rows(table, [row])
+    out.table(table)
 
 
 @click.command()
@@ -316,7 +373,7 @@ def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
     return [
         str(peer["name"]),
         str(peer["via"] or "-"),
-        styled(state, _STATE_STYLES.get(state, "")),
+        styled(f"{state}, slow", "bold red") if peer["slow"] else styled(state, _STATE_STYLES.get(state, "")),
         styled(quality + reason, QUALITY_STYLES.get(quality, "")),
         out.ms(peer["rtt_ms"]),
         out.ms(peer["jitter_ms"]),
@@ -325,9 +382,21 @@ def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
         out.size(peer["bytes_in"]),
         out.size(peer["bytes_out"]),
         out.count(peer["in_flight"]),
+        out.size(peer["held_bytes"]),
+        out.time(peer["oldest_age_s"]),
+        styled(out.count(peer["dropped"]), "red" if peer["dropped"] else ""),
         out.time(peer["idle_s"]),
         out.time(peer["connected_s"]),
     ]
+
+
+def _slow_text(out: Out, name: str, episode: Mapping[str, Any]) -> str:
+    return (
+        f"{name} on {episode['lane']} for {out.time(episode['for_s'], unit=True)}: "
+        f"{out.size(episode['held_bytes'], unit=True)} held, the oldest for "
+        f"{out.time(episode['oldest_age_s'], unit=True)}, {out.count(episode['dropped'])} dropped, "
+        f"{out.things(episode['paused_senders'], 'sender')} paused"
+    )
 
 
 def _lane(name: str) -> Text:

@@ -197,6 +197,16 @@ class QualityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Samples before a judgement; until then the quality is `estimating`."""
 
 
+class AlertsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `[alerts]`: when the broker raises an alert; each ends at half of what it begins at."""
+
+    slow_receiver_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
+    """Share of `egress.credit_bytes` and `egress.queue_bytes` together that is held for a slow receiver."""
+
+    slow_receiver_age_s: Seconds = 5.0
+    """Age of the oldest part that a slow receiver has not settled, in seconds."""
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[log]`: what the broker writes to standard error."""
 
@@ -236,6 +246,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     quality: QualityConfig = QualityConfig()
     """Bounds of the degrees of connection quality."""
+
+    alerts: AlertsConfig = AlertsConfig()
+    """When the broker raises an alert."""
 
     log: LogConfig = LogConfig()
     """What the broker writes to standard error."""

@@ -167,6 +167,35 @@ def test_peers_shows_every_session_with_its_line(scene: Scene) -> None:
     assert peers["player:1"]["connected_s"] == scene.bench.now
 
 
+def test_peers_and_alerts_name_a_slow_receiver(scene: Scene) -> None:
+    assert scene.ask("alerts") == []
+    for _ in range(7):
+        scene.bench.advance(1.0)
+        scene.player.ping()
+        scene.server.ping()
+        scene.gateway.ping()
+    peers = {row["name"]: row for row in scene.ask("peers")}
+    receiving = scene.bench.receiving("player:1")
+    assert peers["server:a"]["slow"] == []
+    assert peers["server:a"]["held_bytes"] == 0
+    assert peers["player:1"]["held_bytes"] == receiving.committed_bytes + receiving.waiting_bytes > 0
+    assert peers["player:1"]["oldest_age_s"] > 5.0
+    (episode,) = peers["player:1"]["slow"]
+    assert episode["lane"] == "critical"
+    assert episode["held_bytes"] == peers["player:1"]["held_bytes"]
+    (alert,) = (row for row in scene.ask("alerts") if row["peer"] == "player:1")
+    assert (alert["kind"], alert["lane"], alert["is_over"]) == ("slow_receiver", "critical", False)
+    assert alert["lasted_s"] == alert["age_s"] == episode["for_s"]
+    scene.player.settle_all()
+    scene.bench.advance(1.5)
+    scene.player.settle_all()
+    scene.bench.advance(1.5)
+    (alert,) = (row for row in scene.ask("alerts") if row["peer"] == "player:1")
+    assert alert["is_over"]
+    assert alert["peak_held_bytes"] > alert["held_bytes"] == 0
+    assert {row["name"]: row for row in scene.ask("peers")}["player:1"]["slow"] == []
+
+
 def test_a_peer_that_is_joining_or_away_is_shown_so(scene: Scene) -> None:
     joining = Peer(scene.bench, "player:2")
     joining.say_hello()

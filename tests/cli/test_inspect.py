@@ -74,7 +74,7 @@ def queue(peer: str, **changes: Any) -> dict[str, Any]:
 
 
 def peer(name: str, **changes: Any) -> dict[str, Any]:
-    fields = {
+    fields: dict[str, Any] = {
         "name": name,
         "role": "client",
         "via": None,
@@ -90,6 +90,10 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
         "bytes_in": 700,
         "bytes_out": 800,
         "in_flight": 2,
+        "held_bytes": 0,
+        "oldest_age_s": 0.0,
+        "dropped": 0,
+        "slow": [],
         "links": 3,
     }
     return fields | changes
@@ -111,6 +115,7 @@ def canned(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "status": STATUS,
         "queues": [queue("player:1"), queue("player:2", queued_events=9, queued_bytes=900, dropped=1)],
         "peers": [peer("player:b"), peer("player:a\x1b[31m", via="gateway:g", quality="good")],
+        "alerts": [],
         "audit": AUDIT,
     }
     monkeypatch.setattr(ControlClient, "request", lambda self, command: answers[command])
@@ -129,7 +134,7 @@ def table(name: str, *options: str) -> list[str]:
     return [" ".join(line.split()) for line in result.output.splitlines()]
 
 
-@pytest.mark.parametrize("name", ["status", "queues", "peers", "audit"])
+@pytest.mark.parametrize("name", ["status", "queues", "peers", "alerts", "audit"])
 def test_json_is_what_the_broker_said(canned: dict[str, Any], name: str) -> None:
     assert json.loads(run(name, "-o", "json").stdout) == canned[name]
 
@@ -158,9 +163,58 @@ def test_queues_show_what_is_not_empty_with_totals(canned: dict[str, Any]) -> No
 
 def test_peers_are_sorted_and_explained(canned: dict[str, Any]) -> None:
     lines = table("peers")
-    assert lines[1] == r"player:a\x1b[31m gateway:g up good 1.25 - 5 6 700 800 2 0.500 60.000"
+    assert lines[1] == r"player:a\x1b[31m gateway:g up good 1.25 - 5 6 700 800 2 0 0.000 0 0.500 60.000"
     assert lines[2].startswith("player:b - up poor: round trip 900 ms")
     assert lines[3] == "2 peers"
+
+
+def test_a_slow_peer_is_marked_and_named(canned: dict[str, Any]) -> None:
+    episode = {
+        "lane": "normal",
+        "for_s": 12.25,
+        "held_bytes": 900_000,
+        "oldest_age_s": 17.5,
+        "dropped": 3,
+        "paused_senders": 1,
+    }
+    canned["peers"] = [
+        peer("player:a", slow=[episode], held_bytes=900_000, oldest_age_s=17.5, dropped=3),
+        peer("player:b"),
+    ]
+    lines = table("peers")
+    assert lines[1].startswith("player:a - up, slow poor")
+    assert " 900000 17.500 3 " in lines[1]
+    assert lines[2].startswith("player:b - up poor")
+    assert lines[4] == (
+        "slow receiver: player:a on normal for 12.250 s: 900000 bytes held, the oldest for 17.500 s, "
+        "3 dropped, 1 sender paused"
+    )
+
+
+def test_alerts_show_those_that_last_first(canned: dict[str, Any]) -> None:
+    fields = {
+        "kind": "slow_receiver",
+        "lane": "low",
+        "is_over": True,
+        "age_s": 90.0,
+        "lasted_s": 20.0,
+        "held_bytes": 0,
+        "peak_held_bytes": 900_000,
+        "oldest_age_s": 0.0,
+        "peak_oldest_age_s": 18.5,
+        "dropped": 3,
+        "paused_senders": 0,
+    }
+    canned["alerts"] = [
+        {**fields, "peer": "player:old"},
+        {**fields, "peer": "player:new", "age_s": 50.0},
+        {**fields, "peer": "player:now", "is_over": False, "age_s": 70.0, "lasted_s": 70.0},
+    ]
+    assert [line.split()[1] for line in table("alerts")[1:]] == ["player:now", "player:new", "player:old"]
+    assert table("alerts")[1] == "slow_receiver player:now low lasts 70.000 70.000 900000 18.500 3 0"
+    assert table("alerts")[2].startswith("slow_receiver player:new low over ")
+    canned["alerts"] = []
+    assert table("alerts") == ["no alert since the broker's start"]
 
 
 def test_audit_exits_by_its_verdict(canned: dict[str, Any]) -> None:
@@ -187,7 +241,7 @@ def broker() -> Iterator[BrokerProcess]:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("command", ["status", "queues", "peers", "audit"])
+@pytest.mark.parametrize("command", ["status", "queues", "peers", "alerts", "audit"])
 def test_a_real_broker_is_shown_in_both_formats(broker: BrokerProcess, command: str) -> None:
     loop = Loop()
     server = ServerAdapter("arena", service="arena", broker=broker.addresses["critical"])
@@ -207,7 +261,8 @@ def test_a_real_broker_is_shown_in_both_formats(broker: BrokerProcess, command: 
     shown = lanebus(command, "-s", endpoint)
     assert shown.returncode == Exit.OK, shown.stderr
     assert shown.stderr == ""
-    assert len(shown.stdout.splitlines()) > 2
+    # Nobody was slow.
+    assert len(shown.stdout.splitlines()) > 2 or command == "alerts"
     found = lanebus(command, "-s", endpoint, "-o", "json")
     assert found.returncode == Exit.OK, found.stderr
     result = json.loads(found.stdout)
@@ -215,6 +270,8 @@ def test_a_real_broker_is_shown_in_both_formats(broker: BrokerProcess, command: 
         assert {each["name"] for each in result} == {"server:arena", "player:1"}
     elif command == "audit":
         assert result["balanced"]
+    elif command == "alerts":
+        assert result == []
     elif command == "status":
         assert result["services"] == {"arena": ["server:arena"]}
     for adapter in adapters:

@@ -44,7 +44,7 @@ def test_port_zero_is_legal_everywhere() -> None:
     ("text", "message"),
     [
         ("[lane]", "x: there is no section 'lane'; did you mean 'lanes'?"),
-        ("[zzz]", r"x: there is no section 'zzz'; known here: broker, compression, .*, window"),
+        ("[zzz]", r"x: there is no section 'zzz'; known here: alerts, broker, compression, .*, window"),
         ("port = 1", r"x: there is no setting 'port'; known here: .*"),
         ("[lanes.urgent]", r"x: \[lanes\]: there is no section 'urgent'; known here: critical, low, normal"),
         ("[control]\nprot = 1", r"x: \[control\]: there is no setting 'prot'; did you mean 'port'\?"),
