@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.cli.commands import lanebus
+from tests.cli.commands import lanebus, wait_until
 
 from lanebus import ClientAdapter, Loop, ServerAdapter
 from lanebus.cli import inspect as commands
@@ -277,3 +277,33 @@ def test_a_real_broker_is_shown_in_both_formats(broker: BrokerProcess, command: 
     for adapter in adapters:
         adapter.close()
     loop.close()
+
+
+@pytest.mark.system
+def test_a_receiver_that_is_not_polled_is_named_until_it_is() -> None:
+    settings = {"alerts": {"slow_receiver_age_s": 0.5}}
+    with BrokerProcess(settings) as running, ControlClient(running.addresses["control"]) as control:
+        address = running.addresses["critical"]
+        with ServerAdapter("arena", broker=address) as server, ClientAdapter("1", broker=address) as player:
+            player.on("**")(lambda event: None)
+            server.send("t", to="player:1", lane="critical", flush=True)
+
+            def alerts() -> list[Any]:
+                server.poll()
+                return list(control.request("alerts"))
+
+            wait_until(alerts)
+            (alert,) = alerts()
+            assert (alert["kind"], alert["peer"], alert["lane"]) == ("slow_receiver", "player:1", "critical")
+            assert not alert["is_over"]
+            shown = lanebus("peers", "-s", running.addresses["control"])
+            assert "slow receiver: player:1 on critical" in shown.stdout
+
+            def is_over() -> bool:
+                player.poll()
+                return bool(alerts()[0]["is_over"])
+
+            wait_until(is_over)
+        log = running.log_text()
+        assert log.count("! slow_receiver: player:1 on critical: held_bytes ") == 1
+        assert log.count("= slow_receiver is over: player:1 on critical after ") == 1
