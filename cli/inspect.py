@@ -44,6 +44,9 @@ _PEER_FIGURES: Final = (
     "IDLE",
     "UP FOR",
 )
+_NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD", "OLDEST", "DROPPED")
+"""What is left of the peers' table on a terminal of fewer columns than `_WIDE`."""
+_WIDE: Final = 150
 _LANE_FIGURES: Final = (
     *("EVENTS IN", "BATCHES", "BYTES", "EVENTS OUT", "BATCHES", "BYTES", "QUEUED", "BYTES"),
     *("UNSETTLED", "HELD P50 MS", "P99", "MAX"),
@@ -122,11 +125,14 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
     if out.is_json:
         out.json(result)
         return
-    table = new_table(
-        ["PEER", "VIA", "STATE", "QUALITY", *_PEER_FIGURES],
-        text_columns=4,
-    )
-    add_rows(table, [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))])
+    columns = ["PEER", "VIA", "STATE", "QUALITY", *_PEER_FIGURES]
+    rows = [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))]
+    if out.width < _WIDE:
+        kept = [position for position, column in enumerate(columns) if column in _NARROW_PEER]
+        columns = [columns[position] for position in kept]
+        rows = [[row[position] for position in kept] for row in rows]
+    table = new_table(columns, text_columns=columns.index("RTT MS"))
+    add_rows(table, rows)
     out.table(table)
     out.line(out.things(len(result), "peer"))
     for peer in result:
@@ -157,9 +163,9 @@ def alerts(server: str, timeout_s: float, output_format: Format) -> None:
             "PEER",
             "LANE",
             "NOW",
-            "BEGAN AGO",
+            "AGO",
             "LASTED",
-            "HELD AT MOST",
+            "HELD",
             "OLDEST",
             "DROPPED",
             "PAUSED",

@@ -46,6 +46,11 @@ class Out:
             file=stream, highlight=False, soft_wrap=False, width=None if self.human else _WIDE
         )
 
+    @property
+    def width(self) -> int:
+        """Columns that a line may take: those of the terminal, or as many as it wants."""
+        return self._console.width
+
     def json(self, value: object) -> None:
         """Write `value` as one indented JSON document."""
         self._stream.write(json.dumps(value, indent=2, default=str) + "\n")

@@ -191,6 +191,15 @@ def test_a_slow_peer_is_marked_and_named(canned: dict[str, Any]) -> None:
     )
 
 
+def test_a_narrow_terminal_gets_the_columns_that_matter(
+    canned: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_WIDE", 1_000_000)
+    lines = table("peers")
+    assert lines[0] == "PEER STATE QUALITY RTT MS HELD OLDEST DROPPED"
+    assert lines[1] == r"player:a\x1b[31m up good 1.25 0 0.000 0"
+
+
 def test_alerts_show_those_that_last_first(canned: dict[str, Any]) -> None:
     fields = {
         "kind": "slow_receiver",
