@@ -40,7 +40,7 @@ class Ledger:
             ended_otherwise += sum(sum(book.ended) - book.ended[Outcome.DELIVERED] for book in books)
             for report in everybody:
                 for receiver, counts in report.handled.items():
-                    handled[receiver, lane] = counts[lane]
+                    handled[receiver, lane] = counts[lane] - _early(server, report, receiver, lane)
         keys = meant.keys() | handled.keys()
         missing = {key: meant.get(key, 0) - handled.get(key, 0) for key in keys}
         return cls(
@@ -51,3 +51,14 @@ class Ledger:
             duplicated=sum(report.repeated for report in everybody)
             + sum(max(-count, 0) for count in missing.values()),
         )
+
+
+def _early(server: Report | None, report: Report, receiver: str, lane: int) -> int:
+    """How many deliveries a newcomer got that were sent before it was put into its group.
+
+    Only what is sent after a join waits for it; what is on its way on another lane's link may come to it or not.
+    """
+    if server is None or receiver not in server.first_meant or receiver not in report.firsts:
+        return 0
+    first = server.first_meant[receiver][lane]
+    return sum(not first or number < first for number in report.firsts[receiver][lane])

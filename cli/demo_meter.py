@@ -17,6 +17,9 @@ SILENCE_S: Final = 0.4
 LATE_MS: Final = 400.0
 """An event older than this was held up: no lane's interval explains it."""
 
+FIRST_NUMBERS: Final = 64
+"""How many numbers each receiver remembers of those that it handled first on a lane."""
+
 ByLane = list[int]
 
 
@@ -26,6 +29,8 @@ class Meter:
     def __init__(self) -> None:
         self.handled: dict[str, ByLane] = {}
         """Deliveries by receiver and lane, each counted once."""
+        self.firsts: dict[str, list[list[int]]] = {}
+        """By receiver and lane: the numbers that it handled first."""
         self.repeated = 0
         """Arrivals whose number is not past the last one of that sender and lane: again, or out of order."""
         self.late_s = 0.0
@@ -51,7 +56,10 @@ class Meter:
             self.repeated += 1
             return
         self._last[stream] = event.id
-        self.handled.setdefault(receiver, [0 for _ in LANES])[lane] += 1
+        handled = self.handled.setdefault(receiver, [0 for _ in LANES])
+        if handled[lane] < FIRST_NUMBERS:
+            self.firsts.setdefault(receiver, [[] for _ in LANES])[lane].append(event.id)
+        handled[lane] += 1
 
     def take_latencies(self) -> tuple[list[int], list[int], list[int]]:
         """The time from `send` to handler of every arrival since the last call: a `Histogram` a lane, as a list."""
@@ -72,6 +80,8 @@ class CountingServer(lanebus.ServerAdapter):
         super().__init__(name, **options)
         self.meant: dict[str, ByLane] = {}
         """Deliveries by receiver and lane."""
+        self.first_meant: dict[str, ByLane] = {}
+        """By receiver and lane: the number of the first event that was meant for it; 0 while there is none."""
         self.ended_otherwise = 0
         """Deliveries that those events were meant for which ended otherwise than delivered."""
         self._members: dict[str, set[str]] = {}
@@ -90,11 +100,14 @@ class CountingServer(lanebus.ServerAdapter):
     def send(self, topic: str, payload: Any = None, **options: Any) -> Any:
         """Send as any server does, to one group or peer, and count whom it is meant for."""
         sent = super().send(topic, payload, **options)
+        assert isinstance(sent, int), "the arena asks for no receipts"
         lane = options.get("lane", Lane.NORMAL)
         lane = lane if isinstance(lane, Lane) else lane_of(lane)
         to = options["to"]
         for receiver in self._receivers(to):
             self.meant.setdefault(receiver, [0 for _ in LANES])[lane] += 1
+            first = self.first_meant.setdefault(receiver, [0 for _ in LANES])
+            first[lane] = first[lane] or sent
         return sent
 
     def _receivers(self, to: str) -> Iterable[str]:

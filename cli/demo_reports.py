@@ -66,10 +66,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Events that its adapters have sent more than once."""
     meant: dict[str, list[int]] = {}
     """The server's count of deliveries that each receiver should get, lane by lane."""
+    first_meant: dict[str, list[int]] = {}
+    """The number of the first event that it meant for each receiver, lane by lane; 0 where there is none."""
     ended_otherwise: int = 0
     """Deliveries that the server's events were meant for which ended otherwise than delivered."""
     handled: dict[str, list[int]] = {}
     """Deliveries that its receivers have handled, lane by lane."""
+    firsts: dict[str, list[list[int]]] = {}
+    """The numbers that each of its receivers handled first, lane by lane."""
     repeated: int = 0
     """Arrivals that came again or out of order."""
     late_s: float = 0.0

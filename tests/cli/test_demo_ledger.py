@@ -55,5 +55,15 @@ def test_what_its_sender_knows_to_be_undelivered_is_not_lost() -> None:
     assert (ledger.ended_otherwise, ledger.lost) == (5, 1)
 
 
+def test_what_a_newcomer_got_of_the_time_before_its_join_was_meant_for_nobody() -> None:
+    server = report(meant={"player:a": [3, 0, 0]}, first_meant={"player:a": [7, 0, 0]})
+    bot = report(handled={"player:a": [5, 1, 0]}, firsts={"player:a": [[5, 6, 7, 8, 9], [2], []]})
+    ledger = Ledger.of(server, [bot])
+    assert (ledger.meant, ledger.handled, ledger.lost, ledger.duplicated) == (3, 3, 0, 0)
+    # It makes up for nothing that is missing later.
+    bot = report(handled={"player:a": [4, 0, 0]}, firsts={"player:a": [[5, 6, 7, 9], [], []]})
+    assert Ledger.of(server, [bot]).lost == 1
+
+
 def test_before_any_report_there_is_nothing() -> None:
     assert Ledger.of(None, []).meant == 0

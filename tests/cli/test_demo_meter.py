@@ -37,6 +37,7 @@ def test_each_delivery_counts_once_by_receiver_and_lane(clock: Clock) -> None:
     for each in (event(1), event(2), event(1, Lane.LOW), event(1, receiver="player:b")):
         meter.note(each)
     assert meter.handled == {"player:a": [0, 2, 1], "player:b": [0, 1, 0]}
+    assert meter.firsts == {"player:a": [[], [1, 2], [1]], "player:b": [[], [1], []]}
     assert meter.repeated == 0
 
 
@@ -89,6 +90,7 @@ def test_a_server_counts_whom_it_means() -> None:
     server.send("t", to="player:c", lane="critical")
     server.send("t", to="group:empty")
     assert server.meant == {"player:a": [0, 0, 2], "player:b": [0, 1, 1], "player:c": [1, 0, 0]}
+    assert server.first_meant == {"player:a": [0, 0, 1], "player:b": [0, 1, 2], "player:c": [1, 0, 0]}
     assert resent_by([server]) == 0
     assert server.ended_otherwise == 0
     assert server.close(0.0) == 5
