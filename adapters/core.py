@@ -37,6 +37,7 @@ from lanebus.wire.messages import (
     Bye,
     Close,
     Done,
+    Drain,
     ErrorMessage,
     Hello,
     Kept,
@@ -86,6 +87,8 @@ class AttachmentCore:
         self.control_messages_in = self.control_bytes_in = 0
         self.kept_by: dict[str, list[str]] = {}
         """Groups that events go to, and the other servers that put members in; a new broker is told."""
+        self.draining = False
+        """Whether the broker has said that it is about to end: events are held, and settled at once, until its bye."""
         self.connects = 0
         """How often all three links came up."""
         self._broker = 0
@@ -117,6 +120,7 @@ class AttachmentCore:
             Kind.UNPAUSE: self._unpause,
             Kind.SERVED: self._served,
             Kind.KEPT: self._kept,
+            Kind.DRAIN: self._drain,
             Kind.BYE: self._bye,
             Kind.ERROR: self._error,
         }
@@ -188,7 +192,7 @@ class AttachmentCore:
     def flush(self, now: float) -> None:
         """Everything queued leaves now, as far as the window allows."""
         for lane in LANES:
-            if self._ready[lane] and self.outgoing.lanes[lane].queue:
+            if self._ready[lane] and self.outgoing.lanes[lane].queue and not self.draining:
                 self._flush(lane, now)
 
     def end_turn(self, now: float, next_turn: float) -> None:
@@ -200,7 +204,7 @@ class AttachmentCore:
         self._timers(now)
         for lane in LANES:
             out = self.outgoing.lanes[lane]
-            if out.queue and self._ready[lane] and out.should_leave(now, next_turn):
+            if out.queue and self._ready[lane] and not self.draining and out.should_leave(now, next_turn):
                 self._flush(lane, now)
         if self._ready[Lane.CRITICAL]:
             self._plan_control(now)
@@ -214,7 +218,7 @@ class AttachmentCore:
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
         times = [self._retry_at, self._give_up_at, self._next_ping, self._control_due]
-        if self.state is State.UP:
+        if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         return min((time for time in times if time is not None), default=None)
 
@@ -263,8 +267,8 @@ class AttachmentCore:
         )
         self._control(Kind.HELLO, hello)
 
-    def lost(self, now: float, why: str = "the connection is gone") -> None:
-        """A link is lost: hang up all three, and try again when the backoff says so."""
+    def lost(self, now: float, why: str = "the connection is gone", *, announced: bool = False) -> None:
+        """A link is lost: hang up all three, and try again when the backoff says so; very soon if it was announced."""
         if self.state in (State.NEW, State.CLOSED) or self._retry_at is not None:
             return
         self._suspension.lost(now)
@@ -274,10 +278,11 @@ class AttachmentCore:
         self._unready()
         self._actions.append(HangUp(linger_s=0.0))
         self._broker = (self._broker + 1) % len(self.brokers)
-        self._retry_at = now + self._backoff.next_wait_s()
+        self._retry_at = now + (self._backoff.jitter_s() if announced else self._backoff.next_wait_s())
 
     def _unready(self) -> None:
         self._ready = [False for _ in LANES]
+        self.draining = False
         self.requests.lost()
         self._give_up_at = self._next_ping = self._control_due = None
 
@@ -402,8 +407,13 @@ class AttachmentCore:
         while len(self.kept_by) > MAX_KEPT_BY:
             del self.kept_by[next(iter(self.kept_by))]
 
+    def _drain(self, lane: Lane, message: Drain, now: float) -> None:
+        self.draining = True
+        self._control_interval_s = 0.0
+        self._control_due = now
+
     def _bye(self, lane: Lane, message: Bye, now: float) -> None:
-        self.lost(now, message.reason or "the broker said goodbye")
+        self.lost(now, message.reason or "the broker said goodbye", announced=True)
 
     def _error(self, lane: Lane, message: ErrorMessage, now: float) -> None:
         number = message.number

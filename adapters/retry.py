@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Final
 
 from tenacity import RetryCallState, Retrying, wait_exponential_jitter
@@ -36,6 +37,10 @@ class Backoff:
         wait_s = float(_POLICY.wait(self._state))
         self._state.attempt_number += 1
         return wait_s
+
+    def jitter_s(self) -> float:
+        """Nothing has failed, but everybody goes at the same time: seconds until the first attempt."""
+        return random.uniform(0.0, MIN_WAIT_S)
 
     def succeeded(self) -> None:
         """Start over."""

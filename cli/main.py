@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "queues": _Entry("lanebus.cli.inspect", "queues", "Show what waits for whom."),
     "peers": _Entry("lanebus.cli.inspect", "peers", "Show who is attached, and how well."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
+    "drain": _Entry("lanebus.cli.drain", "drain", "Let a broker settle what is under way, and end."),
     "audit": _Entry("lanebus.cli.inspect", "audit", "Check that every event is accounted for."),
     "demo": _Entry("lanebus.cli.demo", "demo", "Run a broker, an arena and some players on this machine."),
     "replay": _Entry(

@@ -343,23 +343,6 @@ def test_a_gateways_round_trip_is_not_that_of_its_players(bench: Bench) -> None:
     assert bench.session("player:1").quality.rtt_ms is None
 
 
-def test_goodbye_flushes_every_lane_and_says_so(bench: Bench) -> None:
-    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
-    away = Peer(bench, "player:2").attach()
-    route = away.routes[Lane.CRITICAL]
-    assert route is not None
-    bench.core.lost(Lane.CRITICAL, route, bench.now)
-    for lane in LANES:
-        server.send("t", "player:1", lane)
-        server.send("t", "player:9", lane)
-    bench.core.goodbye(bench.now, "maintenance")
-    bench.turn()
-    assert len(player.got) == 3
-    assert server.last(Kind.BYE).reason == "maintenance"
-    assert Kind.SETTLE in server.kinds()
-    assert Kind.BYE not in away.kinds()
-
-
 def test_the_core_always_wants_another_turn(bench: Bench) -> None:
     assert bench.core.next_timer() == 1.0
     bench.advance(10.5)

@@ -42,13 +42,13 @@ class FakeClient(ControlClient):
         self.answers = list(answers)
         self.asked = False
 
-    def request(self, command: str) -> Any:
+    def request(self, command: str, **arguments: Any) -> Any:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def ask(self, command: str) -> None:
+    def ask(self, command: str, **arguments: Any) -> None:
         if isinstance(self.answers[0], Exception):
             raise self.answers.pop(0)
         self.asked = True
