@@ -59,6 +59,10 @@ from lanebus.wire.outcomes import Reason
 log = logging.getLogger("lanebus.adapters")
 
 HELLO_TIMEOUT_S: Final = 2.0
+"""Silence of a broker that was dialled after which another attempt is made; twice as much after each such silence."""
+MAX_HELLO_TIMEOUT_S: Final = 16.0
+RETURN_TIMEOUT_S: Final = 6.0
+"""The first such silence after the links were up: everybody comes back at once, and who gives up early makes it worse."""
 MAX_BOOKS: Final = 512
 """Books in one ping."""
 
@@ -98,6 +102,7 @@ class AttachmentCore:
         self._token = b""
         self._epoch = b""
         self._backoff = Backoff()
+        self._patience_s = HELLO_TIMEOUT_S
         self._retry_at: float | None = None
         self._give_up_at: float | None = None
         self._hello_at = 0.0
@@ -251,7 +256,7 @@ class AttachmentCore:
         self._incarnation += 1
         self.incoming.relink()
         self._retry_at = None
-        self._give_up_at = now + HELLO_TIMEOUT_S
+        self._give_up_at = now + self._patience_s
         self._hello_at = now
         self._actions.append(Dial(Lane.CRITICAL, self.brokers[self._broker]))
         hello = Hello(
@@ -288,6 +293,7 @@ class AttachmentCore:
 
     def _welcomed(self, lane: Lane, message: Welcome | LaneWelcome, now: float) -> None:
         self._ready[lane] = True
+        self._give_up_at = now + self._patience_s
         if isinstance(message, Welcome):
             self._adopt(message, now)
             host = message.host or urlsplit(self.brokers[self._broker]).hostname or ""
@@ -307,6 +313,7 @@ class AttachmentCore:
             self.state = State.UP
             self.connects += 1
             self._backoff.succeeded()
+            self._patience_s = RETURN_TIMEOUT_S
             self._give_up_at = None
             self._next_ping = now
 
@@ -474,6 +481,7 @@ class AttachmentCore:
         if self._retry_at is not None and now + TIMER_SLACK_S >= self._retry_at:
             self._attempt(now)
         if self._give_up_at is not None and now + TIMER_SLACK_S >= self._give_up_at:
+            self._patience_s = min(2 * self._patience_s, MAX_HELLO_TIMEOUT_S)
             self.lost(now, "no welcome")
         if self._next_ping is not None and now + TIMER_SLACK_S >= self._next_ping:
             if now - self._heard > self._lease_s:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 MIN_WAIT_S: Final = 0.05
-MAX_WAIT_S: Final = 5.0
+MAX_WAIT_S: Final = 1.0
+"""Nobody finds a broker that is back later than this; a thousand peers that wait for one make two attempts a second each."""
 
 
 def _must_not_sleep(seconds: float) -> None:
     raise AssertionError(f"an adapter never sleeps, least of all for {seconds} s")
 
 
+# Each wait is drawn from all that it may be: peers that lost their broker together do not come back together.
 _POLICY: Final = Retrying(
-    wait=wait_exponential_jitter(multiplier=MIN_WAIT_S, max=MAX_WAIT_S, jitter=MIN_WAIT_S),
+    wait=wait_random_exponential(multiplier=2 * MIN_WAIT_S, min=MIN_WAIT_S, max=MAX_WAIT_S),
     sleep=_must_not_sleep,
 )
 

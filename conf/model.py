@@ -139,7 +139,7 @@ class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     failover_s: Seconds = 2.0
     """How long an instance of a service may be without links before its events go to another one, in seconds."""
 
-    hello_timeout_s: Seconds = 2.0
+    hello_timeout_s: Seconds = 10.0
     """How long a new peer may take to complete its hello on all its links, in seconds."""
 
 
