@@ -62,7 +62,7 @@ HELLO_TIMEOUT_S: Final = 2.0
 """Silence of a broker that was dialled after which another attempt is made; twice as much after each such silence."""
 MAX_HELLO_TIMEOUT_S: Final = 16.0
 RETURN_TIMEOUT_S: Final = 6.0
-"""The first such silence after the links were up: everybody comes back at once, and who gives up early makes it worse."""
+"""The same, once the links have been up: where everybody comes back at once, who gives up early makes it worse."""
 MAX_BOOKS: Final = 512
 """Books in one ping."""
 

@@ -9,7 +9,7 @@ from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 MIN_WAIT_S: Final = 0.05
 MAX_WAIT_S: Final = 1.0
-"""Nobody finds a broker that is back later than this; a thousand peers that wait for one make two attempts a second each."""
+"""How long a broker may be back before a peer finds it; while it is away each peer makes two attempts a second."""
 
 
 def _must_not_sleep(seconds: float) -> None:

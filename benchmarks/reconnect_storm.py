@@ -34,7 +34,7 @@ from lanebus.cli.control_client import ControlClient
 DESCRIPTORS_EACH = 6
 """Of one adapter: three sockets with a descriptor for their own wake-ups and one for the connection."""
 LOOK_S = 0.05
-"""Time between two looks at who is up; hundreds of adapters looked at in every turn would slow down what is measured."""
+"""Time between two looks at who is up: looking at hundreds of adapters in every turn would slow them down."""
 DEADLINE_S = 120.0
 
 

@@ -131,7 +131,16 @@ def test_the_report_has_exactly_these_names(plan: Plan) -> None:
     assert list(report) == [
         *("matches", "players", "events_sent", "deliveries_expected", "delivered"),
         *("lost", "duplicated", "misordered", "corrupted"),
-        *("refused", "expired", "superseded", "dropped", "unknown", "throttled", "duration_s"),
+        *(
+            "refused",
+            "expired",
+            "superseded",
+            "dropped",
+            "unknown",
+            "throttled",
+            "duration_s",
+            "longest_gap_s",
+        ),
         *("by_lane", "messages", "bytes", "broker", "ledger_balanced"),
     ]
     assert set(report["by_lane"]) == {"critical", "normal", "low"}
