@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo wheel test-wheel clean
+.PHONY: help test lint demo wheel test-wheel bench-reconnect bench-restart clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pyproject.toml is all that an editable installation depends on: edits and new modules are seen without another one.
 $(STAMP): pyproject.toml
@@ -41,6 +41,13 @@ wheel: $(STAMP) ## build the wheel, install it elsewhere and run it there
 
 test-wheel: $(STAMP) ## the same, and all tests against the installed wheel
 	.ci/check-wheel $(BIN)/python --tests
+
+bench-reconnect: $(STAMP) ## a broker is killed under a thousand attachments: how soon all are back
+	$(BIN)/python benchmarks/reconnect_storm.py
+
+bench-restart: $(STAMP) ## a broker is restarted under a match: the longest gap. TRACE=FILE names a recorded match
+	@test -n "$(TRACE)" || { echo "name a recorded match: make bench-restart TRACE=match.jsonl.gz" >&2; exit 2; }
+	$(BIN)/python benchmarks/planned_restart.py $(TRACE)
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .coverage .coverage.* htmlcov \

@@ -15,17 +15,15 @@ import argparse
 import json
 import logging
 import multiprocessing
-import os
 import resource
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections import defaultdict
-from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
+
+from broker_process import free_port, start_broker
 
 from lanebus import ClientAdapter, Event, Loop, ServerAdapter
 from lanebus.adapters.sockets import context
@@ -181,7 +179,7 @@ class Crowd:
     def __init__(self, attachments: int, processes: int, broker: str, rate: float) -> None:
         self.attachments = attachments
         self._links: list[Connection[Any, Any]] = []
-        self._processes: list[multiprocessing.Process] = []
+        self._processes: list[Any] = []
         self.latest: list[Seen] = []
         fork = multiprocessing.get_context("fork")
         for number in range(processes):
@@ -191,7 +189,7 @@ class Crowd:
             process.start()
             theirs.close()
             self._links.append(ours)
-            self._processes.append(process)  # type: ignore[arg-type]
+            self._processes.append(process)
 
     def tell(self, what: str) -> None:
         """Tell every process what to do."""
@@ -231,32 +229,6 @@ class Crowd:
         for process in self._processes:
             process.join()
         return left
-
-
-def start_broker(port: int) -> subprocess.Popen[bytes]:
-    """A broker on `port` and the three behind it, once it is bound."""
-    broker = subprocess.Popen(
-        [sys.executable, "-m", "lanebus.cli.main", "broker", "--port", str(port), "--announce"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert broker.stdout is not None
-    if not broker.stdout.readline():
-        raise SystemExit(f"the broker ended with status {broker.wait()}")
-    return broker
-
-
-def free_port() -> int:
-    """The first of four ports in a row that nobody listens on."""
-    for port in range(20_000 + os.getpid() % 1000 * 20, 60_000, 4):
-        with ExitStack() as stack:
-            try:
-                for each in range(port, port + 4):
-                    stack.enter_context(socket.create_server(("127.0.0.1", each)))
-            except OSError:
-                continue
-            return port
-    raise SystemExit("no four free ports in a row")
 
 
 def audit_at_rest(port: int) -> dict[str, Any]:
