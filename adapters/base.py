@@ -321,6 +321,8 @@ class Adapter(Speaker):
                 events = pending(socket)
             if not events & POLLOUT and not events & POLLIN:
                 # No connection is left on the socket: it does not reconnect by itself.
+                if core.draining and lane is not Lane.CRITICAL:
+                    continue  # a broker that ends closes all at once; its goodbye is on its way on the critical link
                 core.lost(time.monotonic())
                 self._act()
                 return

@@ -10,6 +10,7 @@ from collections import deque
 import zmq
 
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.descriptors import room_for
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.notify import Notifier
 from lanebus.broker.sockets import BindError, bind, make_router, port_of
@@ -83,6 +84,7 @@ class Broker:
         except BindError:
             self.close()
             raise
+        self.core.registry.room = room_for(config.limits.attachments)
         self.core.ports = [port_of(self.addresses[lane.label]) for lane in LANES]
 
     def stop(self) -> None:

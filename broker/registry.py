@@ -55,6 +55,8 @@ class Registry:
         """Ended sessions with events still under way, by origin."""
         self._absent = 0
         """Attachments without a process: those expected back, and those of gateways that lost their name."""
+        self.room = config.limits.attachments
+        """Attachments that there may be at once; the driver lowers it to what the process can hold."""
         self.admitting = True
         """Whether attachments may begin; those that are known resume in any case."""
         self.totals = Totals()
@@ -86,8 +88,9 @@ class Registry:
             )
         displaced = self._displaced_by(hello)
         present = len(self.attachments) - self._absent - sum(not old.expected for old in displaced)
-        if present >= self._config.limits.attachments:
-            raise ProtocolError(ErrorNumber.FULL, f"{present} attachments, the limit")
+        if present >= self.room:
+            limit = "limits.attachments" if self.room == self._config.limits.attachments else "its open files"
+            raise ProtocolError(ErrorNumber.FULL, f"{present} attachments, the limit that {limit} sets")
         for old in displaced:
             del self.attachments[old.name]
             self._absent -= old.expected
