@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from lanebus.broker.egress import Egress
-from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.outgoing import Frame, Outgoing
 from lanebus.broker.registry import Registry
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.settling import Settling
@@ -52,6 +52,8 @@ class Draining:
         self._quiet = 0
         self.active = False
         """Whether it has begun: nobody new is admitted, and no request is carried out."""
+        self.byes: list[Frame] = []
+        """What was said last to each attachment."""
         self.report: dict[str, Any] | None = None
         """What is left, once it is over and everybody was told goodbye."""
 
@@ -153,6 +155,7 @@ class Draining:
             while attachment.reporting:
                 self._settling.send_control(attachment, now)
             self._outgoing.control(critical, Kind.BYE, Bye(reason="the broker is shutting down"))
+            self.byes.append(self._outgoing.frames[-1])
         events, parts = self.left()
         receivers = [
             {"peer": session.name, "parts": count, "away": session.attachment.links[Lane.CRITICAL] is None}

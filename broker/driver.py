@@ -33,6 +33,9 @@ STATUS_S = 5.0
 DRAINING_STATUS_S = 0.5
 """The same, while the broker drains."""
 
+FAREWELL_S = 0.3
+"""How long peers may take to read the goodbye; slow ones learn from the next broker what they missed."""
+FAREWELL_LOOK_S = 0.01
 MOST_DRAINERS = 16
 """Those who are told at the end how a drain went."""
 
@@ -157,8 +160,30 @@ class Broker:
                 notifier.status(self._status())
                 next_status = now + (DRAINING_STATUS_S if draining.active else STATUS_S)
         self._send(clock())
+        self._see_off(clock() + FAREWELL_S)
         for route in self._drainers:
             self._reply(control, route, inspector.drained())
+
+    def _see_off(self, until: float) -> None:
+        """Wait until everybody has read the goodbye and hung up."""
+        # A peer's libzmq throws away what was not read when it notices that the connection has ended: the settlements
+        # and the goodbye that came last. To say it again is how a ROUTER finds out who is still there.
+        left = self.core.draining.byes
+        while left and time.monotonic() < until:
+            time.sleep(FAREWELL_LOOK_S)
+            left = [bye for bye in left if self._is_there(*bye)]
+
+    def _is_there(self, lane: Lane, route: bytes, frame: bytes) -> bool:
+        try:
+            self._sockets[lane].send(route, _SNDMORE_NOBLOCK)
+            self._sockets[lane].send(frame, _NOBLOCK)
+        except zmq.Again:
+            return True
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Close every socket; what was sent has half a second to leave."""
