@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from lanebus.adapters.actions import Action, Dial, HangUp, Send, State
@@ -23,8 +23,8 @@ from lanebus.adapters.incoming import Incoming
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.requests import Request, Requests
-from lanebus.adapters.retry import Backoff
-from lanebus.adapters.session import SessionCore
+from lanebus.adapters.retry import Backoff, Patience
+from lanebus.adapters.session import SessionCore, changed_books
 from lanebus.adapters.suspension import Suspension
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -57,14 +57,6 @@ from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
 
 log = logging.getLogger("lanebus.adapters")
-
-HELLO_TIMEOUT_S: Final = 2.0
-"""Silence of a broker that was dialled after which another attempt is made; twice as much after each such silence."""
-MAX_HELLO_TIMEOUT_S: Final = 16.0
-RETURN_TIMEOUT_S: Final = 6.0
-"""The same, once the links have been up: where everybody comes back at once, who gives up early makes it worse."""
-MAX_BOOKS: Final = 512
-"""Books in one ping."""
 
 
 class AttachmentCore:
@@ -102,7 +94,7 @@ class AttachmentCore:
         self._token = b""
         self._epoch = b""
         self._backoff = Backoff()
-        self._patience_s = HELLO_TIMEOUT_S
+        self._patience = Patience()
         self._retry_at: float | None = None
         self._give_up_at: float | None = None
         self._hello_at = 0.0
@@ -256,7 +248,7 @@ class AttachmentCore:
         self._incarnation += 1
         self.incoming.relink()
         self._retry_at = None
-        self._give_up_at = now + self._patience_s
+        self._give_up_at = now + self._patience.s
         self._hello_at = now
         self._actions.append(Dial(Lane.CRITICAL, self.brokers[self._broker]))
         hello = Hello(
@@ -293,7 +285,7 @@ class AttachmentCore:
 
     def _welcomed(self, lane: Lane, message: Welcome | LaneWelcome, now: float) -> None:
         self._ready[lane] = True
-        self._give_up_at = now + self._patience_s
+        self._give_up_at = now + self._patience.s
         if isinstance(message, Welcome):
             self._adopt(message, now)
             host = message.host or urlsplit(self.brokers[self._broker]).hostname or ""
@@ -313,7 +305,7 @@ class AttachmentCore:
             self.state = State.UP
             self.connects += 1
             self._backoff.succeeded()
-            self._patience_s = RETURN_TIMEOUT_S
+            self._patience.succeeded()
             self._give_up_at = None
             self._next_ping = now
 
@@ -481,7 +473,7 @@ class AttachmentCore:
         if self._retry_at is not None and now + TIMER_SLACK_S >= self._retry_at:
             self._attempt(now)
         if self._give_up_at is not None and now + TIMER_SLACK_S >= self._give_up_at:
-            self._patience_s = min(2 * self._patience_s, MAX_HELLO_TIMEOUT_S)
+            self._patience.was_in_vain()
             self.lost(now, "no welcome")
         if self._next_ping is not None and now + TIMER_SLACK_S >= self._next_ping:
             if now - self._heard > self._lease_s:
@@ -498,14 +490,5 @@ class AttachmentCore:
     def _ping(self, now: float) -> None:
         self._next_ping = now + self._ping_interval_s
         rtt_s = self.clock.rtt_s
-        self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), self._changed_books()))
-
-    def _changed_books(self) -> list[tuple[int, list[list[int]]]]:
-        books: list[tuple[int, list[list[int]]]] = []
-        for index, session in self.sessions.items():
-            figures = session.changed_books()
-            if figures is not None:
-                books.append((index, figures))
-                if len(books) >= MAX_BOOKS:
-                    break
-        return books
+        books = changed_books(self.sessions)
+        self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), books))

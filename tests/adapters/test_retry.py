@@ -4,7 +4,16 @@ import random
 
 import pytest
 
-from lanebus.adapters.retry import MAX_WAIT_S, MIN_WAIT_S, Backoff, _must_not_sleep
+from lanebus.adapters.retry import (
+    HELLO_TIMEOUT_S,
+    MAX_HELLO_TIMEOUT_S,
+    MAX_WAIT_S,
+    MIN_WAIT_S,
+    RETURN_TIMEOUT_S,
+    Backoff,
+    Patience,
+    _must_not_sleep,
+)
 
 
 def waits(count: int, seed: int = 1) -> list[float]:
@@ -68,3 +77,14 @@ def test_backoffs_do_not_share_their_attempts() -> None:
 def test_a_policy_that_wants_to_sleep_is_a_mistake() -> None:
     with pytest.raises(AssertionError, match="never sleeps"):
         _must_not_sleep(1.0)
+
+
+def test_a_silent_broker_is_given_twice_as_long_each_time_up_to_a_bound() -> None:
+    patience = Patience()
+    given = []
+    for _ in range(5):
+        given.append(patience.s)
+        patience.was_in_vain()
+    assert given == [HELLO_TIMEOUT_S, 2 * HELLO_TIMEOUT_S, 4 * HELLO_TIMEOUT_S, *[MAX_HELLO_TIMEOUT_S] * 2]
+    patience.succeeded()
+    assert patience.s == RETURN_TIMEOUT_S

@@ -277,7 +277,7 @@ def test_a_silent_link_ends_with_its_lease_and_any_traffic_proves_life(bench: Be
 def test_an_attachment_that_does_not_complete_its_links_is_ended(bench: Bench) -> None:
     peer = Peer(bench, "player:1")
     peer.say_hello()
-    for _ in range(3):
+    for _ in range(int(bench.core.config.sessions.hello_timeout_s) + 1):
         bench.advance(1.0)
         peer.ping()
     bench.advance(0.1)
