@@ -489,6 +489,5 @@ class AttachmentCore:
 
     def _ping(self, now: float) -> None:
         self._next_ping = now + self._ping_interval_s
-        rtt_s = self.clock.rtt_s
-        books = changed_books(self.sessions)
-        self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), books))
+        rtt_us = int((self.clock.rtt_s or 0.0) * 1e6)
+        self._control(Kind.PING, Ping(int(now * 1e6), rtt_us, changed_books(self.sessions)))
