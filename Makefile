@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo wheel test-wheel stopped-receiver clean
+.PHONY: help test lint demo wheel test-wheel bench-reconnect bench-restart bench-stopped clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pyproject.toml is all that an editable installation depends on: edits and new modules are seen without another one.
 $(STAMP): pyproject.toml
@@ -42,11 +42,18 @@ wheel: $(STAMP) ## build the wheel, install it elsewhere and run it there
 test-wheel: $(STAMP) ## the same, and all tests against the installed wheel
 	.ci/check-wheel $(BIN)/python --tests
 
-TRACES ?= $(or $(LANEBUS_TRACES),../shared/traces)
-RUNS ?= 3
+bench-reconnect: $(STAMP) ## a broker is killed under a thousand attachments: how soon all are back
+	$(BIN)/python benchmarks/reconnect_storm.py
 
-stopped-receiver: $(STAMP) ## benchmark: a receiver stands still for 20 s; RUNS=3 TRACES=folder of recorded matches
-	$(BIN)/python benchmarks/stopped_receiver.py $(TRACES)/*.jsonl.gz --runs $(RUNS)
+bench-restart: $(STAMP) traces ## a broker is restarted under a match: the longest gap. TRACES="FILE..."
+	$(BIN)/python benchmarks/planned_restart.py $(firstword $(TRACES))
+
+bench-stopped: $(STAMP) traces ## a receiver stands still for 20 s: what it costs the others. TRACES="FILE..." RUNS=3
+	$(BIN)/python benchmarks/stopped_receiver.py $(TRACES) --runs $(or $(RUNS),3)
+
+.PHONY: traces
+traces:
+	@test -n "$(TRACES)" || { echo 'name recorded matches: make $(MAKECMDGOALS) TRACES="match.jsonl.gz ..."' >&2; exit 2; }
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .coverage .coverage.* htmlcov \

@@ -44,6 +44,9 @@ class Observer(Protocol):
     def touched(self, adapter: Adapter) -> None:
         """`adapter` has something to do before anybody waits."""
 
+    def turn(self, timeout_s: float) -> int:
+        """Give every adapter its turn."""
+
 
 class AdapterStats:
     """What went over an adapter's links, since its start."""
@@ -191,6 +194,8 @@ class Adapter(Speaker):
     def close(self, timeout_s: float = 5.0) -> int:
         """Flush, wait for settlements until the timeout while handling what comes, and say goodbye.
 
+        Driven by a `Loop`, the wait gives the loop's other adapters their turns too; `Loop.close_all` closes many.
+
         Returns:
             Events that were not settled in time; they end as ``unknown: closed``.
         """
@@ -254,14 +259,26 @@ class Adapter(Speaker):
             f"{self.name} must say whom an event is for: to='player:42', 'group:room:7', 'all' …"
         )
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether an event is not settled, a request not answered, or an arrival not handled."""
+        core = self.core
+        return (
+            any(session.outbox.in_flight for session in core.sessions.values())
+            or bool(core.requests)
+            or any(core.incoming.arrivals)
+        )
+
     def _settle_all(self, deadline: float) -> None:
         core = self.core
-        while any(session.outbox.in_flight for session in core.sessions.values()) or core.requests:
-            if time.monotonic() >= deadline or core.failure is not None:
-                return
-            core.flush(time.monotonic())
-            self._turn(deadline)
-            self._sleep(min(deadline, time.monotonic() + 0.05))
+        while self.unfinished and core.failure is None and (now := time.monotonic()) < deadline:
+            core.flush(now)
+            self._act()
+            if self._observer is not None:
+                self._observer.turn(min(deadline - now, 0.05))
+            else:
+                self._turn(deadline)
+                self._sleep(min(deadline, time.monotonic() + 0.05))
 
     def _raise_failure(self) -> None:
         if self.core.failure is not None:
@@ -304,6 +321,8 @@ class Adapter(Speaker):
                 events = pending(socket)
             if not events & POLLOUT and not events & POLLIN:
                 # No connection is left on the socket: it does not reconnect by itself.
+                if core.draining and lane is not Lane.CRITICAL:
+                    continue  # a broker that ends closes all at once; its goodbye is on its way on the critical link
                 core.lost(time.monotonic())
                 self._act()
                 return

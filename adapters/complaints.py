@@ -10,6 +10,8 @@ MAX_SAME_ERRORS: Final = 5
 """Times in a row that the broker may end the links with the same error before the adapter gives up."""
 ERROR_MEMORY_S: Final = 60.0
 """An error that comes longer than this after the last of its kind is the first of a new row."""
+_PASSING: Final = frozenset({ErrorNumber.NO_SESSION, ErrorNumber.DRAINING})
+"""Errors that the next hello, or the next broker, mends, however often they come."""
 _FINAL: Final = frozenset({ErrorNumber.FENCED, ErrorNumber.BAD_NAME, ErrorNumber.NO_COMMON_VERSION})
 """Errors that trying again cannot mend."""
 
@@ -25,5 +27,4 @@ class Complaints:
         count, last = self._rows.get(number, (0, now))
         count = 1 if now - last > ERROR_MEMORY_S else count + 1
         self._rows[number] = count, now
-        # The next hello is the cure of a lost session, however often it is lost.
-        return number in _FINAL or (count >= MAX_SAME_ERRORS and number != ErrorNumber.NO_SESSION)
+        return number in _FINAL or (count >= MAX_SAME_ERRORS and number not in _PASSING)

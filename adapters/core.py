@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from lanebus.adapters.actions import Action, Dial, HangUp, Send, State
@@ -23,8 +23,8 @@ from lanebus.adapters.incoming import Incoming
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.requests import Request, Requests
-from lanebus.adapters.retry import Backoff
-from lanebus.adapters.session import SessionCore
+from lanebus.adapters.retry import Backoff, Patience
+from lanebus.adapters.session import SessionCore, changed_books
 from lanebus.adapters.suspension import Suspension
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -37,6 +37,7 @@ from lanebus.wire.messages import (
     Bye,
     Close,
     Done,
+    Drain,
     ErrorMessage,
     Hello,
     Kept,
@@ -56,10 +57,6 @@ from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
 
 log = logging.getLogger("lanebus.adapters")
-
-HELLO_TIMEOUT_S: Final = 2.0
-MAX_BOOKS: Final = 512
-"""Books in one ping."""
 
 
 class AttachmentCore:
@@ -86,6 +83,8 @@ class AttachmentCore:
         self.control_messages_in = self.control_bytes_in = 0
         self.kept_by: dict[str, list[str]] = {}
         """Groups that events go to, and the other servers that put members in; a new broker is told."""
+        self.draining = False
+        """Whether the broker has said that it is about to end: events are held, and settled at once, until its bye."""
         self.connects = 0
         """How often all three links came up."""
         self._broker = 0
@@ -95,6 +94,7 @@ class AttachmentCore:
         self._token = b""
         self._epoch = b""
         self._backoff = Backoff()
+        self._patience = Patience()
         self._retry_at: float | None = None
         self._give_up_at: float | None = None
         self._hello_at = 0.0
@@ -117,6 +117,7 @@ class AttachmentCore:
             Kind.UNPAUSE: self._unpause,
             Kind.SERVED: self._served,
             Kind.KEPT: self._kept,
+            Kind.DRAIN: self._drain,
             Kind.BYE: self._bye,
             Kind.ERROR: self._error,
         }
@@ -188,7 +189,7 @@ class AttachmentCore:
     def flush(self, now: float) -> None:
         """Everything queued leaves now, as far as the window allows."""
         for lane in LANES:
-            if self._ready[lane] and self.outgoing.lanes[lane].queue:
+            if self._ready[lane] and self.outgoing.lanes[lane].queue and not self.draining:
                 self._flush(lane, now)
 
     def end_turn(self, now: float, next_turn: float) -> None:
@@ -200,7 +201,7 @@ class AttachmentCore:
         self._timers(now)
         for lane in LANES:
             out = self.outgoing.lanes[lane]
-            if out.queue and self._ready[lane] and out.should_leave(now, next_turn):
+            if out.queue and self._ready[lane] and not self.draining and out.should_leave(now, next_turn):
                 self._flush(lane, now)
         if self._ready[Lane.CRITICAL]:
             self._plan_control(now)
@@ -214,7 +215,7 @@ class AttachmentCore:
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
         times = [self._retry_at, self._give_up_at, self._next_ping, self._control_due]
-        if self.state is State.UP:
+        if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         return min((time for time in times if time is not None), default=None)
 
@@ -247,7 +248,7 @@ class AttachmentCore:
         self._incarnation += 1
         self.incoming.relink()
         self._retry_at = None
-        self._give_up_at = now + HELLO_TIMEOUT_S
+        self._give_up_at = now + self._patience.s
         self._hello_at = now
         self._actions.append(Dial(Lane.CRITICAL, self.brokers[self._broker]))
         hello = Hello(
@@ -263,8 +264,8 @@ class AttachmentCore:
         )
         self._control(Kind.HELLO, hello)
 
-    def lost(self, now: float, why: str = "the connection is gone") -> None:
-        """A link is lost: hang up all three, and try again when the backoff says so."""
+    def lost(self, now: float, why: str = "the connection is gone", *, announced: bool = False) -> None:
+        """A link is lost: hang up all three, and try again when the backoff says so; very soon if it was announced."""
         if self.state in (State.NEW, State.CLOSED) or self._retry_at is not None:
             return
         self._suspension.lost(now)
@@ -274,15 +275,17 @@ class AttachmentCore:
         self._unready()
         self._actions.append(HangUp(linger_s=0.0))
         self._broker = (self._broker + 1) % len(self.brokers)
-        self._retry_at = now + self._backoff.next_wait_s()
+        self._retry_at = now + (self._backoff.jitter_s() if announced else self._backoff.next_wait_s())
 
     def _unready(self) -> None:
         self._ready = [False for _ in LANES]
+        self.draining = False
         self.requests.lost()
         self._give_up_at = self._next_ping = self._control_due = None
 
     def _welcomed(self, lane: Lane, message: Welcome | LaneWelcome, now: float) -> None:
         self._ready[lane] = True
+        self._give_up_at = now + self._patience.s
         if isinstance(message, Welcome):
             self._adopt(message, now)
             host = message.host or urlsplit(self.brokers[self._broker]).hostname or ""
@@ -302,6 +305,7 @@ class AttachmentCore:
             self.state = State.UP
             self.connects += 1
             self._backoff.succeeded()
+            self._patience.succeeded()
             self._give_up_at = None
             self._next_ping = now
 
@@ -402,8 +406,13 @@ class AttachmentCore:
         while len(self.kept_by) > MAX_KEPT_BY:
             del self.kept_by[next(iter(self.kept_by))]
 
+    def _drain(self, lane: Lane, message: Drain, now: float) -> None:
+        self.draining = True
+        self._control_interval_s = 0.0
+        self._control_due = now
+
     def _bye(self, lane: Lane, message: Bye, now: float) -> None:
-        self.lost(now, message.reason or "the broker said goodbye")
+        self.lost(now, message.reason or "the broker said goodbye", announced=True)
 
     def _error(self, lane: Lane, message: ErrorMessage, now: float) -> None:
         number = message.number
@@ -464,6 +473,7 @@ class AttachmentCore:
         if self._retry_at is not None and now + TIMER_SLACK_S >= self._retry_at:
             self._attempt(now)
         if self._give_up_at is not None and now + TIMER_SLACK_S >= self._give_up_at:
+            self._patience.was_in_vain()
             self.lost(now, "no welcome")
         if self._next_ping is not None and now + TIMER_SLACK_S >= self._next_ping:
             if now - self._heard > self._lease_s:
@@ -479,15 +489,5 @@ class AttachmentCore:
 
     def _ping(self, now: float) -> None:
         self._next_ping = now + self._ping_interval_s
-        rtt_s = self.clock.rtt_s
-        self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), self._changed_books()))
-
-    def _changed_books(self) -> list[tuple[int, list[list[int]]]]:
-        books: list[tuple[int, list[list[int]]]] = []
-        for index, session in self.sessions.items():
-            figures = session.changed_books()
-            if figures is not None:
-                books.append((index, figures))
-                if len(books) >= MAX_BOOKS:
-                    break
-        return books
+        rtt_us = int((self.clock.rtt_s or 0.0) * 1e6)
+        self._control(Kind.PING, Ping(int(now * 1e6), rtt_us, changed_books(self.sessions)))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import select
 import time
+from typing import Final
 
+from lanebus.adapters.actions import State
 from lanebus.adapters.base import Adapter
 from lanebus.adapters.sockets import Socket
 from lanebus.wire.lanes import TIMER_SLACK_S
 
 SHARE_S = 0.002
 """How long one adapter's handlers may run before the next adapter's turn."""
+
+_AT_REST: Final = (State.NEW, State.CLOSED)
+"""States in which waiting changes nothing."""
 
 
 class Loop:
@@ -75,6 +80,27 @@ class Loop:
             self._touched.update(run)
             raise
         return handled
+
+    def close_all(self, timeout_s: float = 5.0) -> int:
+        """Close all adapters together: none says goodbye while another may still need its settlements.
+
+        Returns:
+            Events that were not settled in time; they end as ``unknown: closed``.
+        """
+        deadline = time.monotonic() + timeout_s
+        adapters = list(self._adapters)
+        try:
+            while (now := time.monotonic()) < deadline and any(
+                adapter.unfinished for adapter in adapters if adapter.core.state not in _AT_REST
+            ):
+                for adapter in adapters:
+                    adapter.flush()
+                self.turn(min(deadline - now, 0.05))
+        finally:
+            left = sum(adapter.close(0.0) for adapter in adapters)
+            for adapter in adapters:
+                self.remove(adapter)
+        return left
 
     def close(self) -> None:
         """Let go of all adapters; they are not closed."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from typing import Final
 
-from tenacity import RetryCallState, Retrying, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 MIN_WAIT_S: Final = 0.05
-MAX_WAIT_S: Final = 5.0
+MAX_WAIT_S: Final = 1.0
+"""How long a broker may be back before a peer finds it; while it is away each peer makes two attempts a second."""
+
+HELLO_TIMEOUT_S: Final = 2.0
+"""Silence of a broker that was dialled after which another attempt is made; twice as much after each such silence."""
+RETURN_TIMEOUT_S: Final = 6.0
+"""The same, once the links have been up: where everybody comes back at once, who gives up early makes it worse."""
+MAX_HELLO_TIMEOUT_S: Final = 16.0
 
 
 def _must_not_sleep(seconds: float) -> None:
     raise AssertionError(f"an adapter never sleeps, least of all for {seconds} s")
 
 
+# Each wait is drawn from all that it may be: peers that lost their broker together do not come back together.
 _POLICY: Final = Retrying(
-    wait=wait_exponential_jitter(multiplier=MIN_WAIT_S, max=MAX_WAIT_S, jitter=MIN_WAIT_S),
+    wait=wait_random_exponential(multiplier=2 * MIN_WAIT_S, min=MIN_WAIT_S, max=MAX_WAIT_S),
     sleep=_must_not_sleep,
 )
 
@@ -37,6 +46,25 @@ class Backoff:
         self._state.attempt_number += 1
         return wait_s
 
+    def jitter_s(self) -> float:
+        """Nothing has failed, but everybody goes at the same time: seconds until the first attempt."""
+        return random.uniform(0.0, MIN_WAIT_S)
+
     def succeeded(self) -> None:
         """Start over."""
         self._state.attempt_number = 1
+
+
+class Patience:
+    """How long a broker that was dialled may be silent before another attempt is made."""
+
+    def __init__(self) -> None:
+        self.s = HELLO_TIMEOUT_S
+
+    def was_in_vain(self) -> None:
+        """It was silent: next time it gets twice as long."""
+        self.s = min(2 * self.s, MAX_HELLO_TIMEOUT_S)
+
+    def succeeded(self) -> None:
+        """All links are up: from now on a silent broker is one to which everybody comes back."""
+        self.s = RETURN_TIMEOUT_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
@@ -16,6 +16,9 @@ from lanebus.wire.messages import MAX_SERVED_BY
 from lanebus.wire.outcomes import OUTCOMES
 
 log = logging.getLogger("lanebus.adapters")
+
+MAX_BOOKS: Final = 512
+"""Books in one ping."""
 
 
 class SessionCore:
@@ -90,3 +93,15 @@ class SessionCore:
             return None
         self.books_reported = figures
         return figures
+
+
+def changed_books(sessions: dict[int, SessionCore]) -> list[tuple[int, list[list[int]]]]:
+    """Indexes and books of sessions whose books have changed since they were last asked for, `MAX_BOOKS` at most."""
+    books: list[tuple[int, list[list[int]]]] = []
+    for index, session in sessions.items():
+        figures = session.changed_books()
+        if figures is not None:
+            books.append((index, figures))
+            if len(books) >= MAX_BOOKS:
+                break
+    return books

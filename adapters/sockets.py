@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import os
 from functools import lru_cache
 
@@ -20,7 +22,14 @@ POLLOUT = 2
 def _context_of(process_id: int) -> zmq.Context[Socket]:
     context: zmq.Context[Socket] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 16_384)
+    atexit.register(_end, context, process_id)
     return context
+
+
+def _end(context: zmq.Context[Socket], process_id: int) -> None:
+    # The last words of adapters that were closed, a second at most; without this they end with libzmq's threads.
+    if process_id == os.getpid():
+        context.destroy(linger=0)
 
 
 def context() -> zmq.Context[Socket]:
@@ -41,8 +50,18 @@ def dial(address: str, *, frame_bytes: int) -> Socket:
 
     Raises:
         ValueError: the address is malformed.
+        OSError: the process has no descriptor left.
     """
-    socket = context().socket(zmq.DEALER)
+    try:
+        socket = context().socket(zmq.DEALER)
+    except zmq.ZMQError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise OSError(
+            error.errno,
+            "no descriptor or socket is left for another connection: an adapter needs six descriptors; "
+            "raise the limit of open files (ulimit -n, LimitNOFILE=)",
+        ) from None
     socket.setsockopt(zmq.LINGER, 0)
     # libzmq would flush what it had queued into the new connection, in front of any hello.
     socket.setsockopt(zmq.RECONNECT_IVL, -1)

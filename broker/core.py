@@ -17,6 +17,7 @@ from typing import Any
 from lanebus.broker.alerts import Alerts, SlowReceivers
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
+from lanebus.broker.draining import Draining
 from lanebus.broker.egress import Egress
 from lanebus.broker.failover import Failover
 from lanebus.broker.intake import Intake
@@ -118,6 +119,7 @@ class BrokerCore:
             self._open_session,
             self.registry.end_session,
         )
+        self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
         self._links: list[dict[bytes, Link]] = [{} for _ in LANES]
         self._frame_bytes = config.limits.frame_bytes
         self._raw_bytes = config.limits.raw_bytes
@@ -186,16 +188,6 @@ class BrokerCore:
         """Ticks since the start."""
         return int((now - self.started) * TICKS_PER_S)
 
-    def goodbye(self, now: float, reason: str) -> None:
-        """Flush every lane, then tell every attachment that the broker ends."""
-        for attachment in self.registry.attachments.values():
-            for out in attachment.outbound:
-                self.egress.flush(out, now)
-            self.settling.send_control(attachment, now)
-            critical = attachment.links[Lane.CRITICAL]
-            if critical is not None:
-                self.outgoing.control(critical, Kind.BYE, Bye(reason=reason))
-
     # Links
 
     def _first(self, lane: Lane, route: bytes, header: Header, now: float) -> Link | None:
@@ -231,6 +223,8 @@ class BrokerCore:
             if header.ack:
                 self._acknowledged(attachment, link.lane, header.ack)
             if kind is Kind.BATCH:
+                if not self.draining.takes_batches(now):
+                    return
                 self.intake.batch(link, attachment, header, frame, now)
                 return
         counters = self.counters.control_in
@@ -238,6 +232,8 @@ class BrokerCore:
         counters.bytes += len(frame)
         message = decode_message(kind, link.lane, open_body(frame, header))
         if kind in REQUESTS and attachment is not None:
+            if self.draining.active:
+                return  # without an answer it is made again of the next broker, with all that depends on it
             self.requests.carry_out(link, attachment, kind, message, now)
             self.intake.unpark(attachment, now)
             if kind is Kind.REGISTER:
@@ -322,6 +318,8 @@ class BrokerCore:
         if message.role is Role.SERVER:
             self.recovery.retry(now)
             self.failover.back(attachment, now)
+        if self.draining.active:
+            self.draining.tell(attachment, now)
         if resumed:
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)

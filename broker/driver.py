@@ -10,6 +10,7 @@ from collections import deque
 import zmq
 
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.descriptors import room_for
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.notify import Notifier
 from lanebus.broker.sockets import BindError, bind, make_router, port_of
@@ -29,6 +30,14 @@ STUCK_RETRY_S = 0.005
 STUCK_FRAMES = 4096
 """Frames kept for one full connection; past it the connection is given up, and its peer resumes."""
 STATUS_S = 5.0
+DRAINING_STATUS_S = 0.5
+"""The same, while the broker drains."""
+
+FAREWELL_S = 0.3
+"""How long peers may take to read the goodbye; slow ones learn from the next broker what they missed."""
+FAREWELL_LOOK_S = 0.01
+MOST_DRAINERS = 16
+"""Those who are told at the end how a drain went."""
 
 # Plain integers: building pyzmq's flag enums costs more than the call they go into.
 _NOBLOCK = 1
@@ -46,6 +55,8 @@ class Broker:
         self._sockets: list[zmq.Socket[bytes]] = []
         self._control: zmq.Socket[bytes] | None = None
         self._stopping = False
+        self._drainers: list[bytes] = []
+        """Who waits on the control socket for the end of the drain."""
         self._stuck: dict[tuple[Lane, bytes], deque[bytes]] = {}
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.addresses: dict[str, str] = {}
@@ -76,10 +87,11 @@ class Broker:
         except BindError:
             self.close()
             raise
+        self.core.registry.room = room_for(config.limits.attachments)
         self.core.ports = [port_of(self.addresses[lane.label]) for lane in LANES]
 
     def stop(self) -> None:
-        """Make `run` flush, say goodbye and return. May be called from a signal handler."""
+        """Make `run` drain, say goodbye and return. May be called from a signal handler."""
         self._stopping = True
         try:
             os.write(self._wake_write, b"x")
@@ -87,11 +99,12 @@ class Broker:
             return
 
     def run(self) -> None:
-        """Serve until `stop`."""
+        """Serve until `stop`, or a drain that was asked for on the control endpoint, is over."""
         core, sockets, control = self.core, self._sockets, self._control
         if control is None:
             raise RuntimeError("bind() comes before run()")
         inspector = Inspector(core, self.addresses)
+        draining = core.draining
         poller = zmq.Poller()
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
@@ -107,7 +120,7 @@ class Broker:
         log.info(
             "= serving on %s", ", ".join(f"{name} {address}" for name, address in self.addresses.items())
         )
-        while not self._stopping:
+        while not draining.over:
             now = clock()
             until = min(next_status, next_watchdog, core.next_timer() or next_status)
             if self._stuck:
@@ -124,21 +137,53 @@ class Broker:
                         if (
                             self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)
                             or self._stopping
+                            or draining.over
                         ):
                             break
             if control in ready:
                 self._answer(control, inspector)
+            was_draining = draining.active
+            if self._wake_read in ready:
+                os.read(self._wake_read, 64)
+            if self._stopping:
+                self._stopping = False
+                draining.begin(clock(), self._config.broker.drain_s)
             now = clock()
+            if draining.active and not was_draining:
+                notifier.stopping(self._status())
+                next_status = now + DRAINING_STATUS_S
             self._send(now)
             if now >= next_watchdog and watchdog_s:
                 notifier.watchdog()
                 next_watchdog = now + watchdog_s
             if now >= next_status:
                 notifier.status(self._status())
-                next_status = now + STATUS_S
-        notifier.stopping("flushing")
-        core.goodbye(clock(), "the broker is shutting down")
+                next_status = now + (DRAINING_STATUS_S if draining.active else STATUS_S)
         self._send(clock())
+        self._see_off(clock() + FAREWELL_S)
+        for route in self._drainers:
+            self._reply(control, route, inspector.drained())
+
+    def _see_off(self, until: float) -> None:
+        """Wait until everybody has read the goodbye and hung up."""
+        # A peer's libzmq throws away what was not read when it notices that the connection has ended: the settlements
+        # and the goodbye that came last. To say it again is how a ROUTER finds out who is still there.
+        left = self.core.draining.byes
+        while left and time.monotonic() < until:
+            time.sleep(FAREWELL_LOOK_S)
+            left = [bye for bye in left if self._is_there(*bye)]
+
+    def _is_there(self, lane: Lane, route: bytes, frame: bytes) -> bool:
+        try:
+            self._sockets[lane].send(route, _SNDMORE_NOBLOCK)
+            self._sockets[lane].send(frame, _NOBLOCK)
+        except zmq.Again:
+            return True
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Close every socket; what was sent has half a second to leave."""
@@ -222,16 +267,26 @@ class Broker:
             while True:
                 route, *frames = control.recv_multipart(zmq.NOBLOCK)
                 reply = inspector.answer(frames, time.monotonic())
-                try:
-                    control.send_multipart([route, reply], zmq.NOBLOCK)
-                except zmq.ZMQError as error:
-                    # Whoever asked has gone, or does not read: there is nobody to tell.
-                    if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                        raise
+                if reply is not None:
+                    self._reply(control, route, reply)
+                elif len(self._drainers) < MOST_DRAINERS:
+                    self._drainers.append(route)
         except zmq.Again:
             return
+
+    def _reply(self, control: zmq.Socket[bytes], route: bytes, reply: bytes) -> None:
+        try:
+            control.send_multipart([route, reply], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            # Whoever asked has gone, or does not read: there is nobody to tell.
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
 
     def _status(self) -> str:
         registry = self.core.registry
         sessions = sum(len(attachment.sessions) for attachment in registry.attachments.values())
+        draining = self.core.draining
+        if draining.active:
+            events, _ = draining.left()
+            return f"draining: {sum(events.values())} events under way, {sessions} sessions"
         return f"{len(registry.attachments)} attachments, {sessions} sessions"

@@ -61,6 +61,8 @@ class Egress:
         self._window_bytes = config.window.bytes
         self._threshold_bytes = config.compression.threshold_bytes
         self._dirty: tuple[list[Outbound], ...] = ([], [], [])
+        self.hurried = False
+        """Whether everything leaves at the end of its turn, without waiting for company."""
 
     def deliver(self, event: Event, plan: Plan) -> None:
         """Queue a part of `event` for each receiver of `plan`."""
@@ -212,7 +214,7 @@ class Egress:
                 if not out.queue:
                     continue
                 due = min(out.last_flush + interval_s, out.hold_until)
-                if due <= now + TIMER_SLACK_S or out.queued_bytes >= self._batch_bytes:
+                if self.hurried or due <= now + TIMER_SLACK_S or out.queued_bytes >= self._batch_bytes:
                     self.flush(out, now)
                 elif out.due is None or due < out.due:
                     self._flush_at(out, due)

@@ -21,6 +21,9 @@ from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book
 
+MAX_DEADLINE_S = 3600.0
+"""Longest deadline of a drain that may be asked for."""
+
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
@@ -39,19 +42,38 @@ class Inspector:
             "alerts": self.alerts,
         }
 
-    def answer(self, frames: list[bytes], now: float) -> bytes:
-        """The reply to one request: ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": text}``."""
+    def answer(self, frames: list[bytes], now: float) -> bytes | None:
+        """The reply to one request: ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": text}``.
+
+        None for ``drain``, whose reply is what `drained` gives in the end.
+        """
         try:
             if len(frames) != 1:
                 raise ValueError(f"{len(frames)} frames; a request is one")
-            command = _decoder.decode(frames[0]).get("command")
+            request = _decoder.decode(frames[0])
+            command = request.get("command")
+            if command == "drain":
+                self._core.draining.begin(now, self._deadline_s(request))
+                return None
             action = self._commands.get(command) if isinstance(command, str) else None
             if action is None:
-                raise ValueError(f"no command {command!r}; there are {', '.join(self._commands)}")
+                raise ValueError(f"no command {command!r}; there are {', '.join(self._commands)}, drain")
             return msgspec.msgpack.encode({"ok": True, "result": action(now)})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
             return msgspec.msgpack.encode({"ok": False, "error": str(error)})
+
+    def drained(self) -> bytes:
+        """The reply to ``drain``: how long it took, and what is left."""
+        return msgspec.msgpack.encode({"ok": True, "result": self._core.draining.report})
+
+    def _deadline_s(self, request: dict[str, Any]) -> float:
+        deadline_s = request.get("deadline_s")
+        if deadline_s is None:
+            return self._core.config.broker.drain_s
+        if not isinstance(deadline_s, int | float) or not 0 <= deadline_s <= MAX_DEADLINE_S:
+            raise ValueError(f"deadline_s is {deadline_s!r}; give seconds from 0 to {MAX_DEADLINE_S:g}")
+        return float(deadline_s)
 
     def status(self, now: float) -> dict[str, Any]:
         """The broker at a glance."""
@@ -66,7 +88,7 @@ class Inspector:
             "epoch": core.epoch.hex(),
             "pid": os.getpid(),
             "uptime_s": now - core.started,
-            "state": "serving",
+            "state": "draining" if core.draining.active else "serving",
             "addresses": dict(self._addresses),
             "attachments": len(core.registry.attachments),
             "sessions": {role.value: sum(s.role is role for s in sessions) for role in Role},

@@ -55,6 +55,10 @@ class Registry:
         """Ended sessions with events still under way, by origin."""
         self._absent = 0
         """Attachments without a process: those expected back, and those of gateways that lost their name."""
+        self.room = config.limits.attachments
+        """Attachments that there may be at once; the driver lowers it to what the process can hold."""
+        self.admitting = True
+        """Whether attachments may begin; those that are known resume in any case."""
         self.totals = Totals()
         self.on_departure: Callable[[Session, float], None] | None = None
         """Called when a session has ended, before its parts go to its successor or end."""
@@ -72,16 +76,21 @@ class Registry:
         """The attachment for a hello, whether it was resumed, and those whose name it has taken over.
 
         Raises:
-            ProtocolError: there is no room for another attachment.
+            ProtocolError: there is no room for another attachment, or the broker drains.
         """
         # A peer that never saw its welcome has no token, but its process is the same.
         known = self.attachments.get(hello.name)
         if known is not None and known.process == hello.process and hello.token in (b"", known.token):
             return known, True, []
+        if not self.admitting:
+            raise ProtocolError(
+                ErrorNumber.DRAINING, "this broker is about to end: dial another, or the next one here"
+            )
         displaced = self._displaced_by(hello)
         present = len(self.attachments) - self._absent - sum(not old.expected for old in displaced)
-        if present >= self._config.limits.attachments:
-            raise ProtocolError(ErrorNumber.FULL, f"{present} attachments, the limit")
+        if present >= self.room:
+            limit = "limits.attachments" if self.room == self._config.limits.attachments else "its open files"
+            raise ProtocolError(ErrorNumber.FULL, f"{present} attachments, the limit that {limit} sets")
         for old in displaced:
             del self.attachments[old.name]
             self._absent -= old.expected

@@ -20,8 +20,8 @@ from lanebus.conf.model import Config
 
 
 @click.command(
-    epilog="Settings that FILE leaves out keep their defaults. SIGTERM and Ctrl-C stop the broker in order; "
-    "a second one ends it at once."
+    epilog="Settings that FILE leaves out keep their defaults. SIGTERM and Ctrl-C drain the broker: "
+    "peers hold new events, what is under way is settled, for at most drain_s; a second signal ends it at once."
 )
 @click.option(
     "-c",

@@ -67,7 +67,7 @@ class ControlClient:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def request(self, command: str) -> Any:
+    def request(self, command: str, **arguments: Any) -> Any:
         """The broker's answer to `command` (`status`, `peers`, and so on), as plain dicts and lists.
 
         Raises:
@@ -75,7 +75,7 @@ class ControlClient:
                 when the broker refuses the question, `BAD_DATA` when what answers is no broker.
         """
         deadline = time.monotonic() + self._timeout_s
-        self.ask(command)
+        self.ask(command, **arguments)
         while True:
             left_ms = int((deadline - time.monotonic()) * 1000)
             answer = self.answer(max(left_ms, 0))
@@ -90,7 +90,7 @@ class ControlClient:
                     Exit.TIMEOUT,
                 )
 
-    def ask(self, command: str) -> None:
+    def ask(self, command: str, **arguments: Any) -> None:
         """Send a question whose answer `answer` will give, without waiting for it.
 
         Raises:
@@ -98,7 +98,7 @@ class ControlClient:
         """
         connection = self._connect()
         try:
-            connection.send(msgspec.msgpack.encode({"command": command}), zmq.NOBLOCK)
+            connection.send(msgspec.msgpack.encode({"command": command, **arguments}), zmq.NOBLOCK)
         except zmq.Again:
             raise self._nobody("takes no question") from None
         self._asked = True

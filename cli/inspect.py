@@ -28,7 +28,13 @@ QUALITY_STYLES: Final = {
 _EXPLAINED: Final = ("fair", "poor", "lost")
 """The qualities whose reason is shown."""
 
-_STATE_STYLES: Final = {"serving": "bold green", "up": "green", "joining": "yellow", "away": "red"}
+_STATE_STYLES: Final = {
+    "serving": "bold green",
+    "draining": "yellow",
+    "up": "green",
+    "joining": "yellow",
+    "away": "red",
+}
 
 _PEER_FIGURES: Final = (
     "RTT MS",

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "peers": _Entry("lanebus.cli.inspect", "peers", "Show who is attached, and how well."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
     "alerts": _Entry("lanebus.cli.inspect", "alerts", "Show who was slow, and for how long."),
+    "drain": _Entry("lanebus.cli.drain", "drain", "Let a broker settle what is under way, and end."),
     "audit": _Entry("lanebus.cli.inspect", "audit", "Check that every event is accounted for."),
     "demo": _Entry("lanebus.cli.demo", "demo", "Run a broker, an arena and some players on this machine."),
     "replay": _Entry(

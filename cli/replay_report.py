@@ -49,6 +49,7 @@ def build(
         **{outcome.label: result.book.ended[outcome] for outcome in _ENDS},
         "throttled": result.throttled,
         "duration_s": round(duration_s, 3),
+        "longest_gap_s": round(result.longest_gap_s, 3),
         "by_lane": {
             lane.label: {
                 "events": result.sent[lane],
@@ -106,6 +107,9 @@ def show(out: Out, report: Mapping[str, Any]) -> None:
     _show_lanes(out, report)
     _show_savings(out, report)
     out.line()
+    out.line(
+        f"gap        {report['longest_gap_s']:.3f} s at most without a delivery to a receiver that one was due to"
+    )
     broker = report["broker"]
     ledger = styled("balanced", "green") if report["ledger_balanced"] else styled("NOT BALANCED", "bold red")
     ends = [f"{out.count(report[end.label])} {end.label}" for end in _ENDS if report[end.label]]

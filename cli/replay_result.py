@@ -72,6 +72,8 @@ class Result:
     """All senders' books in one."""
     traffic: Traffic = field(default_factory=Traffic)
     throttled: int = 0
+    longest_gap_s: float = 0.0
+    """The longest time in which one receiver got nothing although something was due."""
 
     def add(self, other: Result) -> None:
         """Add another process' findings."""
@@ -83,3 +85,4 @@ class Result:
         self.book.add(other.book)
         self.traffic.add(other.traffic)
         self.throttled += other.throttled
+        self.longest_gap_s = max(self.longest_gap_s, other.longest_gap_s)

@@ -12,6 +12,7 @@ from lanebus import ClientAdapter, Event, GatewayAdapter, ServerAdapter
 from lanebus.adapters.loop import Loop
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.replay_check import Faults, StreamChecker
+from lanebus.cli.replay_gap import GapMeter
 from lanebus.cli.replay_plan import SERVICE, Peer, Plan
 from lanebus.cli.replay_result import Progress, Result, Traffic
 from lanebus.cli.replay_schedule import Schedule
@@ -56,7 +57,7 @@ Report = Callable[[Progress], bool]
 class Receiver:
     """Checks the arrivals of one peer."""
 
-    __slots__ = ("_foreign", "_latencies", "_plan", "_relays", "_sender", "streams")
+    __slots__ = ("_foreign", "_latencies", "_plan", "_relays", "_sender", "gaps", "streams")
 
     def __init__(self, plan: Plan, peer: Peer, latencies: Sequence[Histogram], sender: Sender) -> None:
         """Check what `plan` has for `peer`; `latencies` take the time of each arrival by lane, `sender` is its own."""
@@ -66,12 +67,14 @@ class Receiver:
         self._sender = sender
         self._relays = plan.relays if peer.is_server else {}
         self._foreign = 0
+        self.gaps = GapMeter()
 
     def handler(self) -> Callable[[Event], None]:
         """The handler of all its events."""
         streams, sent_s, relays = self.streams, self._plan.sent_s, self._relays
         records = [histogram.record for histogram in self._latencies]
         clock = time.monotonic
+        deliver = self.gaps.deliver
 
         def handle(event: Event) -> None:
             now = clock()
@@ -85,6 +88,7 @@ class Receiver:
             if index < 0:
                 return
             records[lane](int((now - sent_s[index]) * 1e6))
+            deliver(sent_s[index], now)
             if index in relays:
                 self._sender.relay(relays[index])
 
@@ -235,16 +239,15 @@ class Worker:
 
     def finish(self) -> Result:
         """Close the adapters and return what was found."""
-        for adapter in self._adapters:
-            # What could not be settled by now never will be; a hundred adapters must not wait in turn for that.
-            adapter.close(CLOSE_TIMEOUT_S if self._done else 0.0)
-            self._loop.remove(adapter)
+        # What could not be settled by now never will be.
+        self._loop.close_all(CLOSE_TIMEOUT_S if self._done else 0.0)
         result = Result(latencies=self._latencies, traffic=self._after)
         result.traffic.add(self._before, -1)
         for sender in self._senders:
             result.sent = [total + sent for total, sent in zip(result.sent, sender.sent, strict=True)]
         for receiver in self._receivers:
             result.faults.add(receiver.faults())
+            result.longest_gap_s = max(result.longest_gap_s, receiver.gaps.longest_s)
             for lane in LANES:
                 result.delivered[lane] += receiver.delivered_on(lane)
         for book in self._books:

@@ -4,7 +4,7 @@ Each class is one section of the file. `lanebus.conf.load` builds a `Config` fro
 more than one setting. Sizes are in bytes, times in the unit that a name ends in.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -31,6 +31,10 @@ Seconds = Annotated[float, Meta(gt=0.0, le=86_400.0)]
 """A time above zero, at most a day."""
 
 
+MAX_DRAIN_S: Final = 25.0
+"""The longest that a broker may be set to drain: systemd kills it after TimeoutStopSec, which has to be more."""
+
+
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[broker]`: who this broker is and where peers find it."""
 
@@ -42,6 +46,9 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     advertise: Annotated[str, Meta(max_length=255)] = ""
     """The host that peers are told to dial for the other lanes; empty means the host they dialled first."""
+
+    drain_s: Annotated[float, Meta(ge=0.0, le=MAX_DRAIN_S)] = 2.0
+    """The longest that the broker drains when it is told to stop, in seconds; less than systemd's TimeoutStopSec."""
 
 
 class ControlConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,7 +139,7 @@ class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     failover_s: Seconds = 2.0
     """How long an instance of a service may be without links before its events go to another one, in seconds."""
 
-    hello_timeout_s: Seconds = 2.0
+    hello_timeout_s: Seconds = 10.0
     """How long a new peer may take to complete its hello on all its links, in seconds."""
 
 

@@ -139,6 +139,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "leave": messages.Leave,
     "done": messages.Done,
     "pause": messages.Pause,
+    "drain": messages.Drain,
     "bye": messages.Bye,
     "error": messages.ErrorMessage,
 }

@@ -31,6 +31,7 @@ class Kind(IntEnum):
     ERROR = 18
     SERVED = 19
     KEPT = 20
+    DRAIN = 21
 
     @property
     def label(self) -> str:
@@ -71,6 +72,7 @@ _BROKER_CONTROL: Final = frozenset(
         Kind.UNPAUSE,
         Kind.SERVED,
         Kind.KEPT,
+        Kind.DRAIN,
         Kind.BYE,
         Kind.ERROR,
     }

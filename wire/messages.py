@@ -275,6 +275,13 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of each group all of them; none if there are no others any more."""
 
 
+class Drain(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The broker is about to end: settle at once, hold new events, and wait for its bye."""
+
+    deadline_ms: Milliseconds
+    """The bye comes within this time."""
+
+
 class Bye(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Ends the attachment and its sessions for good."""
 
@@ -308,6 +315,7 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.UNPAUSE: Pause,
     Kind.SERVED: Served,
     Kind.KEPT: Kept,
+    Kind.DRAIN: Drain,
     Kind.BYE: Bye,
     Kind.ERROR: ErrorMessage,
 }

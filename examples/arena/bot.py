@@ -206,9 +206,7 @@ class Swarm:
 
     def close(self) -> int:
         """Close all adapters; returns how many events ended without an answer."""
-        for bot in self.bots:
-            self.loop.remove(bot.adapter)
-        return sum(bot.adapter.close(timeout_s=1.0) for bot in self.bots)
+        return self.loop.close_all(timeout_s=1.0)
 
 
 def main() -> int:

@@ -146,35 +146,6 @@ def test_leaving_the_context_waits_until_everything_is_settled(broker: RunningBr
         assert sender.book("normal").as_list() == [10, 10, 0, 0, 0, 0, 0]
 
 
-def test_a_close_that_cannot_wait_longer_books_the_rest_as_unknown(
-    pair: tuple[ServerAdapter, ServerAdapter],
-) -> None:
-    one, _ = pair
-    receipt = one.send("t", to="server:b", receipt=True)
-    ends: list[Reason] = []
-    one.on_unsettled(lambda each: ends.append(each.reason))
-    assert one.close(timeout_s=0.1) == 1
-    assert ends == [Reason.CLOSED]
-    assert isinstance(receipt, Receipt)
-    assert receipt.state == "unknown"
-    assert one.close() == 0
-
-
-def test_a_close_in_which_a_strict_handler_raises_closes_all_the_same(broker: RunningBroker) -> None:
-    adapter = ServerAdapter("a", broker=broker.address, strict=True)
-    adapter.connect()
-
-    @adapter.on("t")
-    def fail(event: Event) -> None:
-        raise KeyError("a program's mistake")
-
-    adapter.send("t", to="server:a")
-    with pytest.raises(KeyError, match="a program's mistake"):
-        adapter.close()
-    assert adapter.state == "closed"
-    assert adapter.open_sockets() == []
-
-
 # Turns
 
 

@@ -6,9 +6,10 @@ from tests.adapters.hand import ADDRESS, SENDER, Hand, kinds, opened
 
 from lanebus.adapters.actions import Dial, HangUp, Send, State
 from lanebus.adapters.complaints import ERROR_MEMORY_S, MAX_SAME_ERRORS
-from lanebus.adapters.core import HELLO_TIMEOUT_S, MAX_BOOKS
 from lanebus.adapters.errors import Closed, HelloRefused
 from lanebus.adapters.requests import Request
+from lanebus.adapters.retry import HELLO_TIMEOUT_S, MAX_HELLO_TIMEOUT_S, MIN_WAIT_S, RETURN_TIMEOUT_S
+from lanebus.adapters.session import MAX_BOOKS
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
@@ -121,22 +122,53 @@ def test_without_a_welcome_in_time_it_goes_on_to_the_next_broker_with_a_fresh_li
     assert header_of(hello.frame).incarnation == header_of(first.frame).incarnation + 1
 
 
-def test_retries_wait_longer_each_time_and_begin_anew_after_a_success(bench: Hand) -> None:
+def test_retries_wait_as_the_backoff_says_and_begin_anew_after_a_success(bench: Hand) -> None:
     bench.start()
-    waits = []
-    for _ in range(4):
+    for attempt in range(4):
         bench.core.lost(bench.now)
         retry_at = bench.core.next_timer()
         assert retry_at is not None
-        waits.append(retry_at - bench.now)
+        assert 0.99 * MIN_WAIT_S <= retry_at - bench.now <= 2.01 * MIN_WAIT_S * 2**attempt
         bench.wait_for_retry()
-    assert waits == sorted(waits)
-    assert waits[3] > 4 * waits[0]
     bench.welcome()
     bench.core.lost(bench.now)
     retry_at = bench.core.next_timer()
     assert retry_at is not None
-    assert retry_at - bench.now < waits[1]
+    assert retry_at - bench.now <= 2.01 * MIN_WAIT_S
+
+
+def test_a_broker_that_stays_silent_is_given_more_time_at_each_attempt(bench: Hand) -> None:
+    bench.start()
+    for patience_s in (HELLO_TIMEOUT_S, 2 * HELLO_TIMEOUT_S, 4 * HELLO_TIMEOUT_S):
+        assert bench.core.next_timer() == pytest.approx(bench.now + patience_s)
+        bench.now += patience_s
+        bench.end_turn()
+        bench.wait_for_retry()
+    for _ in range(9):
+        bench.now += MAX_HELLO_TIMEOUT_S
+        bench.end_turn()
+        bench.wait_for_retry()
+    assert bench.core.next_timer() == pytest.approx(bench.now + MAX_HELLO_TIMEOUT_S)
+
+
+def test_who_had_links_waits_longer_for_a_broker_to_which_everybody_comes_back(bench: Hand) -> None:
+    bench.up()
+    bench.core.lost(bench.now)
+    bench.wait_for_retry()
+    assert bench.core.next_timer() == pytest.approx(bench.now + RETURN_TIMEOUT_S)
+
+
+def test_each_link_that_is_welcomed_gives_the_others_as_much_time_again(bench: Hand) -> None:
+    bench.start()
+    bench.now += HELLO_TIMEOUT_S - 0.1
+    bench.say(Kind.WELCOME, welcome())
+    bench.now += HELLO_TIMEOUT_S - 0.1
+    bench.end_turn()
+    assert bench.state() is State.CONNECTING
+    bench.now += 0.1
+    bench.end_turn()
+    assert bench.core.next_timer() != bench.now
+    assert HangUp(0.0) in bench.take()
 
 
 def test_a_loss_is_noticed_once(bench: Hand) -> None:
@@ -213,6 +245,23 @@ def test_frames_behind_the_one_that_lost_the_links_mean_nothing(bench: Hand) -> 
         bench.error(ErrorNumber.BAD_BODY)
     assert bench.state() is State.DOWN
     bench.again()
+    assert bench.state() is State.UP
+
+
+def test_after_the_brokers_goodbye_the_next_is_dialled_very_soon(bench: Hand) -> None:
+    bench.up()
+    bench.say(Kind.BYE, Bye(reason="the broker is shutting down"))
+    retry_at = bench.core.next_timer()
+    assert retry_at is not None
+    assert retry_at <= bench.now + MIN_WAIT_S
+
+
+def test_a_broker_that_drains_refuses_nobody_for_good(bench: Hand) -> None:
+    bench.start()
+    for _ in range(3 * MAX_SAME_ERRORS):
+        bench.error(ErrorNumber.DRAINING)
+        bench.wait_for_retry()
+    bench.welcome()
     assert bench.state() is State.UP
 
 

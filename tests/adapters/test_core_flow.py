@@ -10,7 +10,7 @@ from lanebus.adapters.requests import Failed, Request
 from lanebus.wire.batches import EVENT_REDELIVERED
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane
-from lanebus.wire.messages import Ack, Done, Leave, Pause, Settle, Settlement
+from lanebus.wire.messages import Ack, Bye, Done, Drain, Leave, Pause, Settle, Settlement
 from lanebus.wire.outcomes import Outcome, Reason
 
 
@@ -196,6 +196,55 @@ def test_an_event_depends_on_the_requests_before_it(bench: Hand) -> None:
     bench.send()
     (event,) = bench.core.outgoing.lanes[Lane.NORMAL].queue
     assert event.after == 1
+
+
+# A broker that is about to end
+
+
+def test_while_the_broker_drains_events_are_held_and_nothing_is_due_for_them(bench: Hand) -> None:
+    bench.say(Kind.DRAIN, Drain(deadline_ms=2000.0))
+    for lane in LANES:
+        bench.send(lane=lane)
+    bench.core.flush(bench.now)
+    bench.end_turn()
+    bench.now += 1.0
+    bench.end_turn()
+    assert Kind.BATCH not in kinds(bench.sent())
+    timer = bench.core.next_timer()
+    assert timer is not None
+    assert timer > bench.now
+    assert bench.session.outbox.in_flight == 3
+
+
+def test_while_the_broker_drains_what_was_handled_is_settled_in_the_same_turn(bench: Hand) -> None:
+    bench.arrive(1)
+    bench.end_turn()
+    assert bench.sent() == []
+    bench.say(Kind.DRAIN, Drain(deadline_ms=2000.0))
+    bench.end_turn()
+    assert kinds(bench.sent()) == [Kind.ACK]
+    bench.handle_all()
+    bench.end_turn()
+    assert kinds(bench.sent()) == [Kind.SETTLE]
+
+
+def test_what_was_held_goes_to_the_next_broker(bench: Hand) -> None:
+    bench.say(Kind.DRAIN, Drain(deadline_ms=2000.0))
+    bench.send(lane=Lane.CRITICAL)
+    bench.say(Kind.BYE, Bye(reason="the broker is shutting down"))
+    bench.again(epoch=b"another")
+    bench.end_turn()
+    assert batches(bench) == [(Lane.CRITICAL, 1)]
+
+
+def test_a_request_without_an_answer_is_made_again_of_the_next_broker(bench: Hand) -> None:
+    bench.say(Kind.DRAIN, Drain(deadline_ms=2000.0))
+    leaving = Request(Kind.LEAVE, lambda n: Leave(request=n, group="g", member="x"), "leaving")
+    bench.core.request(leaving, keep=False)
+    assert kinds(bench.sent()) == [Kind.LEAVE]
+    bench.say(Kind.BYE, Bye())
+    bench.again(epoch=b"another")
+    assert Kind.LEAVE in kinds(bench.sent())
 
 
 def test_a_goodbye_says_all_that_is_left_to_say(bench: Hand) -> None:

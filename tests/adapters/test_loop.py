@@ -262,3 +262,62 @@ def test_a_broker_that_comes_back_finds_all_adapters_of_a_loop(broker: RunningBr
     adapters[0].send("t", to=[adapter.name for adapter in adapters])
     crew.until(lambda: len(got) == 10, "all have it")
     assert sorted(got) == sorted(adapter.name for adapter in adapters)
+
+
+# Closing
+
+
+def test_an_adapter_closes_with_the_help_of_the_others_in_its_loop(crew: Crew) -> None:
+    sender, receiver = crew.server("sender"), crew.server("receiver")
+    got: list[int] = []
+    receiver.on("t")(lambda event: got.append(event.payload))
+    crew.up()
+    for number in range(20):
+        sender.send("t", number, to="server:receiver", lane="low")
+    assert sender.close() == 0
+    assert got == list(range(20))
+    assert receiver.state == "up"
+
+
+def test_all_are_closed_together_and_none_before_the_others_are_settled(crew: Crew) -> None:
+    game = crew.server("game", service="game")
+    clients = [crew.client(str(number)) for number in range(20)]
+    gateway = crew.gateway("gw")
+    crew.up()
+    player = gateway.open("behind")
+    answered: list[str] = []
+    game.on("ask")(lambda event: game.send("answer", to=event.sender, lane="low"))
+    for each in (*clients, player):
+        each.on("answer")(lambda event: answered.append(event.receiver))
+        each.send("ask", lane="low")
+    assert crew.loop.close_all() == 0
+    assert sorted(answered) == sorted([*(client.name for client in clients), "player:behind"])
+    assert {each.state for each in crew.adapters} == {"closed"}
+    assert game.book("low").as_dict()["delivered"] == 21
+
+
+def test_what_is_not_settled_in_time_is_counted_over_all(crew: Crew) -> None:
+    sender, silent = crew.server("sender"), crew.gateway("gw")
+    crew.up()
+    player = silent.open("1")
+    crew.up()
+    player.reading = False
+    reasons: list[str] = []
+    sender.on_unsettled(lambda end: reasons.append(str(end.reason)))
+    for _ in range(3):
+        sender.send("t", to="player:1")
+    player.on_unsettled(lambda end: reasons.append(str(end.reason)))
+    player.send("t", to="server:sender")
+    assert crew.loop.close_all(0.3) == 4
+    assert reasons == ["closed"] * 4
+
+
+def test_adapters_that_never_connected_are_closed_at_once() -> None:
+    loop = Loop()
+    adapter = ServerAdapter("a", broker="tcp://127.0.0.1:9")
+    loop.add(adapter)
+    began = time.monotonic()
+    adapter.send("t", to="server:b")
+    assert loop.close_all(DEADLINE_S) == 1
+    assert time.monotonic() - began < DEADLINE_S / 2
+    loop.close()

@@ -138,3 +138,19 @@ def test_an_address_in_brackets_is_an_ipv6_one() -> None:
     finally:
         listening.close()
         own.term()
+
+
+def test_a_process_without_descriptors_is_told_what_it_lacks() -> None:
+    program = (
+        "import resource, lanebus; from lanebus.adapters.sockets import context, dial; context()\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "kept = []\n"
+        "try:\n"
+        "    while True: kept.append(dial('tcp://127.0.0.1:9', frame_bytes=1000))\n"
+        "except OSError as error: print(error)\n"
+        "for each in kept: each.close()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "an adapter needs six descriptors; raise the limit of open files (ulimit -n" in ended.stdout, (
+        ended.stderr
+    )

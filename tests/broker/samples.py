@@ -11,6 +11,7 @@ from lanebus.wire.messages import (
     Bye,
     Close,
     Done,
+    Drain,
     ErrorMessage,
     Hello,
     Join,
@@ -46,6 +47,7 @@ BODIES = {
     Kind.UNPAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
     Kind.KEPT: Kept(entries=[("room", ["server:a"])]),
     Kind.SERVED: Served(entries=[(0, "s", [("server:a", [1, 1, 1])])]),
+    Kind.DRAIN: Drain(deadline_ms=1000.0),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

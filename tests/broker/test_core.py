@@ -277,7 +277,7 @@ def test_a_silent_link_ends_with_its_lease_and_any_traffic_proves_life(bench: Be
 def test_an_attachment_that_does_not_complete_its_links_is_ended(bench: Bench) -> None:
     peer = Peer(bench, "player:1")
     peer.say_hello()
-    for _ in range(3):
+    for _ in range(int(bench.core.config.sessions.hello_timeout_s) + 1):
         bench.advance(1.0)
         peer.ping()
     bench.advance(0.1)
@@ -341,23 +341,6 @@ def test_a_gateways_round_trip_is_not_that_of_its_players(bench: Bench) -> None:
     gateway.open(1, "player:1")
     gateway.say(Kind.PING, Ping(1, 20_000, [(9, [[0] * 7] * 3)]))
     assert bench.session("player:1").quality.rtt_ms is None
-
-
-def test_goodbye_flushes_every_lane_and_says_so(bench: Bench) -> None:
-    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
-    away = Peer(bench, "player:2").attach()
-    route = away.routes[Lane.CRITICAL]
-    assert route is not None
-    bench.core.lost(Lane.CRITICAL, route, bench.now)
-    for lane in LANES:
-        server.send("t", "player:1", lane)
-        server.send("t", "player:9", lane)
-    bench.core.goodbye(bench.now, "maintenance")
-    bench.turn()
-    assert len(player.got) == 3
-    assert server.last(Kind.BYE).reason == "maintenance"
-    assert Kind.SETTLE in server.kinds()
-    assert Kind.BYE not in away.kinds()
 
 
 def test_the_core_always_wants_another_turn(bench: Bench) -> None:

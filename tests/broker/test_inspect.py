@@ -41,11 +41,16 @@ class Scene:
             bench.turn()
 
     def ask(self, command: object) -> Any:
-        reply = msgspec.msgpack.decode(
-            self.inspector.answer([msgspec.msgpack.encode({"command": command})], self.bench.now)
-        )
+        reply = answer(self.inspector, {"command": command}, self.bench.now)
         assert reply["ok"], reply
         return reply["result"]
+
+
+def answer(inspector: Inspector, request: dict[str, object], now: float = 0.0) -> dict[str, Any]:
+    reply = inspector.answer([msgspec.msgpack.encode(request)], now)
+    assert reply is not None
+    decoded: dict[str, Any] = msgspec.msgpack.decode(reply)
+    return decoded
 
 
 @pytest.fixture
@@ -72,7 +77,9 @@ def scene(bench: Bench) -> Scene:
 def test_a_request_that_is_none_is_answered_with_an_error(
     bench: Bench, frames: list[bytes], error: str
 ) -> None:
-    reply = msgspec.msgpack.decode(Inspector(bench.core, ADDRESSES).answer(frames, 0.0))
+    given = Inspector(bench.core, ADDRESSES).answer(frames, 0.0)
+    assert given is not None
+    reply = msgspec.msgpack.decode(given)
     assert not reply["ok"]
     assert error in reply["error"]
 
@@ -237,8 +244,39 @@ def test_books_as_large_as_the_wire_allows_can_be_shown(scene: Scene) -> None:
 def test_sums_of_lies_that_no_number_holds_are_an_error_and_not_the_end(scene: Scene) -> None:
     reported = scene.bench.core.registry.totals.reported[Lane.LOW]
     reported.accepted = 1 << 70
-    reply = scene.inspector.answer([msgspec.msgpack.encode({"command": "audit"})], scene.bench.now)
-    assert not msgspec.msgpack.decode(reply)["ok"]
+    assert not answer(scene.inspector, {"command": "audit"}, scene.bench.now)["ok"]
+
+
+# Draining
+
+
+def test_a_drain_begins_at_once_and_is_answered_when_it_is_over(scene: Scene) -> None:
+    began = scene.bench.now
+    request = msgspec.msgpack.encode({"command": "drain", "deadline_s": 1.5})
+    assert scene.inspector.answer([request], began) is None
+    assert scene.ask("status")["state"] == "draining"
+    scene.bench.advance(1.4)
+    assert not scene.bench.core.draining.over
+    scene.bench.advance(0.2)
+    reply = msgspec.msgpack.decode(scene.inspector.drained())
+    assert reply["ok"]
+    assert reply["result"]["took_s"] == pytest.approx(1.5, abs=0.01)
+    assert sum(reply["result"]["events_left"].values()) > 0
+
+
+def test_a_drain_that_names_no_deadline_has_the_configured_one(scene: Scene) -> None:
+    assert scene.inspector.answer([msgspec.msgpack.encode({"command": "drain"})], scene.bench.now) is None
+    scene.bench.advance(scene.bench.core.config.broker.drain_s + 0.1)
+    assert scene.bench.core.draining.over
+
+
+@pytest.mark.parametrize("deadline_s", [-1, 3601, "1", float("nan"), [1]])
+def test_a_drain_with_a_deadline_that_is_none_is_an_error_and_does_not_begin(
+    scene: Scene, deadline_s: object
+) -> None:
+    reply = answer(scene.inspector, {"command": "drain", "deadline_s": deadline_s}, scene.bench.now)
+    assert "give seconds from 0 to 3600" in reply["error"]
+    assert not scene.bench.core.draining.active
 
 
 # Where the system gives less

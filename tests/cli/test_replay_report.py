@@ -42,13 +42,13 @@ class FakeClient(ControlClient):
         self.answers = list(answers)
         self.asked = False
 
-    def request(self, command: str) -> Any:
+    def request(self, command: str, **arguments: Any) -> Any:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def ask(self, command: str) -> None:
+    def ask(self, command: str, **arguments: Any) -> None:
         if isinstance(self.answers[0], Exception):
             raise self.answers.pop(0)
         self.asked = True
@@ -131,7 +131,16 @@ def test_the_report_has_exactly_these_names(plan: Plan) -> None:
     assert list(report) == [
         *("matches", "players", "events_sent", "deliveries_expected", "delivered"),
         *("lost", "duplicated", "misordered", "corrupted"),
-        *("refused", "expired", "superseded", "dropped", "unknown", "throttled", "duration_s"),
+        *(
+            "refused",
+            "expired",
+            "superseded",
+            "dropped",
+            "unknown",
+            "throttled",
+            "duration_s",
+            "longest_gap_s",
+        ),
         *("by_lane", "messages", "bytes", "broker", "ledger_balanced"),
     ]
     assert set(report["by_lane"]) == {"critical", "normal", "low"}

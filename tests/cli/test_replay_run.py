@@ -125,7 +125,7 @@ class Auditor(ControlClient):
         super().__init__("tcp://127.0.0.1:9")
         self.answers = list(answers)
 
-    def request(self, command: str) -> Any:
+    def request(self, command: str, **arguments: Any) -> Any:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lanebus.broker.descriptors import PER_ATTACHMENT, RESERVE
+from lanebus.conf.model import MAX_DRAIN_S, LimitsConfig
+
 UNIT = Path(__file__).parents[2] / "systemd" / "lanebus.service"
 
 EXPOSURE_TENTHS = 15
@@ -33,3 +36,11 @@ def test_verify_has_nothing_to_say() -> None:
 def test_exposure_is_low() -> None:
     result = analyze("security", "--offline=yes", f"--threshold={EXPOSURE_TENTHS}")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_there_is_time_for_the_longest_drain_and_room_for_every_attachment() -> None:
+    settings = dict(
+        line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line and line[0] != "#"
+    )
+    assert int(settings["TimeoutStopSec"]) > MAX_DRAIN_S + 2
+    assert int(settings["LimitNOFILE"]) >= PER_ATTACHMENT * LimitsConfig().attachments + RESERVE

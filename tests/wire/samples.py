@@ -16,6 +16,7 @@ from lanebus.wire.messages import (
     Bye,
     Close,
     Done,
+    Drain,
     ErrorMessage,
     Hello,
     Join,
@@ -117,6 +118,7 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
         Served(entries=[(0, "combat", [("server:arena-1", [1, 8, 1])])]),
     ),
     "kept": (Kind.KEPT, Lane.CRITICAL, Kept(entries=[("room:7", ["server:matchmaker"])])),
+    "drain": (Kind.DRAIN, Lane.CRITICAL, Drain(deadline_ms=1500.0)),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),
     "error": (Kind.ERROR, Lane.NORMAL, ErrorMessage(number=204, text="batch 7, expected 6")),
 }
