@@ -72,7 +72,7 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
 @click.option(
     "--strict",
     is_flag=True,
-    help="Count group events that a member missed after a process was killed as breaches.",
+    help="Count events to `all` that a player missed after a process was killed as breaches.",
 )
 @click.option(
     "--keep",

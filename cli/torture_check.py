@@ -97,8 +97,8 @@ class Findings:
     """Lives that neither ended in order nor were killed on purpose."""
 
     unexpanded: int = 0
-    """Parts of delivered group events that a member missed after the broker, or it, was killed: whether it was a
-    member then, only the broker could say."""
+    """Parts of delivered events to `all` that a player missed after the broker, or it, was killed: whether it was
+    there then, only the broker could say."""
     accepted: int = 0
     handled: int = 0
     redelivered: int = 0
@@ -277,7 +277,7 @@ class _Judge:
                     continue
                 elif not is_settled and sent.is_orphan:
                     found.orphaned += 1
-                elif self._may_be_no_member(receiver, sent):
+                elif self._may_not_have_been_there(receiver, sent):
                     found.unexpanded += 1
                     found.note("unexpanded", f"{event} to {sent.destination.to}: {receiver}")
                 else:
@@ -290,7 +290,7 @@ class _Judge:
             for n in numbers:
                 found.lost["head" if n < first or not arrived else "tail" if n > last else "middle"] += 1
 
-    def _may_be_no_member(self, receiver: str, sent: _Sent) -> bool:
+    def _may_not_have_been_there(self, receiver: str, sent: _Sent) -> bool:
         if not sent.destination.expanded:
             return False
         suspects = {BROKER, self._process_of[receiver]}

@@ -88,7 +88,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     any_of: bool = False
     """Whether one of the receivers is enough: a service."""
     expanded: bool = False
-    """Whether the broker has to know who belongs to it: a group, or all players."""
+    """Whether only the broker knows who belongs to it at a time: all players."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,10 +185,7 @@ def _destinations(
         Destination(to=None, receivers=list(servers), any_of=True),
         Destination(to=f"service:{SERVICE}", receivers=list(servers), any_of=True),
         *(Destination(to=name, receivers=[name]) for name in (*servers, *players)),
-        *(
-            Destination(to=f"group:{group}", receivers=members, expanded=True)
-            for group, members in groups.items()
-        ),
+        *(Destination(to=f"group:{group}", receivers=members) for group, members in groups.items()),
         Destination(to="all", receivers=list(players), expanded=True),
     ]
     if len(players) > 1:

@@ -16,7 +16,7 @@ _COUNTED: Final = ("duplicated", "misordered", "unexpected", "corrupted", "unset
 def build(plan: Plan, outcome: Outcome, found: Findings, *, strict: bool) -> dict[str, Any]:
     """The report, in plain dicts and numbers; `breaches` names what broke the promise, and is empty if nothing did.
 
-    With `strict`, parts of group events count as lost also where the broker or the member had been killed before.
+    With `strict`, parts of events to `all` count as lost also where the broker or the player had been killed before.
     """
     lost = {"total": found.lost.total(), **found.lost}
     breaches = [name for name in _COUNTED if getattr(found, name)]
@@ -97,7 +97,7 @@ def show(out: Out, report: Mapping[str, Any]) -> None:
         )
     out.line(
         f"allowed     {out.count(report['redelivered'])} redelivered, {out.count(report['orphaned'])} of killed "
-        f"senders, {out.count(report['unexpanded'])} for members that the broker may not have known"
+        f"senders, {out.count(report['unexpanded'])} of `all` for players who may not have been there"
     )
     latency = report["latency_ms"]
     out.line(

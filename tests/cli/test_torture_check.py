@@ -11,7 +11,7 @@ from lanebus.cli.torture_log import GOT, SENT, Log, log_path
 from lanebus.cli.torture_plan import Destination, Peer, Plan
 
 SERVER, ANNA, BERT = "server:s", "player:anna", "player:bert"
-TO_ANNA, TO_BOTH, TO_GROUP, TO_SERVICE = range(4)
+TO_ANNA, TO_BOTH, TO_ALL, TO_SERVICE = range(4)
 DELIVERED = ("delivered", "-")
 
 
@@ -101,7 +101,7 @@ class Scene:
             destinations=[
                 Destination(to=ANNA, receivers=[ANNA]),
                 Destination(to=[ANNA, BERT], receivers=[ANNA, BERT]),
-                Destination(to="group:room-0", receivers=[ANNA, BERT], expanded=True),
+                Destination(to="all", receivers=[ANNA, BERT], expanded=True),
                 Destination(to="service:arena", receivers=[SERVER, BERT], any_of=True),
             ],
             faults=[],
@@ -129,7 +129,7 @@ def test_a_clean_run_is_clean(scene: Scene) -> None:
         for _ in range(5):
             scene.got(scene.send(lane=lane), lane=lane)
     scene.got(scene.send(TO_BOTH), ANNA, BERT)
-    scene.got(scene.send(TO_GROUP), ANNA, BERT)
+    scene.got(scene.send(TO_ALL), ANNA, BERT)
     found = scene.finish()
     assert breaches(found) == {}
     assert (found.accepted, found.handled) == (17, 19)
@@ -152,7 +152,7 @@ def test_lost_events_by_their_place(scene: Scene) -> None:
 
 def test_a_member_that_is_left_out_is_a_loss(scene: Scene) -> None:
     scene.got(scene.send(TO_BOTH), ANNA)
-    scene.got(scene.send(TO_GROUP), BERT)
+    scene.got(scene.send(TO_ALL), BERT)
     assert breaches(scene.finish()) == {"lost": 2}
 
 
@@ -285,18 +285,18 @@ def test_a_line_that_a_kill_cut_short_is_left_out(scene: Scene) -> None:
         (BERT, "freeze", False),
     ],
 )
-def test_a_member_may_be_missed_once_it_or_the_broker_was_killed(
+def test_one_of_all_players_may_be_missed_once_it_or_the_broker_was_killed(
     scene: Scene, target: str, kind: str, is_excused: bool
 ) -> None:
     scene.injected.append(Injected(kind=kind, target=target, began_us=0, ended_us=1))
-    scene.got(scene.send(TO_GROUP), ANNA)
+    scene.got(scene.send(TO_ALL), ANNA)
     found = scene.finish()
     assert breaches(found) == ({} if is_excused else {"lost": 1})
     assert found.unexpanded == int(is_excused)
 
 
 def test_a_later_kill_excuses_nothing(scene: Scene) -> None:
-    scene.got(scene.send(TO_GROUP), ANNA)
+    scene.got(scene.send(TO_ALL), ANNA)
     at_us = scene.tick(1_000_000)
     scene.injected.append(Injected(kind="kill_broker", target="broker", began_us=at_us, ended_us=at_us + 1))
     assert breaches(scene.finish()) == {"lost": 1}
