@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.requests import Request, Requests
 from lanebus.adapters.retry import Backoff
-from lanebus.adapters.session import SessionCore
+from lanebus.adapters.session import SessionCore, changed_books
 from lanebus.adapters.suspension import Suspension
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -58,8 +59,6 @@ from lanebus.wire.outcomes import Reason
 log = logging.getLogger("lanebus.adapters")
 
 HELLO_TIMEOUT_S: Final = 2.0
-MAX_BOOKS: Final = 512
-"""Books in one ping."""
 
 
 class AttachmentCore:
@@ -77,8 +76,8 @@ class AttachmentCore:
         self.limits = Limits()
         self.clock = BrokerClock()
         self.sessions: dict[int, SessionCore] = {}
-        self.outgoing = Outgoing(self.sessions, self.clock)
-        self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes])
+        self.outgoing = Outgoing(self.sessions, self.clock, lambda *ended: self.told.append(ended))
+        self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes], self.clock)
         self.requests = Requests(self._control)
         self.told: list[tuple[SessionCore, Unsettled]] = []
         """Ends other than delivered; the driver takes them and tells the program."""
@@ -163,7 +162,7 @@ class AttachmentCore:
             self.requests.ask(closing, keep=False)
 
     def send(self, event: OutEvent) -> None:
-        """Queue an accepted event."""
+        """Queue an accepted event, or end it where its terms say so."""
         self.outgoing.put(event)
 
     def request(self, request: Request, *, keep: bool = True, replaces: Request | None = None) -> None:
@@ -198,6 +197,8 @@ class AttachmentCore:
             next_turn: when the next turn is expected; what would miss its hold until then leaves now.
         """
         self._timers(now)
+        self.outgoing.expire(now)
+        self.incoming.expire(now)
         for lane in LANES:
             out = self.outgoing.lanes[lane]
             if out.queue and self._ready[lane] and out.should_leave(now, next_turn):
@@ -216,6 +217,8 @@ class AttachmentCore:
         times = [self._retry_at, self._give_up_at, self._next_ping, self._control_due]
         if self.state is State.UP:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
+        if self.state is not State.CLOSED:
+            times.extend(at for at in (self.outgoing.expires_at, self.incoming.expires_at) if at != inf)
         return min((time for time in times if time is not None), default=None)
 
     def take(self) -> list[Action]:
@@ -341,7 +344,7 @@ class AttachmentCore:
             if header.ack:
                 self._acknowledged(lane, header.ack)
             if header.kind is Kind.BATCH:
-                self.incoming.batch(lane, header, frame)
+                self.incoming.batch(lane, header, frame, now)
                 return
             self.control_messages_in += 1
             self.control_bytes_in += len(frame)
@@ -480,14 +483,6 @@ class AttachmentCore:
     def _ping(self, now: float) -> None:
         self._next_ping = now + self._ping_interval_s
         rtt_s = self.clock.rtt_s
-        self._control(Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), self._changed_books()))
-
-    def _changed_books(self) -> list[tuple[int, list[list[int]]]]:
-        books: list[tuple[int, list[list[int]]]] = []
-        for index, session in self.sessions.items():
-            figures = session.changed_books()
-            if figures is not None:
-                books.append((index, figures))
-                if len(books) >= MAX_BOOKS:
-                    break
-        return books
+        self._control(
+            Kind.PING, Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), changed_books(self.sessions.values()))
+        )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
@@ -13,7 +13,10 @@ from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
 from lanebus.adapters.outbox import Outbox
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import MAX_SERVED_BY
-from lanebus.wire.outcomes import OUTCOMES
+from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD
+
+MAX_BOOKS: Final = 512
+"""Books in one ping."""
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -49,7 +52,7 @@ class SessionCore:
         self.served_by: dict[str, list[tuple[str, list[int]]]] = {}
         """By service: its instances that events went to, and from which numbers on, as the broker said."""
         self.books_reported: list[list[int]] | None = None
-        self._settled_before = [[0] * (1 + len(OUTCOMES)) for _ in LANES]
+        self._settled_before = [[0] * (BOOK_FIGURES + len(WITHHELD)) for _ in LANES]
 
     def tell_gap(self, gap: Gap) -> None:
         """Tell the program of a gap; what it raises is logged."""
@@ -74,14 +77,25 @@ class SessionCore:
     def begin_books(self) -> None:
         """A broker begins its books of this session: what is settled is not in them, what is not will be."""
         self.books_reported = None
-        self._settled_before = [[book.accepted - book.in_flight, *book.ended] for book in self.outbox.books]
+        self._settled_before = [
+            [book.accepted - book.in_flight, *book.ended, *withheld]
+            for book, withheld in zip(self.outbox.books, self.outbox.withheld, strict=True)
+        ]
 
     def book_figures(self) -> list[list[int]]:
-        """The books of all lanes since the present broker began its own, as they travel."""
-        return [
-            [figure - before for figure, before in zip(book.as_list(), settled, strict=True)]
-            for book, settled in zip(self.outbox.books, self._settled_before, strict=True)
-        ]
+        """The books of all lanes since the present broker began its own, as they travel.
+
+        What was withheld follows where it is not nothing: no batch tells the broker of it.
+        """
+        figures = []
+        for book, withheld, settled in zip(
+            self.outbox.books, self.outbox.withheld, self._settled_before, strict=True
+        ):
+            row = [
+                figure - before for figure, before in zip([*book.as_list(), *withheld], settled, strict=True)
+            ]
+            figures.append(row if any(row[BOOK_FIGURES:]) else row[:BOOK_FIGURES])
+        return figures
 
     def changed_books(self) -> list[list[int]] | None:
         """The books, if they have changed since this was last asked."""
@@ -90,3 +104,15 @@ class SessionCore:
             return None
         self.books_reported = figures
         return figures
+
+
+def changed_books(sessions: Iterable[SessionCore]) -> list[tuple[int, list[list[int]]]]:
+    """The index and books of sessions whose figures have changed since this was last asked, at most `MAX_BOOKS`."""
+    books: list[tuple[int, list[list[int]]]] = []
+    for session in sessions:
+        figures = session.changed_books()
+        if figures is not None:
+            books.append((session.index, figures))
+            if len(books) >= MAX_BOOKS:
+                break
+    return books

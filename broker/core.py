@@ -51,7 +51,7 @@ from lanebus.wire.messages import (
     decode_message,
 )
 from lanebus.wire.names import Role, valid_peer
-from lanebus.wire.outcomes import RECEIVER_REASONS, Book
+from lanebus.wire.outcomes import RECEIVER_REASONS
 from lanebus.wire.runs import numbers_in
 
 log = logging.getLogger("lanebus.broker")
@@ -103,6 +103,7 @@ class BrokerCore:
             self.egress,
             self.settling,
             self.recovery,
+            started,
         )
         self.failover = Failover(
             self.directory, self.egress, self.departures, self.timers, config.sessions.failover_s
@@ -423,7 +424,7 @@ class BrokerCore:
         for index, figures in books:
             session = attachment.sessions.get(index)
             if session is not None:
-                session.reported = [Book.from_list(lane) for lane in figures]
+                session.report(figures)
 
     def _bye(self, link: Link, message: Bye, now: float) -> None:
         attachment = _attached(link)
@@ -472,6 +473,7 @@ class BrokerCore:
             for session in attachment.sessions.values():
                 self.egress.sweep(session, now)
                 self._slow_receivers.look(session, now)
+            self.egress.expire(attachment, now)
         self.alerts.end_missing(self.directory.peers, now)
         self.registry.fold_ended()
 

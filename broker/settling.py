@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.sessions import Attachment, Event, Sending, Session
+from lanebus.broker.sending import Sending
+from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane

@@ -6,9 +6,10 @@ from tests.adapters.hand import ADDRESS, SENDER, Hand, kinds, opened
 
 from lanebus.adapters.actions import Dial, HangUp, Send, State
 from lanebus.adapters.complaints import ERROR_MEMORY_S, MAX_SAME_ERRORS
-from lanebus.adapters.core import HELLO_TIMEOUT_S, MAX_BOOKS
+from lanebus.adapters.core import HELLO_TIMEOUT_S
 from lanebus.adapters.errors import Closed, HelloRefused
 from lanebus.adapters.requests import Request
+from lanebus.adapters.session import MAX_BOOKS
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
