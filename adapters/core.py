@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,8 +75,8 @@ class AttachmentCore:
         self.limits = Limits()
         self.clock = BrokerClock()
         self.sessions: dict[int, SessionCore] = {}
-        self.outgoing = Outgoing(self.sessions, self.clock)
-        self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes])
+        self.outgoing = Outgoing(self.sessions, self.clock, lambda *ended: self.told.append(ended))
+        self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes], self.clock)
         self.requests = Requests(self._control)
         self.told: list[tuple[SessionCore, Unsettled]] = []
         """Ends other than delivered; the driver takes them and tells the program."""
@@ -164,7 +165,7 @@ class AttachmentCore:
             self.requests.ask(closing, keep=False)
 
     def send(self, event: OutEvent) -> None:
-        """Queue an accepted event."""
+        """Queue an accepted event, or end it where its terms say so."""
         self.outgoing.put(event)
 
     def request(self, request: Request, *, keep: bool = True, replaces: Request | None = None) -> None:
@@ -199,6 +200,8 @@ class AttachmentCore:
             next_turn: when the next turn is expected; what would miss its hold until then leaves now.
         """
         self._timers(now)
+        self.outgoing.expire(now)
+        self.incoming.expire(now)
         for lane in LANES:
             out = self.outgoing.lanes[lane]
             if out.queue and self._ready[lane] and not self.draining and out.should_leave(now, next_turn):
@@ -217,6 +220,8 @@ class AttachmentCore:
         times = [self._retry_at, self._give_up_at, self._next_ping, self._control_due]
         if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
+        if self.state is not State.CLOSED:
+            times.extend(at for at in (self.outgoing.expires_at, self.incoming.expires_at) if at != inf)
         return min((time for time in times if time is not None), default=None)
 
     def take(self) -> list[Action]:
@@ -259,6 +264,7 @@ class AttachmentCore:
             compressions=["lz4"],
             token=self._token,
             served_by=self.sessions[0].instances() if 0 in self.sessions else [],
+            sent=self.sessions[0].outbox.highest_sent() if 0 in self.sessions else [0, 0, 0],
             kept_by=list(self.kept_by.items()),
             requests=len(self.requests.again()),
         )
@@ -345,7 +351,7 @@ class AttachmentCore:
             if header.ack:
                 self._acknowledged(lane, header.ack)
             if header.kind is Kind.BATCH:
-                self.incoming.batch(lane, header, frame)
+                self.incoming.batch(lane, header, frame, now)
                 return
             self.control_messages_in += 1
             self.control_bytes_in += len(frame)

@@ -54,6 +54,8 @@ def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: D
         session.tell_gap(Gap(stream.name, stream.lane, session.name))
         # Told once, in front of all that is later, also where this event itself waits for a handler.
         event = replace(event, flags=event.flags & ~EVENT_AFTER_GAP)
+    if session.inbox.deadlines and session.inbox.expire(stream, event, now):
+        return False
     handlers = session.handlers.match(event.topic)
     if not handlers:
         session.unhandled.append((stream, event))

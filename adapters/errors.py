@@ -15,10 +15,9 @@ class OutboxFull(LanebusError):
         limit_bytes: its limit.
     """
 
-    def __init__(self, name: str, held_bytes: int, limit_bytes: int) -> None:
-        super().__init__(
-            f"the outbox of {name} holds {held_bytes} of {limit_bytes} bytes: wait for settlements, or make it larger"
-        )
+    def __init__(self, name: str, held_bytes: int, limit_bytes: int, why: str = "") -> None:
+        full = f"the outbox of {name} holds {held_bytes} of {limit_bytes} bytes"
+        super().__init__(why or f"{full}: wait for settlements, or make it larger")
         self.held_bytes = held_bytes
         self.limit_bytes = limit_bytes
 

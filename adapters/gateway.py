@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
 from lanebus.adapters.dispatch import requeue
@@ -97,7 +98,7 @@ class GatewayAdapter(Adapter):
                 name=name,
                 process=process,
                 rtt_ms=rtt_ms,
-                served_by=self.core.sessions[index].instances() if index in self.core.sessions else [],
+                **_known(self.core.sessions.get(index)),
             ),
             f"opening {name}",
             key=("session", index),
@@ -122,3 +123,10 @@ class GatewayAdapter(Adapter):
 
     def check_undirected(self) -> None:
         """A player may leave the choice to the broker."""
+
+
+def _known(session: SessionCore | None) -> dict[str, Any]:
+    """What a broker has to be told of a session that it does not know any more."""
+    if session is None:
+        return {}
+    return {"served_by": session.instances(), "sent": session.outbox.highest_sent()}

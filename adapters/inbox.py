@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
-from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REPLAYED, DownEvent
+from lanebus.wire.batches import (
+    EVENT_AFTER_GAP,
+    EVENT_LATEST,
+    EVENT_QUESTION,
+    EVENT_REPLAYED,
+    DownEvent,
+)
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Settlement
+from lanebus.wire.modes import EXPIRED, unseen
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.runs import add_number, forget_below, runs_of
 
 Result = tuple[Outcome, Reason]
 
 DELIVERED: Final[Result] = (Outcome.DELIVERED, Reason.NONE)
+PASSED_OVER: Final[Result] = (Outcome.UNKNOWN, Reason.PASSED_OVER)
 DROPPED: Final[Result] = (Outcome.DROPPED, Reason.SLOW_RECEIVER)
 
 
 class Stream:
     """What this session has seen of one sender's process on one lane: an exact set, from the sender's base up."""
 
-    __slots__ = ("base", "gaps", "highest", "inbox", "lane", "name", "origins", "reports", "seen")
+    __slots__ = ("base", "gaps", "highest", "inbox", "lane", "name", "origins", "reports", "seen", "values")
 
     def __init__(self, inbox: Inbox, name: str, lane: Lane) -> None:
         self.inbox = inbox
@@ -31,7 +40,9 @@ class Stream:
         """The broker's numbers for the sender, in the broker's present epoch: one for each session that it has had."""
         self.base = 0
         self.highest = 0
-        """Highest number that has arrived."""
+        """Highest number that has arrived, of any but a latest value."""
+        self.values: set[int] = set()
+        """Numbers of latest values among those seen."""
         self.gaps: list[tuple[int, int]] = []
         """Numbers between which events were dropped for this receiver."""
         self.seen: dict[int, Result | None] = {}
@@ -44,6 +55,8 @@ class Stream:
         if base > self.base:
             forget_below(self.seen, self.base, base)
             self.base = base
+            if self.values:
+                self.values = {number for number in self.values if number >= base}
             if self.gaps:
                 self.gaps = [gap for gap in self.gaps if gap[1] > base]
 
@@ -58,10 +71,9 @@ class Stream:
         """How a part ended that comes again, after later ones, and that this process has never seen.
 
         It was dropped where a gap was told. Else it was settled by an earlier process of this name, or the receiver
-        was none of those that the event was for when it was accepted first; it ends without a handler, and without
-        harm to how the event ends for its sender.
+        was none of those that the event was for when it was accepted first.
         """
-        return DROPPED if any(first < number < last for first, last in self.gaps) else DELIVERED
+        return DROPPED if any(first < number < last for first, last in self.gaps) else PASSED_OVER
 
     def report_all(self) -> None:
         """Settle everything remembered once more."""
@@ -101,6 +113,8 @@ class Inbox:
         self._origins: dict[int, list[Stream]] = {}
         self.reporting: dict[Stream, None] = {}
         """Streams with something to settle."""
+        self.deadlines: dict[tuple[Stream, int], float] = {}
+        """Until when events may be handled that have a time to live, on the local clock."""
 
     def know(self, origin: int, name: str, process: bytes) -> list[Stream]:
         """The broker calls a sender's process `origin` from now on."""
@@ -140,16 +154,19 @@ class Inbox:
                 stream.report(number, result)
                 self._note(stream)
             return False
-        if event.flags:
-            if event.flags & EVENT_REPLAYED and number < stream.highest:
+        flags = event.flags
+        if flags:
+            if flags & EVENT_QUESTION:
+                return self._end_unhandled(stream, number, unseen(flags))
+            if flags & EVENT_REPLAYED and number < stream.highest and not flags & EVENT_LATEST:
                 self.out_of_order += 1
-                seen[number] = stream.end_before(number)
-                stream.report(number, stream.end_before(number))
-                self._note(stream)
-                return False
-            if event.flags & EVENT_AFTER_GAP:
+                return self._end_unhandled(stream, number, stream.end_before(number))
+            if flags & EVENT_AFTER_GAP:
                 stream.gaps.append((stream.highest, number))
-        if number > stream.highest:
+        # A latest value stands where an older one stood: its number says nothing of the order of others.
+        if flags & EVENT_LATEST:
+            stream.values.add(number)
+        elif number > stream.highest:
             stream.highest = number
         seen[number] = None
         self.arrivals[stream.lane].append((stream, event))
@@ -160,18 +177,35 @@ class Inbox:
         waiting = {number for number in numbers if number in stream.seen and stream.seen[number] is None}
         for number in waiting:
             del stream.seen[number]
+            self.deadlines.pop((stream, number), None)
         if waiting:
             # They may come back: what is lower than the rest is not late then.
-            stream.highest = max(stream.seen, default=stream.base - 1)
+            in_order = (number for number in stream.seen if number not in stream.values)
+            stream.highest = max(in_order, default=stream.base - 1)
         return waiting
+
+    def _end_unhandled(self, stream: Stream, number: int, result: Result) -> bool:
+        stream.seen[number] = result
+        stream.report(number, result)
+        self._note(stream)
+        return False
 
     def settle(self, stream: Stream, event: DownEvent, result: Result) -> None:
         """The event's handler has run, or it was refused."""
         if event.number >= stream.base:
             stream.seen[event.number] = result
+        if self.deadlines:
+            self.deadlines.pop((stream, event.number), None)
         self.handled_bytes += len(event.payload)
         stream.report(event.number, result)
         self._note(stream)
+
+    def expire(self, stream: Stream, event: DownEvent, now: float) -> bool:
+        """Settle an event that waits as expired if its time to live is over; whether it was."""
+        if self.deadlines.get((stream, event.number), inf) > now:
+            return False
+        self.settle(stream, event, EXPIRED)
+        return True
 
     def _note(self, stream: Stream) -> None:
         self.reporting[stream] = None

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Any, Final
 
+from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.inbox import Arrivals, Stream
 from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
-from lanebus.wire.batches import DownBatch, Source, TargetedBatch, decode_down
+from lanebus.wire.batches import (
+    EVENT_AFTER_GAP,
+    TICKS_PER_S,
+    DownBatch,
+    DownEvent,
+    Source,
+    TargetedBatch,
+    decode_down,
+)
 from lanebus.wire.bodies import open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import Header
@@ -19,6 +29,8 @@ from lanebus.wire.runs import numbers_in
 
 MAX_SETTLEMENTS: Final = 8192
 """Past as many settlements a control message takes in no further session: it has to fit into a frame."""
+EXPIRY_S: Final = 0.1
+"""Shortest time between two looks for what has waited beyond its time."""
 MAX_SOURCES: Final = 65_536
 """Senders whose names are remembered; past it the oldest are forgotten, and named again after a reconnect."""
 
@@ -29,10 +41,12 @@ class Incoming:
     Args:
         sessions: the attachment's sessions by index.
         stats: counters by lane.
+        clock: for the times to live of what arrives.
     """
 
-    def __init__(self, sessions: dict[int, SessionCore], stats: list[LaneStats]) -> None:
+    def __init__(self, sessions: dict[int, SessionCore], stats: list[LaneStats], clock: BrokerClock) -> None:
         self._sessions = sessions
+        self._clock = clock
         self._stats = stats
         self._sources: dict[int, tuple[str, bytes]] = {}
         self._acked = [0 for _ in LANES]
@@ -42,6 +56,9 @@ class Incoming:
         """By lane: events that wait for a handler."""
         self.to_report: set[int] = set()
         """Indexes of sessions with something to settle."""
+        self._looked = -inf
+        self.expires_at = inf
+        """When to look for what has waited for a handler, or for its session to read, beyond its time."""
 
     def relink(self) -> None:
         """The links are fresh."""
@@ -70,7 +87,7 @@ class Incoming:
             session.inbox.forget_origins()
             session.begin_books()
 
-    def batch(self, lane: Lane, header: Header, frame: bytes) -> None:
+    def batch(self, lane: Lane, header: Header, frame: bytes, now: float) -> None:
         """Take one batch.
 
         Raises:
@@ -92,11 +109,13 @@ class Incoming:
         stats.batches_in += 1
         stats.bytes_in += len(frame)
         stats.events_in += (
-            self._targeted(lane, batch) if isinstance(batch, TargetedBatch) else self._untargeted(lane, batch)
+            self._targeted(lane, batch, now)
+            if isinstance(batch, TargetedBatch)
+            else self._untargeted(lane, batch, now)
         )
         self.received[lane] = header.number
 
-    def _untargeted(self, lane: Lane, batch: DownBatch) -> int:
+    def _untargeted(self, lane: Lane, batch: DownBatch, now: float) -> int:
         session = self._sessions.get(0)
         if session is None:
             raise ProtocolError(ErrorNumber.BAD_BODY, "a batch to a gateway that names no sessions")
@@ -104,12 +123,13 @@ class Incoming:
         arrive = session.inbox.arrive
         try:
             for event in batch.events:
-                arrive(streams[event.origin], event)
+                if arrive(streams[event.origin], event) and event.ttl:
+                    self._limit(session, streams[event.origin], event, now)
         except KeyError:
             raise _unnamed() from None
         return len(batch.events)
 
-    def _targeted(self, lane: Lane, batch: TargetedBatch) -> int:
+    def _targeted(self, lane: Lane, batch: TargetedBatch, now: float) -> int:
         sources = {source.origin: source for source in batch.sources}
         count = 0
         for targets, event in batch.events:
@@ -120,9 +140,38 @@ class Incoming:
                 session = self._sessions.get(index)
                 if session is None:  # closed while this was on its way; the broker knows by now
                     continue
-                session.inbox.arrive(self._stream(session, lane, source), event)
+                stream = self._stream(session, lane, source)
+                if session.inbox.arrive(stream, event) and event.ttl:
+                    self._limit(session, stream, event, now)
                 count += 1
         return count
+
+    def _limit(self, session: SessionCore, stream: Stream, event: DownEvent, now: float) -> None:
+        # In local time: the broker's clock may begin again while the event waits.
+        deadline = now + event.ttl / TICKS_PER_S - self._clock.age_s(event.stamp, now)
+        session.inbox.deadlines[stream, event.number] = deadline
+        self.expires_at = min(self.expires_at, max(deadline, self._looked + EXPIRY_S))
+
+    def expire(self, now: float) -> None:
+        """End what waits for a handler, or for its session to read, beyond its time; the rest is judged in its turn."""
+        if now < self.expires_at:
+            return
+        self._looked = now
+        left = inf
+        for session in self._sessions.values():
+            inbox = session.inbox
+            if inbox.deadlines:
+                for waiting in (session.unhandled, session.unread):
+                    # One that tells of a gap tells it in its turn.
+                    kept = [
+                        (stream, event)
+                        for stream, event in waiting
+                        if event.flags & EVENT_AFTER_GAP or not inbox.expire(stream, event, now)
+                    ]
+                    waiting.clear()
+                    waiting.extend(kept)
+                left = min([left, *inbox.deadlines.values()])
+        self.expires_at = max(left, now + EXPIRY_S)
 
     def _stream(self, session: SessionCore, lane: Lane, source: Source) -> Stream:
         stream = session.inbox.stream(source.origin, lane)

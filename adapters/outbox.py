@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.event import Receipt, Unsettled
+from lanebus.adapters.terms import Terms, ValueKey
+from lanebus.wire.batches import MAX_SPREAD
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.outcomes import Book, Outcome, Reason
+from lanebus.wire.modes import SUPERSEDED
+from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
 from lanebus.wire.runs import numbers_in
 
 EVENT_OVERHEAD_BYTES = 32
@@ -28,6 +31,7 @@ class OutEvent:
         "sent_at",
         "session",
         "size",
+        "terms",
         "to",
         "topic",
         "transmitted",
@@ -55,14 +59,26 @@ class OutEvent:
         self.exclude = exclude
         self.payload = payload
         self.sent_at = sent_at
+        """Since when it waits; a latest value as long as the first one whose place it has."""
         self.after = after
         """The last request that it depends on."""
         self.receipt = receipt
         self.size = size
+        self.terms: Terms | None = None
+        """Its mode and time to live, where it is not plainly reliable."""
         self.transmitted = False
         """Whether it has ever left: a broker may have accepted it."""
         self.replayed = False
         """Whether the present broker is told so."""
+
+    def become(self, newer: OutEvent) -> None:
+        """Give the place in a queue to a newer value of the same key."""
+        self.number = newer.number
+        self.payload = newer.payload
+        self.after = newer.after
+        self.receipt = newer.receipt
+        self.size = newer.size
+        self.terms = newer.terms
 
 
 class Outbox:
@@ -75,8 +91,17 @@ class Outbox:
         self.books = [Book() for _ in LANES]
         self.unsettled: list[dict[int, OutEvent]] = [{} for _ in LANES]
         """By lane and number, in the order of numbers."""
+        self.withheld = [[0 for _ in WITHHELD] for _ in LANES]
+        """By lane: how many of the events that ended as superseded, expired and dropped were never sent."""
+        self.latest: dict[ValueKey, OutEvent] = {}
+        """The newest value of each key that is not settled."""
         self._next = [1 for _ in LANES]
         self._bases = [1 for _ in LANES]
+        self._spread_ends = [1 + MAX_SPREAD // 2 for _ in LANES]
+        """Numbers that only newer values and volatile events may not use, as far as the lowest unsettled one is known.
+
+        Those hold no bytes that would end their row; the other half is more than an outbox can hold.
+        """
         self.ignored = 0
         """Settlements for events that were settled before."""
 
@@ -91,8 +116,9 @@ class Outbox:
         now: float,
         after: int,
         receipt: bool,
+        terms: Terms | None = None,
     ) -> OutEvent:
-        """Take an event in.
+        """Take an event in; a volatile one that finds no room too, for `AttachmentCore.send` to drop.
 
         Raises:
             OutboxFull: there is no room; nothing was accepted.
@@ -101,9 +127,13 @@ class Outbox:
         if exclude or isinstance(to, list):
             # A long list can be larger than what it is sent with.
             size += sum(map(len, to or ())) + sum(map(len, exclude))
-        if self.held_bytes + size > self.limit_bytes:
+        if self.held_bytes + size > self.limit_bytes and (
+            terms is None or not self._makes_do(terms, self.held_bytes + size - self.limit_bytes)
+        ):
             raise OutboxFull(self._name, self.held_bytes, self.limit_bytes)
         number = self._next[lane]
+        if terms is not None and number >= self._spread_ends[lane]:
+            self._widen(lane)
         self._next[lane] = number + 1
         event = OutEvent(
             session,
@@ -121,7 +151,46 @@ class Outbox:
         self.unsettled[lane][number] = event
         self.held_bytes += size
         self.books[lane].accepted += 1
+        if terms is not None:
+            event.terms = terms
+            if terms.value_key is not None:
+                self._replace(event, terms, terms.value_key)
         return event
+
+    def _makes_do(self, terms: Terms, excess: int) -> bool:
+        """Whether an event is taken in though there is no room: it is dropped, or an older value makes room for it."""
+        older = self.latest.get(terms.value_key) if terms.value_key is not None else None
+        return terms.volatile or (older is not None and not older.transmitted and older.size >= excess)
+
+    def _replace(self, event: OutEvent, terms: Terms, key: ValueKey) -> None:
+        """`event` is the newest value of its key."""
+        older = self.latest.get(key)
+        self.latest[key] = event
+        if older is not None and older.terms is not None:
+            older.terms.outdated = True
+            terms.replaces = None if older.transmitted else older
+
+    def take_place(self, event: OutEvent, older: OutEvent) -> Unsettled:
+        """End an older value that has not left, and let `event` be in every place where that was."""
+        told = self.withhold(older, *SUPERSEDED)
+        older.become(event)
+        self.unsettled[event.lane][event.number] = older
+        if event.terms is not None and event.terms.value_key is not None:
+            self.latest[event.terms.value_key] = older
+        return told
+
+    def _widen(self, lane: Lane) -> None:
+        """Numbers near their end: look how far they may go."""
+        base = self.base(lane)
+        self._spread_ends[lane] = base + MAX_SPREAD // 2
+        if self._next[lane] >= self._spread_ends[lane]:
+            raise OutboxFull(
+                self._name,
+                self.held_bytes,
+                self.limit_bytes,
+                f"{self._name} has sent {MAX_SPREAD // 2} events on {lane.label} "
+                f"since number {base}, which is not settled",
+            )
 
     def base(self, lane: Lane) -> int:
         """The lowest number that is not settled; the next one to be given where all are."""
@@ -143,11 +212,21 @@ class Outbox:
                 continue
             self.held_bytes -= event.size
             book.ended[outcome] += 1
+            if event.terms is not None:
+                key = event.terms.value_key
+                if key is not None and self.latest.get(key) is event:
+                    del self.latest[key]
             if event.receipt is not None:
                 event.receipt.outcome = outcome
                 event.receipt.reason = reason
             if outcome is not Outcome.DELIVERED:
                 told.append(Unsettled(number, lane, event.topic, event.to, outcome, reason))
+        return told
+
+    def withhold(self, event: OutEvent, outcome: Outcome, reason: Reason) -> Unsettled:
+        """End an event that has never been sent."""
+        self.withheld[event.lane][WITHHELD.index(outcome)] += 1
+        (told,) = self.settle(event.lane, outcome, reason, [event.number, event.number])
         return told
 
     def abandon(self, reason: Reason) -> list[Unsettled]:
@@ -157,6 +236,13 @@ class Outbox:
             for number in list(self.unsettled[lane]):
                 told.extend(self.settle(lane, Outcome.UNKNOWN, reason, [number, number]))
         return told
+
+    def highest_sent(self) -> list[int]:
+        """By lane: the highest number of an unsettled event that has left; 0 for none."""
+        return [
+            max((number for number, event in unsettled.items() if event.transmitted), default=0)
+            for unsettled in self.unsettled
+        ]
 
     @property
     def in_flight(self) -> int:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Final
 
 from lanebus.adapters.clock import BrokerClock
+from lanebus.adapters.event import Unsettled
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outlane import OutLane, Window
 from lanebus.adapters.requests import Renumbered
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.terms import Terms
 from lanebus.wire.batches import EncodedBatch
 from lanebus.wire.lanes import LANES, Lane, LaneTiming
 from lanebus.wire.messages import Welcome
+from lanebus.wire.outcomes import Outcome, Reason
+
+EXPIRY_S: Final = 0.1
+"""Shortest time between two looks through the queues for what is late and cannot leave."""
 
 
 class Outgoing:
@@ -20,9 +28,19 @@ class Outgoing:
     Args:
         sessions: the attachment's sessions by index.
         clock: for the events' stamps.
+        tell: is told of events that ended before they left.
     """
 
-    def __init__(self, sessions: dict[int, SessionCore], clock: BrokerClock) -> None:
+    def __init__(
+        self,
+        sessions: dict[int, SessionCore],
+        clock: BrokerClock,
+        tell: Callable[[SessionCore, Unsettled], None],
+    ) -> None:
+        self._tell = tell
+        self._next_look = -inf
+        self._paused_deadline = inf
+        """No paused event is late before this."""
         self._sessions = sessions
         self._clock = clock
         self._paused: dict[tuple[int, Lane, str], list[OutEvent]] = {}
@@ -43,13 +61,85 @@ class Outgoing:
             lane.timing = LaneTiming(interval_ms / 1e3, hold_ms / 1e3)
 
     def put(self, event: OutEvent) -> None:
-        """Queue an accepted event, or hold it while its destination is paused."""
+        """Queue an accepted event, or hold it while its destination is paused.
+
+        A newer value takes the place of an older one that has not left; a volatile event that found no room is dropped.
+        """
+        terms = event.terms
+        if terms is not None and self._placed(event, terms):
+            return
         if self._paused:
             held = self._paused.get((event.session, event.lane, _pause_key(event.to)))
             if held is not None:
                 held.append(event)
+                if terms is not None:
+                    terms.paused = True
+                    self._paused_deadline = min(self._paused_deadline, terms.deadline)
                 return
         self.lanes[event.lane].put(event)
+
+    def _placed(self, event: OutEvent, terms: Terms) -> bool:
+        """Whether the event needs no place of its own at the end of a queue."""
+        session = self._sessions[event.session]
+        outbox = session.outbox
+        older = terms.replaces
+        if older is None or older.terms is None:
+            if not terms.volatile or outbox.held_bytes <= outbox.limit_bytes:
+                return False
+            self._withhold(event, Outcome.DROPPED, Reason.NO_ROOM)
+            return True
+        terms.replaces = None
+        terms.paused = older.terms.paused
+        freed_bytes = older.size
+        self._tell(session, outbox.take_place(event, older))
+        if terms.paused:
+            self._paused_deadline = min(self._paused_deadline, terms.deadline)
+        else:
+            lane = self.lanes[event.lane]
+            lane.queued_bytes += event.size - freed_bytes
+            lane.deadline = min(lane.deadline, terms.deadline)
+        return True
+
+    def _withhold(self, event: OutEvent, outcome: Outcome, reason: Reason) -> None:
+        session = self._sessions.get(event.session)
+        if session is not None and event.number in session.outbox.unsettled[event.lane]:
+            self._tell(session, session.outbox.withhold(event, outcome, reason))
+
+    @property
+    def expires_at(self) -> float:
+        """When to look for what is late and cannot leave."""
+        return max(self._next_look, min(self._paused_deadline, *(lane.deadline for lane in self.lanes)))
+
+    def expire(self, now: float) -> None:
+        """End what is late in every queue; at most ten times a second, since it goes through all of them."""
+        if now < self.expires_at:
+            return
+        self._next_look = now + EXPIRY_S
+        for lane in self.lanes:
+            if lane.deadline <= now:
+                lane.expire(now)
+                self._end_late(lane)
+        if self._paused_deadline <= now:
+            self._paused_deadline = inf
+            for held in self._paused.values():
+                self._expire_paused(held, now)
+
+    def _expire_paused(self, held: list[OutEvent], now: float) -> None:
+        kept = []
+        for event in held:
+            if event.terms is not None and event.terms.deadline <= now:
+                self._withhold(event, *event.terms.late)
+                continue
+            if event.terms is not None:
+                self._paused_deadline = min(self._paused_deadline, event.terms.deadline)
+            kept.append(event)
+        held[:] = kept
+
+    def _end_late(self, lane: OutLane) -> None:
+        late, lane.late = lane.late, []
+        for event in late:
+            if event.terms is not None:
+                self._withhold(event, *event.terms.late)
 
     def pause(self, session: int, lane: Lane, destination: str) -> None:
         """Hold what a session sends to one full destination."""
@@ -67,6 +157,8 @@ class Outgoing:
             batch := out.next_batch(now, self._clock, self._sessions, incarnation=incarnation, ack=ack)
         ) is not None:
             yield batch
+        if out.late:
+            self._end_late(out)
 
     def discard(self, session: int) -> None:
         """A session was closed: what it has queued does not leave any more."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
+from typing import Any
 
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.outbox import OutEvent
@@ -67,6 +69,10 @@ class OutLane:
         self.last_flush = float("-inf")
         self.next_number = 1
         self.stats = LaneStats()
+        self.late: list[OutEvent] = []
+        """Events that were found too late to leave; whoever asks for batches ends them."""
+        self.deadline = inf
+        """No event in the queue is late before this."""
         self._window = window
         self._unacked: deque[tuple[int, int, list[OutEvent], float]] = deque()
         self._unacked_bytes = 0
@@ -75,6 +81,23 @@ class OutLane:
         """Queue an event."""
         self.queue.append(event)
         self.queued_bytes += event.size
+        if event.terms is not None:
+            event.terms.paused = False
+            self.deadline = min(self.deadline, event.terms.deadline)
+
+    def expire(self, now: float) -> None:
+        """Take what is late out of the queue."""
+        kept = []
+        self.deadline = inf
+        for event in self.queue:
+            if event.terms is not None and not event.transmitted:
+                if event.terms.deadline <= now:
+                    self.late.append(event)
+                    self.queued_bytes -= event.size
+                    continue
+                self.deadline = min(self.deadline, event.terms.deadline)
+            kept.append(event)
+        self.queue = deque(kept)
 
     @property
     def due(self) -> float | None:
@@ -118,23 +141,31 @@ class OutLane:
         events: list[OutEvent] = []
         size = 0
         first = queue[0]
+        rows: list[tuple[Any, ...]] = []
+        after = 0
         while queue and size < self._window.batch_bytes and len(events) < self._window.batch_events:
             event = queue[0]
             if (event.replayed or first.replayed) and not _replayed_alike(event, first):
                 break
             queue.popleft()
+            if event.terms is not None:
+                if not event.transmitted and event.terms.deadline <= now:
+                    self.late.append(event)
+                    self.queued_bytes -= event.size
+                    continue
+                rows.append(event.terms.row(event, clock.stamp(event.terms.sent_at), now))
+            else:
+                stamp = clock.stamp(event.sent_at)
+                row = (event.session, event.number, stamp, event.topic, event.to, event.payload)
+                rows.append((*row, event.exclude) if event.exclude else row)
             size += event.size
-            event.transmitted = True
             events.append(event)
-        self.queued_bytes -= size
-        rows = []
-        after = 0
-        for event in events:
-            stamp = clock.stamp(event.sent_at)
-            row = (event.session, event.number, stamp, event.topic, event.to, event.payload)
-            rows.append((*row, event.exclude) if event.exclude else row)
+            event.transmitted = True
             if event.after > after:
                 after = event.after
+        if not events:
+            return None
+        self.queued_bytes -= size
         speakers = {event.session for event in events}
         preamble = (
             ticks(now - events[0].sent_at),
@@ -192,6 +223,10 @@ class OutLane:
         """Start again on a fresh link with `events` to send."""
         self.queue = deque(events)
         self.queued_bytes = sum(event.size for event in events)
+        self.deadline = min(
+            (event.terms.deadline for event in events if event.terms is not None and not event.transmitted),
+            default=inf,
+        )
         self._unacked.clear()
         self._unacked_bytes = 0
         self.next_number = 1

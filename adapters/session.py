@@ -13,7 +13,7 @@ from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
 from lanebus.adapters.outbox import Outbox
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import MAX_SERVED_BY
-from lanebus.wire.outcomes import OUTCOMES
+from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -49,10 +49,10 @@ class SessionCore:
         """Events that came while the session was not reading; bounded by the broker's credit."""
         self.reading = True
         self.closed = False
-        self.served_by: dict[str, list[tuple[str, list[int]]]] = {}
-        """By service: its instances that events went to, and from which numbers on, as the broker said."""
+        self.served_by: dict[str, list[tuple[str, list[int], bool]]] = {}
+        """By service: its instances that events went to, as the broker said."""
         self.books_reported: list[list[int]] | None = None
-        self._settled_before = [[0] * (1 + len(OUTCOMES)) for _ in LANES]
+        self._settled_before = [[0] * (BOOK_FIGURES + len(WITHHELD)) for _ in LANES]
 
     def tell_gap(self, gap: Gap) -> None:
         """Tell the program of a gap; what it raises is logged."""
@@ -70,21 +70,32 @@ class SessionCore:
             waiting.clear()
             waiting.extend(kept)
 
-    def instances(self) -> list[tuple[str, list[tuple[str, list[int]]]]]:
+    def instances(self) -> list[tuple[str, list[tuple[str, list[int], bool]]]]:
         """Which instances of services its events went to, for a broker that has to be told."""
         return list(self.served_by.items())[-MAX_SERVED_BY:]
 
     def begin_books(self) -> None:
         """A broker begins its books of this session: what is settled is not in them, what is not will be."""
         self.books_reported = None
-        self._settled_before = [[book.accepted - book.in_flight, *book.ended] for book in self.outbox.books]
+        self._settled_before = [
+            [book.accepted - book.in_flight, *book.ended, *withheld]
+            for book, withheld in zip(self.outbox.books, self.outbox.withheld, strict=True)
+        ]
 
     def book_figures(self) -> list[list[int]]:
-        """The books of all lanes since the present broker began its own, as they travel."""
-        return [
-            [figure - before for figure, before in zip(book.as_list(), settled, strict=True)]
-            for book, settled in zip(self.outbox.books, self._settled_before, strict=True)
-        ]
+        """The books of all lanes since the present broker began its own, as they travel.
+
+        What was withheld follows where it is not nothing: no batch tells the broker of it.
+        """
+        figures = []
+        for book, withheld, settled in zip(
+            self.outbox.books, self.outbox.withheld, self._settled_before, strict=True
+        ):
+            row = [
+                figure - before for figure, before in zip([*book.as_list(), *withheld], settled, strict=True)
+            ]
+            figures.append(row if any(row[BOOK_FIGURES:]) else row[:BOOK_FIGURES])
+        return figures
 
     def changed_books(self) -> list[list[int]] | None:
         """The books, if they have changed since this was last asked."""

@@ -13,8 +13,10 @@ from lanebus.adapters.dispatch import requeue
 from lanebus.adapters.errors import Closed, TooLarge
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.terms import terms_of
 from lanebus.wire.errors import ProtocolError
 from lanebus.wire.lanes import Lane, lane_of
+from lanebus.wire.modes import Mode
 from lanebus.wire.names import Destination, DestinationKind, parse_destination, valid_topic
 from lanebus.wire.outcomes import Book
 
@@ -101,6 +103,9 @@ class Speaker:
         exclude: Sequence[str] = (),
         flush: bool = False,
         receipt: bool = False,
+        mode: Mode = "reliable",
+        key: str | int | None = None,
+        ttl_ms: float | None = None,
     ) -> int | Receipt:
         """Accept an event for delivery; never blocks. It is settled once its receivers' handlers have run.
 
@@ -113,15 +118,20 @@ class Speaker:
             exclude: full names of peers left out of a group or list.
             flush: let it leave now, with everything queued before it.
             receipt: return a `Receipt` that follows the event.
+            mode: ``reliable``; ``latest``: a newer value of the same key, topic and destination takes the place of one
+                that still waits, which ends as ``superseded: newer_value``; ``volatile``: sent once, never again, and
+                ``dropped`` where there is no room for it, in the outbox too.
+            key: what this is the latest value of, for example a unit's id; with ``latest`` alone.
+            ttl_ms: milliseconds from now after which no handler gets it: it ends as ``expired: too_late``.
 
         Returns:
             The event's number on its lane, or its receipt.
 
         Raises:
-            OutboxFull: no room; nothing was accepted.
+            OutboxFull: no room; nothing was accepted. A volatile event is accepted, and dropped.
             TooLarge: the payload is past the broker's limit.
             Closed: the adapter or session is closed.
-            ValueError: the topic, the lane or a destination is malformed.
+            ValueError: the topic, the lane, a destination or the mode, key or time to live is malformed.
             TypeError: the payload does not encode.
         """
         adapter = self._adapter
@@ -148,6 +158,12 @@ class Speaker:
         encoded = _encode(payload)
         if len(encoded) > core.limits.event_bytes:
             raise TooLarge(topic, len(encoded), core.limits.event_bytes)
+        now = time.monotonic()
+        terms = (
+            None
+            if mode == "reliable" and ttl_ms is None and key is None
+            else terms_of(mode, key, ttl_ms, now, lane, topic, destination, left_out)
+        )
         event = session.outbox.accept(
             session.index,
             lane,
@@ -155,9 +171,10 @@ class Speaker:
             destination,
             left_out,
             encoded,
-            time.monotonic(),
+            now,
             core.requests.last,
             receipt,
+            terms,
         )
         core.send(event)
         if flush:

@@ -52,7 +52,7 @@ from lanebus.wire.messages import (
     decode_message,
 )
 from lanebus.wire.names import Role, valid_peer
-from lanebus.wire.outcomes import RECEIVER_REASONS, Book
+from lanebus.wire.outcomes import RECEIVER_REASONS
 from lanebus.wire.runs import numbers_in
 
 log = logging.getLogger("lanebus.broker")
@@ -104,6 +104,7 @@ class BrokerCore:
             self.egress,
             self.settling,
             self.recovery,
+            started,
         )
         self.failover = Failover(
             self.directory, self.egress, self.departures, self.timers, config.sessions.failover_s
@@ -296,7 +297,7 @@ class BrokerCore:
         if not resumed:
             attachment.recalled = message.requests
             if 0 in attachment.sessions:
-                attachment.sessions[0].was_served_by(message.served_by)
+                attachment.sessions[0].recall(message.served_by, message.sent)
                 attachment.sessions[0].kept_by = dict(message.kept_by)
         attachment.lz4 = "lz4" in message.compressions
         attachment.away_since = None
@@ -343,7 +344,7 @@ class BrokerCore:
         session = self.registry.open_session(
             gateway, message.index, message.name, message.process, message.rtt_ms, now
         )
-        session.was_served_by(message.served_by)
+        session.recall(message.served_by, message.sent)
         if old is not None:
             self._fence(old, now)
         return session
@@ -421,7 +422,7 @@ class BrokerCore:
         for index, figures in books:
             session = attachment.sessions.get(index)
             if session is not None:
-                session.reported = [Book.from_list(lane) for lane in figures]
+                session.report(figures)
 
     def _bye(self, link: Link, message: Bye, now: float) -> None:
         attachment = _attached(link)
@@ -470,6 +471,7 @@ class BrokerCore:
             for session in attachment.sessions.values():
                 self.egress.sweep(session, now)
                 self._slow_receivers.look(session, now)
+            self.egress.expire(attachment, now)
         self.alerts.end_missing(self.directory.peers, now)
         self.registry.fold_ended()
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from lanebus.broker.egress import Egress, PartEnded
+from lanebus.broker.latest import note_all_queued, note_all_waiting
 from lanebus.broker.sessions import Entry, Event, Session
 from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
@@ -78,6 +79,7 @@ class Departures:
             taken = self.take(old, lane, _every)
             after.paused = before.paused
             after.dropped = before.dropped
+            after.superseded, after.expired = before.superseded, before.expired
             after.gaps = before.gaps
             before.paused = {}
             before.clear()
@@ -97,6 +99,7 @@ class Departures:
         suspects, receiving.suspects = _split(receiving.suspects, which)
         waiting, receiving.waiting = _split(receiving.waiting, which)
         receiving.waiting_bytes -= sum(event.size for event in waiting)
+        note_all_waiting(receiving)
         # One that was to be tried next had not left yet.
         tried = [(event, deliveries.get(event, 1)) for event in sent]
         tried += [(event, deliveries[event] - 1) for event in queued if event in deliveries]
@@ -115,13 +118,16 @@ class Departures:
         """
         receiving = session.receiving[lane]
         for event, deliveries in taken.sent:
-            if deliveries >= MAX_DELIVERIES:
+            if _volatile(event):
+                self._part_ended(event, Outcome.UNKNOWN, Reason.RECEIVER_GONE, now)
+            elif deliveries >= MAX_DELIVERIES:
                 self._poison(event, session, deliveries, now)
             else:
                 receiving.suspects.append(event)
                 receiving.deliveries[event] = deliveries
         receiving.waiting.extend(taken.fresh)
         receiving.waiting_bytes += sum(event.size for event in taken.fresh)
+        note_all_waiting(receiving)
         receiving.gated = bool(receiving.suspects or receiving.waiting)
         self._egress.refill(session, lane)
 
@@ -140,6 +146,10 @@ class Departures:
             )
         )
         self._part_ended(event, Outcome.REFUSED, Reason.POISON, now)
+
+
+def _volatile(event: Event) -> bool:
+    return event.terms is not None and event.terms.volatile
 
 
 def _split(events: deque[Event], which: Callable[[Event], bool]) -> tuple[list[Event], deque[Event]]:
@@ -175,4 +185,5 @@ def _withdraw(
     out.resent = resent
     out.queue.clear()
     out.queue.extend(kept)
+    note_all_queued(out)
     return sent, queued

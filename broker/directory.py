@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from lanebus.broker.sessions import Attachment, Replayed, Session
+from lanebus.broker.sessions import Attachment, Replayed, Served, Session
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.names import Destination, DestinationKind, PatternTable, Role, parse_destination
 from lanebus.wire.outcomes import Reason
@@ -143,7 +143,7 @@ class Directory:
         found = {}
         for service in services:
             had = service.name in sender.served and any(
-                instance == session.name for instance, _ in sender.served[service.name]
+                each.instance == session.name for each in sender.served[service.name]
             )
             if had or service.instances.get(session.name) is session:
                 other = service.choose(sender.name, self._wanted(sender, service))
@@ -238,7 +238,7 @@ class Directory:
             many = many or destination.kind in (DestinationKind.GROUP, DestinationKind.ALL)
             members = list(self._members(sender, destination, replayed))
             if replayed is not None and destination.kind is DestinationKind.SERVICE and members:
-                moved = moved or members[0].name != sender.had(destination.name, replayed)
+                moved = moved or _is_elsewhere(members[0], sender.had(destination.name, replayed))
             if not members and self.expect is not None and destination.kind is DestinationKind.SERVICE:
                 return Reason.UNKNOWN_DESTINATION  # the whole list waits for it, after the broker's start
             unknown += not members and destination.kind not in (DestinationKind.GROUP, DestinationKind.ALL)
@@ -270,7 +270,7 @@ class Directory:
             if session is not None:
                 chosen[session.origin] = session
                 if replayed is not None:
-                    moved = moved or session.name != sender.had(service.name, replayed)
+                    moved = moved or _is_elsewhere(session, sender.had(service.name, replayed))
         return _plan(chosen.values(), False, 0, moved) if chosen else Reason.NO_SERVICE
 
     def find(self, name: str) -> Session | None:
@@ -282,19 +282,19 @@ class Directory:
         """The instance for a sender: the one it is bound to, else the one that served it, else a stable choice."""
         wanted = self._wanted(sender, service)
         if replayed is not None:
-            wanted = sender.had(service.name, replayed) or wanted
+            had = sender.had(service.name, replayed)
+            wanted = wanted if had is None else had.instance
         if wanted is not None and wanted not in service.instances and self.expect is not None:
             return self.find(wanted)
         session = service.choose(sender.name, wanted)
         if session is not None and replayed is None and sender.served_by.get(service.name) != session.name:
-            self.note_served(
-                sender, service.name, session.name, [sending.next_routed for sending in sender.sending]
-            )
+            since = [sending.next_routed for sending in sender.sending]
+            self.note_served(sender, service.name, Served(session.name, since, moved=False))
         return session
 
-    def note_served(self, sender: Session, service: str, instance: str, since: list[int]) -> None:
-        """From the numbers `since` on, by lane, the events of `sender` for a service go to `instance`."""
-        sender.note_served(service, instance, since)
+    def note_served(self, sender: Session, service: str, served: Served) -> None:
+        """The events of `sender` for a service go to another instance from now on."""
+        sender.note_served(service, served)
         if self.on_served is not None:
             self.on_served(sender, service)
 
@@ -340,6 +340,11 @@ class Directory:
     def _joined_later(self, group: str, member: str, attachment: Attachment, after: int) -> bool:
         by, request = self._joins[group, member]
         return by is attachment and request > after
+
+
+def _is_elsewhere(session: Session, had: Served | None) -> bool:
+    """Whether an instance is not known to have had a replayed event in its order."""
+    return had is None or had.moved or had.instance != session.name
 
 
 def _plan(receivers: Iterable[Session], shared: bool, unknown: int, moved: bool) -> Plan:

@@ -12,8 +12,27 @@ from typing import Final
 import msgspec
 
 from lanebus.broker.directory import Plan
+from lanebus.broker.lateness import Lateness
+from lanebus.broker.latest import (
+    Latest,
+    forget_queued,
+    forget_waiting,
+    keyed,
+    note_queued,
+    note_waiting,
+)
 from lanebus.broker.outgoing import Counters, Outgoing
-from lanebus.broker.sessions import NO_HOLD, Attachment, Entry, Event, Outbound, Receiving, Sent, Session
+from lanebus.broker.sessions import (
+    NO_HOLD,
+    Attachment,
+    Entry,
+    Event,
+    Outbound,
+    Receiving,
+    Sent,
+    Session,
+    flagged_wire,
+)
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
 from lanebus.wire.batches import (
@@ -52,6 +71,8 @@ class Egress:
         self._counters = counters
         self._timers = timers
         self._part_ended = part_ended
+        self._latest = Latest(part_ended)
+        self._lateness = Lateness(part_ended, self.release)
         self._credit_bytes = config.egress.credit_bytes
         self._batch_bytes = config.egress.batch_bytes
         self._batch_events = min(config.limits.batch_events, MAX_BATCH_EVENTS)
@@ -70,7 +91,8 @@ class Egress:
         size = event.size
         event.remaining = plan.parts
         event.shared = plan.shared
-        for attachment, sessions in plan.groups:
+        groups = plan.groups if event.terms is None else self._latest.without_places(event, plan.groups)
+        for attachment, sessions in groups:
             for session in sessions:
                 receiving = session.receiving[lane]
                 if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
@@ -98,6 +120,10 @@ class Egress:
     def _enqueue(self, out: Outbound, event: Event, sessions: tuple[Session, ...]) -> None:
         out.queue.append((event, sessions))
         out.queued_bytes += event.size
+        if event.terms is not None:
+            out.expires = min(out.expires, event.terms.deadline)
+            if event.terms.key is not None:
+                note_queued(out, len(out.queue) - 1)
         if event.hold_until < out.hold_until:
             out.hold_until = event.hold_until
         if not out.dirty:
@@ -105,8 +131,16 @@ class Egress:
             self._dirty[out.lane].append(out)
 
     def _wait(self, session: Session, receiving: Receiving, event: Event) -> None:
+        terms = event.terms
+        if terms is not None:
+            if terms.volatile:
+                receiving.dropped += 1
+                self._part_ended(event, Outcome.DROPPED, Reason.SLOW_RECEIVER, event.arrived)
+                return
+            receiving.expires = min(receiving.expires, terms.deadline)
         receiving.gated = True
         receiving.waiting.append(event)
+        note_waiting(receiving, len(receiving.waiting) - 1)
         receiving.waiting_bytes += event.size
         if event.shared:
             if receiving.waiting_bytes > self._queue_bytes:
@@ -117,12 +151,18 @@ class Egress:
     def _drop_oldest(self, receiving: Receiving, now: float, older_than: float = NO_HOLD) -> None:
         """Drop shared parts, oldest first, until the queue is within its limit; and those `older_than` an instant."""
         kept: list[Event] = []
-        while receiving.waiting and (
-            receiving.waiting_bytes > self._queue_bytes
-            or receiving.waiting[0].arrived < older_than != NO_HOLD
-        ):
-            event = receiving.waiting.popleft()
-            if event.shared:
+        before = len(receiving.waiting)
+        aged = older_than != NO_HOLD
+        while receiving.waiting:
+            event = receiving.waiting[0]
+            full = receiving.waiting_bytes > self._queue_bytes
+            old = aged and event.arrived < older_than
+            # A fresh value in an old place says nothing of those behind it.
+            if not full and not old and not (aged and keyed(event)):
+                break
+            receiving.waiting.popleft()
+            if event.shared and (full or old):
+                forget_waiting(receiving, event)
                 receiving.waiting_bytes -= event.size
                 receiving.dropped += 1
                 receiving.gaps[event.origin] = None
@@ -132,6 +172,9 @@ class Egress:
                 if len(kept) > 1024:
                     break
         receiving.waiting.extendleft(reversed(kept))
+        receiving.places.moved(before - len(receiving.waiting))
+        for index in range(len(kept)):
+            note_waiting(receiving, index)
 
     def _pause(self, session: Session, receiving: Receiving, event: Event) -> None:
         key = (event.origin, event.to or "")
@@ -178,6 +221,8 @@ class Egress:
                 return
         while receiving.waiting and receiving.committed_bytes < self._credit_bytes:
             event = receiving.waiting.popleft()
+            receiving.places.moved(1)
+            forget_waiting(receiving, event)
             receiving.waiting_bytes -= event.size
             receiving.committed_bytes += event.size
             self._enqueue(out, event, session.alone)
@@ -242,9 +287,9 @@ class Egress:
         while (
             out.queue and len(out.unacked) < self._window_batches and out.unacked_bytes < self._window_bytes
         ):
-            entries, events, origins, size = self._next_batch(out)
+            entries, events, origins, size = self._next_batch(out, now)
             if not entries:
-                break
+                continue
             sources: list[tuple[object, ...]] = []
             for session in origins:
                 base = session.sending[lane].base
@@ -280,7 +325,9 @@ class Egress:
         out.last_flush = now
         out.hold_until = -NO_HOLD if out.queue else NO_HOLD
 
-    def _next_batch(self, out: Outbound) -> tuple[list[Entry], list[object], dict[Session, None], int]:
+    def _next_batch(
+        self, out: Outbound, now: float
+    ) -> tuple[list[Entry], list[object], dict[Session, None], int]:
         """What goes into the next batch: entries, their encoded form, who sent them, and the events' size."""
         lane = out.lane
         targeted = out.attachment.targeted
@@ -288,11 +335,27 @@ class Egress:
         entries: list[Entry] = []
         events: list[object] = []
         origins: dict[Session, None] = {}
+        late: list[Entry] = []
+        before = len(queue)
         size = 0
         while queue and size < self._batch_bytes and len(entries) < self._batch_events:
             entry = queue.popleft()
             event, sessions = entry
             origin = event.origin
+            wire = event.wire
+            asks = False
+            if event.terms is not None:
+                asks = event.terms.asks
+                if out.resent:
+                    question = event.terms.question(now)
+                    if question is not None:
+                        asks = True
+                        wire = event.question_wire(question)
+                else:
+                    forget_queued(out, entry)
+                    if event.terms.deadline <= now:
+                        late.append(entry)
+                        continue
             if out.resent:
                 out.resent -= 1
                 sessions = tuple(s for s in sessions if _still_unsettled(s.receiving[lane], event))
@@ -303,11 +366,10 @@ class Egress:
             entries.append(entry)
             size += event.size
             origins[origin] = None
-            wire = event.wire
             for session in sessions:
                 receiving = session.receiving[lane]
                 if receiving.gaps or receiving.deliveries:
-                    wire = _flagged(receiving, event)
+                    wire = _flagged(receiving, event, wire, asks=asks)
                 numbers = receiving.unsettled.get(origin.origin)
                 if numbers is None:
                     numbers = receiving.unsettled[origin.origin] = {}
@@ -316,6 +378,9 @@ class Egress:
                 traffic.events_out += 1
                 traffic.bytes_out += event.size
             events.append(([session.index for session in sessions], wire) if targeted else wire)
+        out.places.moved(before - len(queue))
+        for entry in late:
+            self._lateness.end_entry(out, entry, now)
         return entries, events, origins, size
 
     def relink(self, attachment: Attachment) -> None:
@@ -329,13 +394,24 @@ class Egress:
         """Drop shared parts that have waited longer than the limit."""
         for lane in LANES:
             receiving = session.receiving[lane]
-            if receiving.waiting and receiving.waiting[0].arrived < now - self._age_s:
+            first = receiving.waiting[0] if receiving.waiting else None
+            if first is not None and (first.arrived < now - self._age_s or keyed(first)):
                 self._drop_oldest(receiving, now, now - self._age_s)
+        self._lateness.sweep(session, now)
+
+    def expire(self, attachment: Attachment, now: float) -> None:
+        """End what is too late in the queues of links that take nothing."""
+        for out in attachment.outbound:
+            self._lateness.sweep_queue(out, now)
 
 
-def _flagged(receiving: Receiving, event: Event) -> msgspec.Raw:
+def _flagged(receiving: Receiving, event: Event, wire: msgspec.Raw, *, asks: bool) -> msgspec.Raw:
     flags = EVENT_REDELIVERED if receiving.deliveries.get(event, 1) > 1 else 0
-    if event.origin in receiving.gaps:
+    if asks:
+        # No handler gets it: another event has to tell of the gap.
+        if receiving.gaps.get(event.origin) is event:
+            receiving.gaps[event.origin] = None
+    elif event.origin in receiving.gaps:
         # A gap travels in the order of the data, on the next event; that one carries it again when it is sent again.
         carrier = receiving.gaps[event.origin]
         if carrier is None or carrier is event:
@@ -343,7 +419,7 @@ def _flagged(receiving: Receiving, event: Event) -> msgspec.Raw:
             flags |= EVENT_AFTER_GAP
         elif not _still_unsettled(receiving, carrier):
             del receiving.gaps[event.origin]
-    return event.flagged_wire(flags) if flags else event.wire
+    return flagged_wire(wire, flags) if flags else wire
 
 
 def _still_unsettled(receiving: Receiving, event: Event) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from lanebus.broker.departure import Departures, Taken
 from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
-from lanebus.broker.sessions import Attachment, Event, Session
+from lanebus.broker.sessions import Attachment, Event, Served, Session, flagged_wire
 from lanebus.broker.timers import Timers
 from lanebus.wire.batches import EVENT_REPLAYED, DownEvent
 from lanebus.wire.lanes import LANES, Lane
@@ -110,7 +110,7 @@ class Failover:
                 self._note_senders(lane, taken, targets)
                 for event in (*(event for event, _ in taken.sent), *taken.fresh):
                     # Whoever gets it now is not known to have had it.
-                    event.wire = event.flagged_wire(0, without=EVENT_REPLAYED)
+                    event.wire = flagged_wire(event.wire, 0, without=EVENT_REPLAYED)
                 for event, _ in taken.sent:
                     session.revoked.setdefault((event.origin, lane), []).append(event.number)
                 for target, parts in _by_target(taken, targets).items():
@@ -134,7 +134,7 @@ class Failover:
             if not sender.ended:
                 since = [sending.next_routed for sending in sender.sending]
                 since[lane] = min(number, since[lane])
-                self._directory.note_served(sender, service, target.name, since)
+                self._directory.note_served(sender, service, Served(target.name, since, moved=True))
 
 
 def _by_target(taken: Taken, targets: dict[Event, dict[str, Session]]) -> dict[Session, Taken]:

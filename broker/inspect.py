@@ -165,6 +165,8 @@ class Inspector:
             "unsettled_events": len(unsettled),
             "unsettled_bytes": sum(event.size for event in unsettled),
             "dropped": receiving.dropped,
+            "expired": receiving.expired,
+            "superseded": receiving.superseded,
             "paused_senders": len(receiving.paused),
         }
 

@@ -8,10 +8,21 @@ from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Counters
 from lanebus.broker.recovery import Recovery
-from lanebus.broker.sessions import MAX_SPREAD, Attachment, Event, Link, Replayed, Session
+from lanebus.broker.sessions import Attachment, Event, Link, Replayed, Session
 from lanebus.broker.settling import Settling
+from lanebus.broker.terms import check_terms, terms_of
 from lanebus.conf.model import Config
-from lanebus.wire.batches import EVENT_REPLAYED, TICKS_PER_S, UpBatch, UpEvent, decode_up
+from lanebus.wire.batches import (
+    EVENT_LATEST,
+    EVENT_QUESTION,
+    EVENT_REPLAYED,
+    EVENT_VOLATILE,
+    MAX_SPREAD,
+    TICKS_PER_S,
+    UpBatch,
+    UpEvent,
+    decode_up,
+)
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import FLAG_REPLAY, Header
@@ -20,6 +31,8 @@ from lanebus.wire.names import valid_topic
 from lanebus.wire.outcomes import Reason
 
 _TOPICS_REMEMBERED = 8192
+_TOLD = EVENT_LATEST | EVENT_VOLATILE | EVENT_QUESTION
+"""The flags of a sender that its receivers get."""
 
 
 class Intake:
@@ -34,7 +47,9 @@ class Intake:
         egress: Egress,
         settling: Settling,
         recovery: Recovery,
+        started: float,
     ) -> None:
+        self._started = started
         self._timings = timings
         self._counters = counters
         self._directory = directory
@@ -117,7 +132,7 @@ class Intake:
             session.traffic.bytes_in += len(event.payload) + len(event.topic)
             if self._recovery.active and self._recovery.must_wait(session, sending, event.to, plan):
                 self._recovery.hold(
-                    _routed(session, lane, event, EVENT_REPLAYED if replayed else 0, now, hold_until),
+                    self._routed(session, lane, event, EVENT_REPLAYED if replayed else 0, now, hold_until),
                     (event.topic, event.to, event.exclude, before),
                 )
                 continue
@@ -126,7 +141,7 @@ class Intake:
                 continue
             sending.parts.accepted += plan.parts
             flags = EVENT_REPLAYED if replayed and not plan.moved else 0
-            self._egress.deliver(_routed(session, lane, event, flags, now, hold_until), plan)
+            self._egress.deliver(self._routed(session, lane, event, flags, now, hold_until), plan)
         link.received += 1
         if link.received - link.acked >= self._window_batches // 2:
             self._settling.send_control(attachment, now)
@@ -165,21 +180,24 @@ class Intake:
                 ErrorNumber.BAD_DESTINATION,
                 f"{len(event.to)} destinations from {session.name}, at most {self._destinations} allowed",
             )
+        if event.flags:
+            check_terms(event)
         if event.number >= session.sending[lane].base + MAX_SPREAD:
             raise ProtocolError(
                 ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
             )
         return self._directory.resolve(session, topic, event.to, event.exclude, before)
 
-
-def _routed(
-    session: Session,
-    lane: Lane,
-    event: UpEvent,
-    flags: int,
-    arrived: float,
-    hold_until: float,
-) -> Event:
-    wire = encode_body((session.origin, event.number, event.stamp, flags, event.topic, event.payload))
-    to = event.to if isinstance(event.to, str) else None
-    return Event(session, lane, event.number, msgspec.Raw(wire), to, arrived, hold_until)
+    def _routed(
+        self, session: Session, lane: Lane, event: UpEvent, flags: int, now: float, hold_until: float
+    ) -> Event:
+        to = event.to if isinstance(event.to, str) else None
+        if not event.flags and not event.ttl:
+            wire = encode_body((session.origin, event.number, event.stamp, flags, event.topic, event.payload))
+            return Event(session, lane, event.number, msgspec.Raw(wire), to, now, hold_until)
+        flags |= event.flags & _TOLD
+        row = (session.origin, event.number, event.stamp, flags, event.topic, event.payload)
+        wire = encode_body((*row, event.ttl) if event.ttl else row)
+        routed = Event(session, lane, event.number, msgspec.Raw(wire), to, now, hold_until)
+        routed.terms = terms_of(event, session.origin, now, self._started)
+        return routed

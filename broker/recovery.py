@@ -14,7 +14,8 @@ from collections.abc import Callable
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Attachment, Event, Sending, Session, Unresolved
+from lanebus.broker.sending import Sending
+from lanebus.broker.sessions import Attachment, Event, Session, Unresolved, flagged_wire
 from lanebus.broker.settling import Settling
 from lanebus.wire.batches import EVENT_REPLAYED
 from lanebus.wire.lanes import Lane
@@ -124,7 +125,7 @@ class Recovery:
             sending.unresolved.popleft()
             sending.parts.accepted += plan.parts - 1
             if plan.moved:
-                event.wire = event.flagged_wire(0, without=EVENT_REPLAYED)
+                event.wire = flagged_wire(event.wire, 0, without=EVENT_REPLAYED)
             self._egress.deliver(event, plan)
         self._senders.pop((session, lane), None)
 

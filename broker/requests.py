@@ -14,7 +14,6 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import Assign, Close, Done, Join, Leave, Open, Register
 from lanebus.wire.names import Role, valid_group, valid_pattern, valid_peer, valid_service
-from lanebus.wire.outcomes import Book
 
 OpenSession = Callable[[Attachment, Open, float], Session]
 EndSession = Callable[[Session, float], None]
@@ -103,7 +102,7 @@ class Requests:
         session = gateway.sessions.get(message.index)
         if session is not None:
             if len(message.books) == len(LANES):
-                session.reported = [Book.from_list(figures) for figures in message.books]
+                session.report(message.books)
             self._end_session(session, now)
 
     def _register(self, attachment: Attachment, message: Register, now: float) -> None:

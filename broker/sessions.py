@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
+from lanebus.broker.places import Places
 from lanebus.broker.quality import Quality
-from lanebus.wire.batches import DownEvent, UpBatch
+from lanebus.broker.sending import Sending
+from lanebus.broker.terms import Terms
+from lanebus.wire.batches import EVENT_LATEST, EVENT_VOLATILE, DownEvent, UpBatch
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.kinds import LinkState
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Done
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import Book, Outcome, Reason
-from lanebus.wire.runs import add_number, forget_below
+from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD, Book, Outcome, Reason
 
 NO_HOLD: Final = float("inf")
-MAX_SPREAD: Final = 1 << 20
-"""How far a sender's numbers may go past its lowest unsettled one: more than an outbox can hold."""
-
 INSTANCES_REMEMBERED: Final = 8
 """Instances of one service that a session's events went to; they do not move often while any is unsettled."""
 
@@ -32,6 +31,7 @@ class Event:
     """An accepted event while any of its parts is not settled."""
 
     __slots__ = (
+        "answered",
         "arrived",
         "hold_until",
         "lane",
@@ -41,6 +41,7 @@ class Event:
         "remaining",
         "shared",
         "size",
+        "terms",
         "to",
         "wire",
         "worst",
@@ -70,24 +71,26 @@ class Event:
         self.hold_until = hold_until
         """When it must have left the broker to keep its lane's hold over both hops."""
         self.remaining = 0
+        self.answered = False
+        """Whether the end of a part is known that says something of how the event ends."""
         self.worst = Outcome.DELIVERED
         self.reason = Reason.NONE
+        self.terms: Terms | None = None
+        """Its mode and time to live, where it is not plainly reliable."""
 
-    def flagged_wire(self, flags: int, without: int = 0) -> msgspec.Raw:
-        """The event with other flags: for one receiver, to whom more has to be said of it, or for all."""
+    def question_wire(self, flags: int) -> msgspec.Raw:
+        """The question that is sent instead of the event: as the event, without its payload and time to live."""
         shown = _decoder.decode(self.wire)
-        return msgspec.Raw(
-            encode_body(
-                (
-                    shown.origin,
-                    shown.number,
-                    shown.stamp,
-                    (shown.flags | flags) & ~without,
-                    shown.topic,
-                    shown.payload,
-                )
-            )
-        )
+        flags |= shown.flags & ~(EVENT_LATEST | EVENT_VOLATILE)
+        return msgspec.Raw(encode_body((shown.origin, shown.number, shown.stamp, flags, shown.topic, b"")))
+
+
+def flagged_wire(wire: msgspec.Raw, flags: int, without: int = 0) -> msgspec.Raw:
+    """An event with other flags: for one receiver, to whom more has to be said of it, or for all."""
+    shown = _decoder.decode(wire)
+    new = (shown.flags | flags) & ~without
+    row = (shown.origin, shown.number, shown.stamp, new, shown.topic, shown.payload)
+    return msgspec.Raw(encode_body((*row, shown.ttl) if shown.ttl else row))
 
 
 class Replayed(NamedTuple):
@@ -103,72 +106,6 @@ Unresolved = tuple[str, str | list[str] | None, list[str], Replayed | None]
 """Topic, destination and exclusions of an event that has no receivers yet, and what it was before."""
 
 
-class Sending:
-    """One session as a sender, on one lane."""
-
-    __slots__ = ("base", "book", "last", "outcomes", "parts", "skipped", "unreported", "unresolved")
-
-    def __init__(self) -> None:
-        self.last = 0
-        """Highest number accepted."""
-        self.skipped: set[int] = set()
-        """Numbers from `base` up to `last` that were never seen; every other one up to `last` is a duplicate."""
-        self.base = 1
-        """The sender's lowest unsettled number, as it last said."""
-        self.book = Book()
-        """Of events."""
-        self.parts = Book()
-        self.outcomes: dict[int, tuple[Outcome, Reason]] = {}
-        """How numbers from `base` on ended; kept so that a resumed sender can be told again."""
-        self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
-        """Runs of numbers whose end the sender has not been told."""
-        self.unresolved: deque[tuple[Event, Unresolved]] = deque()
-        """Events that wait, after the broker's start, for an instance of their service."""
-
-    @property
-    def next_routed(self) -> int:
-        """The lowest number that has no receivers yet, of those that are new."""
-        return self.unresolved[0][0].number if self.unresolved else self.last + 1
-
-    def is_new(self, number: int) -> bool:
-        """Whether `number` has not been accepted before; if so it is now. Intake has checked how far ahead it is."""
-        if number == self.last + 1:
-            self.last = number
-            return True
-        if number > self.last:
-            self.skipped.update(range(self.last + 1, number))
-            self.last = number
-            return True
-        if number in self.skipped:
-            self.skipped.discard(number)
-            return True
-        return False
-
-    def end(self, number: int, outcome: Outcome, reason: Reason) -> None:
-        """Book the end of an event."""
-        self.book.ended[outcome] += 1
-        self.outcomes[number] = (outcome, reason)
-        runs = self.unreported.get((outcome, reason))
-        if runs is None:
-            runs = self.unreported[outcome, reason] = []
-        add_number(runs, number)
-
-    def rebase(self, base: int) -> None:
-        """Forget the outcomes below `base`: their sender knows them."""
-        if base > self.base:
-            forget_below(self.outcomes, self.base, base)
-            self.base = base
-            self.last = max(self.last, base - 1)
-            if self.skipped:
-                self.skipped = {number for number in self.skipped if number >= base}
-
-    def report_again(self) -> None:
-        """Queue every remembered outcome for its sender once more."""
-        self.unreported = {}
-        for number in sorted(self.outcomes):
-            add_number(self.unreported.setdefault(self.outcomes[number], []), number)
-
-
 class Receiving:
     """One session as a receiver, on one lane: its credit, and the egress queue beyond it."""
 
@@ -176,9 +113,13 @@ class Receiving:
         "committed_bytes",
         "deliveries",
         "dropped",
+        "expired",
+        "expires",
         "gaps",
         "gated",
         "paused",
+        "places",
+        "superseded",
         "suspects",
         "unsettled",
         "waiting",
@@ -187,6 +128,8 @@ class Receiving:
 
     def __init__(self) -> None:
         self.dropped = 0
+        self.expired = 0
+        self.superseded = 0
         self.clear()
 
     def clear(self) -> None:
@@ -199,6 +142,10 @@ class Receiving:
         """Parts sent and not settled: origin, then number."""
         self.waiting: deque[Event] = deque()
         """Parts that found the credit used up."""
+        self.places = Places()
+        """Of the latest values among them."""
+        self.expires = NO_HOLD
+        """None of them is late before this."""
         self.waiting_bytes = 0
         self.suspects: deque[Event] = deque()
         """Parts that an earlier process of this name was sent and did not settle: they go first, one at a time."""
@@ -208,6 +155,16 @@ class Receiving:
         """Senders some of whose events were dropped for this receiver; the event that tells it, once there is one."""
         self.paused: dict[tuple[Session, str], Link] = {}
         """Senders that were told to pause and what they call this destination, to the link that was told."""
+
+
+class Served(NamedTuple):
+    """An instance of a service that a session's events went to."""
+
+    instance: str
+    since: list[int]
+    """By lane: the number of the first event that did."""
+    moved: bool
+    """Whether some of them were another instance's before: they may come behind later ones for this server itself."""
 
 
 class Session:
@@ -270,8 +227,8 @@ class Session:
         self.route_version = -1
         self.served_by: dict[str, str] = {}
         """By service: the instance that its events went to last."""
-        self.served: dict[str, list[tuple[str, list[int]]]] = {}
-        """By service: its instances that unsettled events went to, oldest first, and from which numbers on, by lane."""
+        self.served: dict[str, list[Served]] = {}
+        """By service: its instances that unsettled events went to, oldest first."""
         self.revoked: dict[tuple[Session, Lane], list[int]] = {}
         """Numbers of the parts that it was sent and that went to another instance: its adapter has to be told."""
         self.kept_by: dict[str, list[str]] = {}
@@ -280,32 +237,47 @@ class Session:
         self.ended = False
         self.traffic = Traffic()
 
-    def was_served_by(self, known: list[tuple[str, list[tuple[str, list[int]]]]]) -> None:
-        """Take over what a peer knows of the instances that its events went to."""
+    def recall(self, known: list[tuple[str, list[tuple[str, list[int], bool]]]], sent: Sequence[int]) -> None:
+        """Take over what a peer knows of an earlier session.
+
+        Args:
+            known: services, and the instances of each that its events went to.
+            sent: by lane, the highest number of those that it will replay.
+        """
+        for sending, number in zip(self.sending, sent, strict=True):
+            sending.awaited = number
         for service, history in known:
             if history:
-                self.served[service] = history[-INSTANCES_REMEMBERED:]
+                self.served[service] = [Served(*each) for each in history[-INSTANCES_REMEMBERED:]]
                 self.served_by[service] = history[-1][0]
 
-    def note_served(self, service: str, instance: str, since: list[int]) -> None:
-        """From the numbers `since` on, by lane, its events for `service` go to `instance`."""
-        self.served_by[service] = instance
+    def note_served(self, service: str, served: Served) -> None:
+        """Its events for `service` go to another instance from now on."""
+        self.served_by[service] = served.instance
         history = self.served.setdefault(service, [])
-        history.append((instance, since))
+        history.append(served)
         # One counts until its successor has begun on every lane.
         bases = [sending.base for sending in self.sending]
         while len(history) > INSTANCES_REMEMBERED or (
-            len(history) > 1 and all(first <= base for first, base in zip(history[1][1], bases, strict=True))
+            len(history) > 1
+            and all(first <= base for first, base in zip(history[1].since, bases, strict=True))
         ):
             del history[0]
 
-    def had(self, service: str, replayed: Replayed) -> str | None:
+    def had(self, service: str, replayed: Replayed) -> Served | None:
         """The instance of a service that a replayed event went to, where its sender knows it."""
-        had: str | None = None
-        for instance, since in self.served.get(service, ()):
-            if replayed.number >= since[replayed.lane]:
-                had = instance
+        had: Served | None = None
+        for served in self.served.get(service, ()):
+            if replayed.number >= served.since[replayed.lane]:
+                had = served
         return had
+
+    def report(self, books: list[list[int]]) -> None:
+        """Take the peer's own books of all lanes, as they travel."""
+        self.reported = [Book.from_list(figures[:BOOK_FIGURES]) for figures in books]
+        for sending, figures in zip(self.sending, books, strict=True):
+            withheld = figures[BOOK_FIGURES:]
+            sending.withhold([*withheld, *(0 for _ in WITHHELD[len(withheld) :])])
 
     def __repr__(self) -> str:
         return f"<Session {self.name} origin={self.origin}{' ended' if self.ended else ''}>"
@@ -349,10 +321,12 @@ class Outbound:
         "attachment",
         "dirty",
         "due",
+        "expires",
         "hold_until",
         "lane",
         "last_flush",
         "next_number",
+        "places",
         "queue",
         "queued_bytes",
         "resent",
@@ -365,6 +339,10 @@ class Outbound:
         self.lane = lane
         self.queue: deque[Entry] = deque()
         self.queued_bytes = 0
+        self.places = Places()
+        """Of the latest values in the queue, by key and session."""
+        self.expires = NO_HOLD
+        """No entry of the queue is late before this."""
         self.resent = 0
         """Entries at the head of the queue that an earlier link may already have delivered."""
         self.hold_until = NO_HOLD
@@ -382,11 +360,13 @@ class Outbound:
 
     def relink(self) -> None:
         """Start again on a fresh link: what was not acknowledged goes back to the head of the queue, in order."""
+        before = len(self.queue)
         for sent in reversed(self.unacked):
             for entry in reversed(sent.entries):
                 self.queue.appendleft(entry)
                 self.queued_bytes += entry[0].size
                 self.resent += 1
+        self.places.moved(before - len(self.queue))
         self.unacked.clear()
         self.unacked_bytes = 0
         self.announced.clear()

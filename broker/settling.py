@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.sessions import Attachment, Event, Sending, Session
+from lanebus.broker.sending import Sending
+from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
@@ -29,9 +30,13 @@ class Settling:
         """One receiver's part of `event` has ended; with the last one the event has."""
         sending = event.origin.sending[event.lane]
         sending.parts.ended[outcome] += 1
-        if outcome > event.worst:
-            event.worst = outcome
-            event.reason = reason
+        if reason is Reason.PASSED_OVER:
+            # It says nothing of those who had the event, or were to have it.
+            if not event.answered:
+                event.worst, event.reason = outcome, reason
+        elif outcome > event.worst or not event.answered:
+            event.answered = True
+            event.worst, event.reason = outcome, reason
         event.remaining -= 1
         if event.remaining:
             return

@@ -10,9 +10,9 @@ from typing import Final
 
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.sessions import Attachment, Session
+from lanebus.wire import messages
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Kept, Served
 
 ENTRIES: Final = 256
 """Entries in one message."""
@@ -42,9 +42,10 @@ class Whereabouts:
 
     def end_turn(self) -> None:
         """Tell what has changed; who has no link is told when it resumes."""
-        served: dict[Attachment, list[tuple[int, str, list[tuple[str, list[int]]]]]] = {}
+        served: dict[Attachment, list[tuple[int, str, list[tuple[str, list[int], bool]]]]] = {}
         for session, service in self._served:
-            entry = (session.index, service, session.served[service])
+            history = [(each.instance, each.since, each.moved) for each in session.served[service]]
+            entry = (session.index, service, history)
             served.setdefault(session.attachment, []).append(entry)
         kept: dict[Attachment, list[tuple[str, list[str]]]] = {}
         for session, group in self._kept:
@@ -55,10 +56,12 @@ class Whereabouts:
             link = attachment.links[Lane.CRITICAL]
             if link is not None:
                 for first in range(0, len(entries), ENTRIES):
-                    message = Served(entries=entries[first : first + ENTRIES])
+                    message = messages.Served(entries=entries[first : first + ENTRIES])
                     self._outgoing.control(link, Kind.SERVED, message)
         for attachment, groups in kept.items():
             link = attachment.links[Lane.CRITICAL]
             if link is not None:
                 for first in range(0, len(groups), ENTRIES):
-                    self._outgoing.control(link, Kind.KEPT, Kept(entries=groups[first : first + ENTRIES]))
+                    self._outgoing.control(
+                        link, Kind.KEPT, messages.Kept(entries=groups[first : first + ENTRIES])
+                    )

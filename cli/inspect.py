@@ -36,6 +36,8 @@ _STATE_STYLES: Final = {
     "away": "red",
 }
 
+_ENDED = ("dropped", "expired", "superseded")
+"""How parts end in a receiver's queue."""
 _PEER_FIGURES: Final = (
     "RTT MS",
     "JITTER",
@@ -103,6 +105,8 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
             "BYTES",
             "OF CREDIT",
             "DROPPED",
+            "EXPIRED",
+            "SUPERSEDED",
         ],
         text_columns=2,
         footer=True,
@@ -110,11 +114,11 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
     add_rows(table, [_queue_row(out, queue) for queue in shown])
     totals = {
         name: out.size(total) if name.endswith("bytes") else out.count(total)
-        for name in ("queued_events", "queued_bytes", "unsettled_events", "unsettled_bytes", "dropped")
+        for name in ("queued_events", "queued_bytes", "unsettled_events", "unsettled_bytes", *_ENDED)
         for total in [sum(queue[name] for queue in result)]
     }
     footers = {0: "total", 2: "queued_events", 3: "queued_bytes", 6: "unsettled_events", 7: "unsettled_bytes"}
-    for position, name in (footers | {9: "dropped"}).items():
+    for position, name in (footers | dict(enumerate(_ENDED, 9))).items():
         table.columns[position].footer = totals.get(name, name)
     out.table(table)
     if len(shown) < len(result):
@@ -360,7 +364,7 @@ def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) 
 
 
 def _is_used(queue: Mapping[str, Any]) -> bool:
-    return bool(queue["queued_events"] or queue["unsettled_events"] or queue["dropped"])
+    return any(queue[name] for name in ("queued_events", "unsettled_events", *_ENDED))
 
 
 def _queue_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
@@ -376,6 +380,8 @@ def _queue_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
         out.size(queue["unsettled_bytes"]),
         out.share(_ratio(queue["unsettled_bytes"], queue["credit_bytes"])),
         styled(out.count(queue["dropped"]), "red" if queue["dropped"] else ""),
+        out.count(queue["expired"]),
+        out.count(queue["superseded"]),
     ]
 
 

@@ -33,12 +33,28 @@ EVENT_REPLAYED: Final = 0x04
 """Event flag: another broker, or another session, may have accepted it before. A receiver that has been given a later
 event of this sender on this lane had it then, or was not to have it."""
 
+EVENT_AGAIN: Final = 0x10
+"""Event flag, to the broker: an earlier link or broker may have passed it on; only its receivers may end it."""
+EVENT_VOLATILE: Final = 0x20
+"""Event flag: it is sent once. On a question: who has not seen it answers `dropped: link_lost`."""
+EVENT_LATEST: Final = 0x40
+"""Event flag: a newer value of its key takes its place. On a question: unseen is `superseded: newer_value`."""
+EVENT_QUESTION: Final = 0x80
+"""Event flag: it comes without its payload, and asks how it ended; unseen is `expired: too_late`."""
+UP_FLAGS: Final = EVENT_AGAIN | EVENT_VOLATILE | EVENT_LATEST | EVENT_QUESTION
+"""The flags that a sender may give."""
+MAX_KEY_CHARACTERS: Final = 128
+"""Longest key of a latest value."""
+MAX_SPREAD: Final = 1 << 20
+"""How far a sender's numbers may go past its lowest unsettled one."""
+
 MAX_UNSIGNED: Final = (1 << 53) - 1
 """Largest number in a body: every language has it exactly, and sums of a few of them still fit 64 bits."""
 
 Unsigned = Annotated[int, Meta(ge=0, le=MAX_UNSIGNED)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_UNSIGNED)]
 Stamp = Annotated[int, Meta(ge=0, lt=STAMP_MODULUS)]
+Key = Annotated[str, Meta(max_length=MAX_KEY_CHARACTERS)]
 
 
 class UpEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
@@ -57,6 +73,11 @@ class UpEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, fro
     """Opaque to the broker."""
     exclude: list[str] = []
     """Peers left out of a group or list."""
+    flags: Unsigned = 0
+    ttl: Stamp = 0
+    """Ticks after its stamp when it is of no use any more; 0 for never."""
+    key: Key = ""
+    """What a latest value is the value of."""
 
 
 class UpBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=True, frozen=True):
@@ -93,6 +114,8 @@ class DownEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, f
     flags: Unsigned
     topic: str
     payload: bytes
+    ttl: Stamp = 0
+    """As its sender gave it."""
 
 
 Targets = list[Unsigned]

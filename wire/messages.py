@@ -17,7 +17,7 @@ from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import LEGAL_REASONS, OUTCOMES, Outcome, Reason
+from lanebus.wire.outcomes import BOOK_FIGURES, LEGAL_REASONS, OUTCOMES, WITHHELD, Outcome, Reason
 from lanebus.wire.runs import check_runs
 
 PROCESS_BYTES: Final = 16
@@ -39,10 +39,13 @@ Milliseconds = Annotated[float, Meta(ge=0.0, le=86_400_000.0)]
 PerLane = Annotated[list[Unsigned], Meta(min_length=3, max_length=3)]
 PortPerLane = Annotated[list[Port], Meta(min_length=3, max_length=3)]
 TimePerLane = Annotated[list[Milliseconds], Meta(min_length=3, max_length=3)]
-BookFigures = Annotated[list[Unsigned], Meta(min_length=7, max_length=7)]
+BookFigures = Annotated[
+    list[Unsigned], Meta(min_length=BOOK_FIGURES, max_length=BOOK_FIGURES + len(WITHHELD))
+]
 MAX_SERVED_BY: Final = 256
-History = Annotated[list[tuple[Name, PerLane]], Meta(max_length=16)]
-"""Instances that got a session's events for one service, oldest first, and by lane the number from which on."""
+History = Annotated[list[tuple[Name, PerLane, bool]], Meta(max_length=16)]
+"""Instances that got a session's events for one service, oldest first: by lane the number from which on, and whether
+events had moved there from another instance."""
 ServedBy = Annotated[list[tuple[Name, History]], Meta(max_length=MAX_SERVED_BY)]
 MAX_KEPT_BY: Final = 4096
 KeptBy = Annotated[
@@ -50,7 +53,7 @@ KeptBy = Annotated[
 ]
 """Groups, and the servers that put their members in."""
 SessionBooks = tuple[Unsigned, Annotated[list[BookFigures], Meta(min_length=3, max_length=3)]]
-"""A session's index, and its book of each lane as `Book.as_list` writes it."""
+"""A session's index, and of each lane its book as `Book.as_list` writes it, with what its sender withheld."""
 
 
 class Revoked(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +80,8 @@ class Hello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """From the welcome of the attachment that is to be resumed; empty for a new one."""
     served_by: ServedBy = []
     """Services, and which instances of each the peer's events went to."""
+    sent: PerLane = msgspec.field(default_factory=lambda: [0, 0, 0])
+    """By lane: the highest number of its unsettled events that has left before; 0 for none."""
     kept_by: KeptBy = []
     """Groups that the peer sends to and others put members into."""
     requests: Unsigned = 0
@@ -149,6 +154,8 @@ class Open(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     process: ProcessId
     served_by: ServedBy = []
     """As in the hello of a client."""
+    sent: PerLane = msgspec.field(default_factory=lambda: [0, 0, 0])
+    """As in hello."""
     rtt_ms: Milliseconds | None = None
     """Round trip between the gateway and the player, where the gateway knows it."""
 

@@ -47,8 +47,18 @@ class Reason(StrEnum):
     """The payload does not fit the handler's schema."""
     POISON = "poison"
     """Five processes of the receiver ended without having settled it."""
+    NEWER_VALUE = "newer_value"
+    """A newer value of the same key took its place before it was handled."""
+    TOO_LATE = "too_late"
+    """Its time to live was over before it was handled; a volatile event waited for too long to leave."""
+    NO_ROOM = "no_room"
+    """A volatile event found its sender's outbox full."""
+    LINK_LOST = "link_lost"
+    """A volatile event went down with a link, a broker or a queue, and is not sent again."""
+    PASSED_OVER = "passed_over"
+    """Replayed to a receiver that has been given later events: an earlier process had it, or it was for others."""
     SLOW_RECEIVER = "slow_receiver"
-    """The receiver's egress queue was past its limit in bytes or age."""
+    """The receiver's egress queue was past its limit in bytes or age, or without credit for a volatile part."""
     RECEIVER_GONE = "receiver_gone"
     """The receiver's session ended first."""
     SENDER_GONE = "sender_gone"
@@ -63,9 +73,11 @@ class Reason(StrEnum):
 
 LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
     Outcome.DELIVERED: frozenset({Reason.NONE}),
-    Outcome.SUPERSEDED: frozenset(),
-    Outcome.EXPIRED: frozenset(),
-    Outcome.DROPPED: frozenset({Reason.SLOW_RECEIVER, Reason.BROKER_FULL}),
+    Outcome.SUPERSEDED: frozenset({Reason.NEWER_VALUE}),
+    Outcome.EXPIRED: frozenset({Reason.TOO_LATE}),
+    Outcome.DROPPED: frozenset(
+        {Reason.SLOW_RECEIVER, Reason.BROKER_FULL, Reason.TOO_LATE, Reason.NO_ROOM, Reason.LINK_LOST}
+    ),
     Outcome.REFUSED: frozenset(
         {
             Reason.UNKNOWN_DESTINATION,
@@ -79,14 +91,31 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
             Reason.POISON,
         }
     ),
-    Outcome.UNKNOWN: frozenset({Reason.RECEIVER_GONE, Reason.SENDER_GONE, Reason.FENCED, Reason.CLOSED}),
+    Outcome.UNKNOWN: frozenset(
+        {Reason.PASSED_OVER, Reason.RECEIVER_GONE, Reason.SENDER_GONE, Reason.FENCED, Reason.CLOSED}
+    ),
 }
 """Which reasons go with which outcome; a settlement from a receiver outside this table is malformed."""
 
 RECEIVER_REASONS: Final = frozenset(
-    {Reason.NONE, Reason.NO_HANDLER, Reason.HANDLER_ERROR, Reason.BAD_PAYLOAD, Reason.SLOW_RECEIVER}
+    {
+        Reason.NONE,
+        Reason.NO_HANDLER,
+        Reason.HANDLER_ERROR,
+        Reason.BAD_PAYLOAD,
+        Reason.PASSED_OVER,
+        Reason.NEWER_VALUE,
+        Reason.TOO_LATE,
+        Reason.LINK_LOST,
+        Reason.SLOW_RECEIVER,
+    }
 )
 """The reasons that a receiver may give; all others are the broker's or the sender's own."""
+
+WITHHELD: Final = (Outcome.SUPERSEDED, Outcome.EXPIRED, Outcome.DROPPED)
+"""How an event may end at its sender, before it was ever sent."""
+BOOK_FIGURES: Final = 1 + len(OUTCOMES)
+"""Figures of a book as it travels; those of what its sender withheld may follow."""
 
 
 class Book:

@@ -4,6 +4,7 @@ from collections import deque
 
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.terms import terms_of
 from lanebus.wire.lanes import LANES, Lane
 
 SESSIONS = (0, 1)
@@ -40,4 +41,21 @@ def accept(
     """An event that a session's outbox has accepted."""
     return session.outbox.accept(
         session.index, lane, "topic", to, exclude or [], payload, now, after, receipt=True
+    )
+
+
+def accept_on(
+    session: SessionCore,
+    mode: str,
+    *,
+    key: str | int | None = None,
+    ttl_ms: float | None = None,
+    to: str = "server:a",
+    payload: bytes = b"x",
+    now: float = 1.0,
+) -> OutEvent:
+    """The same, on terms."""
+    terms = terms_of(mode, key, ttl_ms, now, Lane.NORMAL, "topic", to, [])
+    return session.outbox.accept(
+        session.index, Lane.NORMAL, "topic", to, [], payload, now, 0, receipt=True, terms=terms
     )

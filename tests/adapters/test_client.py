@@ -42,18 +42,18 @@ def test_what_a_client_sends_goes_to_the_servers_that_handle_the_topic(broker: R
         )
         client.send("player.attack", 1)
         client.send("chat.say", "hello", lane="low")
-        client.send("chat.say", "psst", to="server:combat-1")
+        client.send("chat.whisper", "psst", to="server:combat-1")
         client.send("player.attack", 2, to="service:combat")
         refused: list[tuple[str, str]] = []
         client.on_unsettled(lambda each: refused.append((each.topic, each.reason)))
         client.send("nobody.handles.this")
         client.send("t", to="player:43")
         client.send("t", to="group:room")
-        combat.on("chat.say")(note)
+        combat.on("chat.whisper")(note)
         until(lambda: not client.in_flight, client, *servers, what="all is settled")
         assert sorted(got, key=repr) == [
             ("server:chat-1", "chat.say", "hello"),
-            ("server:combat-1", "chat.say", "psst"),
+            ("server:combat-1", "chat.whisper", "psst"),
             ("server:combat-1", "player.attack", 1),
             ("server:combat-1", "player.attack", 2),
         ]

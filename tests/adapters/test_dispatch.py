@@ -53,7 +53,7 @@ class Bench:
             lane=lane,
             targeted=True,
         )
-        self.core.incoming.batch(lane, header_of(frame), frame)
+        self.core.incoming.batch(lane, header_of(frame), frame, self.now)
 
     def dispatch(self, until: float = FOREVER) -> int:
         return dispatch(self.core, lambda: self.now, until)
@@ -225,3 +225,24 @@ def test_a_gap_is_told_once_in_front_of_all_that_is_later_whatever_has_a_handler
 
 def test_nothing_waits_nothing_is_done(bench: Bench) -> None:
     assert bench.dispatch() == 0
+
+
+def test_an_event_whose_time_is_over_in_its_turn_is_not_handled_but_tells_of_its_gap(bench: Bench) -> None:
+    bench.on("t", bench.note)
+    gaps: list[Gap] = []
+    bench.session().on_gap.append(gaps.append)
+    bench.arrive(flags=EVENT_AFTER_GAP)
+    bench.arrive()
+    inbox = bench.session().inbox
+    stream = inbox.stream(1, Lane.NORMAL)
+    assert stream is not None
+    inbox.deadlines[stream, 1] = bench.now - 0.001
+    inbox.deadlines[stream, 2] = bench.now + 0.001
+    assert bench.dispatch() == 1
+    assert [number for _, _, number in bench.got] == [2]
+    assert len(gaps) == 1
+    assert bench.ends() == {
+        1: (Outcome.EXPIRED, Reason.TOO_LATE),
+        2: (Outcome.DELIVERED, Reason.NONE),
+    }
+    assert inbox.deadlines == {}

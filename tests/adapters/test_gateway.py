@@ -153,3 +153,18 @@ def test_closing_the_gateway_closes_its_sessions(broker: RunningBroker) -> None:
         with pytest.raises(Closed):
             player.send("t", to="server:a")
         assert player.close() == 0
+
+
+def test_players_send_values_that_replace_each_other(pair: tuple[ServerAdapter, GatewayAdapter]) -> None:
+    server, gateway = pair
+    got: list[tuple[str, object]] = []
+    server.on("aim")(lambda event: got.append((event.sender, event.payload)))
+    players = [gateway.open(name) for name in ("1", "2")]
+    for value in range(3):
+        for player in players:
+            player.send("aim", value, mode="latest", key="aim")
+    until(
+        lambda: not any(player.in_flight for player in players), server, gateway, what="everything is settled"
+    )
+    assert got == [("player:1", 2), ("player:2", 2)]
+    assert [player.book("normal").as_dict()["superseded"] for player in players] == [2, 2]

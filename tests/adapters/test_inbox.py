@@ -6,7 +6,14 @@ from collections.abc import Iterator
 import pytest
 
 from lanebus.adapters.inbox import DELIVERED, Arrivals, Inbox, Stream
-from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REPLAYED, DownEvent
+from lanebus.wire.batches import (
+    EVENT_AFTER_GAP,
+    EVENT_LATEST,
+    EVENT_QUESTION,
+    EVENT_REPLAYED,
+    EVENT_VOLATILE,
+    DownEvent,
+)
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Settlement
 from lanebus.wire.outcomes import Outcome, Reason
@@ -171,10 +178,10 @@ def test_a_replay_that_comes_after_a_later_event_ends_without_a_handler(bench: B
     assert not bench.arrive(3, flags=EVENT_REPLAYED)
     assert bench.arrive(6, flags=EVENT_REPLAYED)
     assert bench.inbox.out_of_order == 1
-    assert bench.said() == [(1, Outcome.DELIVERED, [5, 5, 3, 3])]
+    assert bench.said() == [(1, Outcome.DELIVERED, [5, 5]), (1, Outcome.UNKNOWN, [3, 3])]
     # It is said again as it was said first.
     assert not bench.arrive(3, flags=EVENT_REPLAYED)
-    assert bench.said() == [(1, Outcome.DELIVERED, [3, 3])]
+    assert bench.said() == [(1, Outcome.UNKNOWN, [3, 3])]
 
 
 def test_a_replay_of_what_fell_into_a_gap_ends_as_dropped(bench: Bench) -> None:
@@ -182,7 +189,7 @@ def test_a_replay_of_what_fell_into_a_gap_ends_as_dropped(bench: Bench) -> None:
     bench.arrive(7, flags=EVENT_AFTER_GAP)
     for number in (1, 4):
         assert not bench.arrive(number, flags=EVENT_REPLAYED)
-    assert bench.said() == [(1, Outcome.DELIVERED, [1, 1]), (1, Outcome.DROPPED, [4, 4])]
+    assert bench.said() == [(1, Outcome.UNKNOWN, [1, 1]), (1, Outcome.DROPPED, [4, 4])]
     stream = bench.stream()
     stream.rebase(7)
     assert stream.gaps == []
@@ -202,3 +209,54 @@ def test_what_went_elsewhere_is_forgotten_unless_it_was_handled_and_may_come_bac
     assert stream.highest == 1
     assert bench.arrive(2, flags=EVENT_REPLAYED)
     assert not bench.arrive(1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "outcome"),
+    [
+        (EVENT_QUESTION, Outcome.EXPIRED),
+        (EVENT_QUESTION | EVENT_VOLATILE, Outcome.DROPPED),
+        (EVENT_QUESTION | EVENT_LATEST, Outcome.SUPERSEDED),
+    ],
+)
+def test_a_question_about_what_was_never_seen_is_answered_and_remembered(
+    bench: Bench, flags: int, outcome: Outcome
+) -> None:
+    stream = bench.stream()
+    assert not bench.inbox.arrive(stream, DownEvent(1, 5, 0, flags, "t", b""))
+    assert bench.said() == [(1, outcome, [5, 5])]
+    # The event itself comes too late.
+    assert not bench.arrive(5)
+    assert bench.said() == [(1, outcome, [5, 5])]
+    assert len(bench.arrivals[Lane.NORMAL]) == 0
+
+
+def test_a_question_about_what_was_seen_gets_its_end_as_soon_as_there_is_one(bench: Bench) -> None:
+    bench.arrive(1)
+    question = DownEvent(1, 1, 0, EVENT_QUESTION, "t", b"")
+    assert not bench.inbox.arrive(bench.stream(), question)
+    assert bench.said() == []
+    bench.handle(FAILED)
+    assert bench.said() == [(1, Outcome.REFUSED, [1, 1])]
+    bench.inbox.arrive(bench.stream(), question)
+    assert bench.said() == [(1, Outcome.REFUSED, [1, 1])]
+
+
+def test_a_latest_value_says_nothing_of_the_order_of_other_events(bench: Bench) -> None:
+    stream = bench.stream()
+    assert bench.inbox.arrive(stream, DownEvent(1, 9, 0, EVENT_LATEST, "t", b""))
+    assert bench.inbox.arrive(stream, DownEvent(1, 6, 0, EVENT_REPLAYED, "t", b""))
+    assert bench.inbox.arrive(stream, DownEvent(1, 4, 0, EVENT_REPLAYED | EVENT_LATEST, "t", b""))
+    assert not bench.inbox.arrive(stream, DownEvent(1, 5, 0, EVENT_REPLAYED, "t", b""))
+    assert bench.inbox.out_of_order == 1
+
+
+def test_what_waits_past_its_deadline_is_settled_as_expired(bench: Bench) -> None:
+    bench.arrive(1)
+    stream, event = bench.arrivals[Lane.NORMAL][0]
+    assert not bench.inbox.expire(stream, event, 100.0)
+    bench.inbox.deadlines[stream, 1] = 50.0
+    assert not bench.inbox.expire(stream, event, 49.9)
+    assert bench.inbox.expire(stream, event, 50.0)
+    assert bench.said() == [(1, Outcome.EXPIRED, [1, 1])]
+    assert bench.inbox.deadlines == {}

@@ -3,9 +3,11 @@
 import pytest
 from tests.adapters.down import batch, header_of, row
 
+from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.incoming import MAX_SETTLEMENTS, Incoming
 from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
+from lanebus.wire.batches import EVENT_AFTER_GAP
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
@@ -23,7 +25,7 @@ class Bench:
     def __init__(self, *indexes: int) -> None:
         self.sessions: dict[int, SessionCore] = {}
         self.stats = [LaneStats() for _ in LANES]
-        self.incoming = Incoming(self.sessions, self.stats)
+        self.incoming = Incoming(self.sessions, self.stats, BrokerClock())
         for index in indexes:
             self.sessions[index] = SessionCore(
                 index,
@@ -37,7 +39,7 @@ class Bench:
 
     def take(self, frame: bytes) -> None:
         header = header_of(frame)
-        self.incoming.batch(header.lane, header, frame)
+        self.incoming.batch(header.lane, header, frame, 1.0)
 
     def arrived(self, lane: Lane = Lane.NORMAL) -> list[tuple[int, str, int]]:
         """Session, sender and number of what waits."""
@@ -226,3 +228,45 @@ def test_names_of_senders_are_remembered_within_a_bound(
     bench.take(batch(1, [ONE, TWO], [row(1, 1), row(2, 1)]))
     bench.take(batch(2, [(3, 1, "server:three", b"3" * 16)], [row(3, 1)]))
     assert wrong(bench, batch(3, [(1, 1)], [row(1, 2)])) is ErrorNumber.BAD_BODY
+
+
+def timed_row(number: int, ttl: int, *, flags: int = 0) -> tuple[object, ...]:
+    return (*row(1, number, flags=flags), ttl)
+
+
+def test_a_time_to_live_counts_from_the_stamp_and_not_from_the_arrival(bench: Bench) -> None:
+    bench.incoming._clock.measure(0, 0.0, 0.0)  # the broker's clock began with the local one
+    bench.take(batch(1, [ONE], [timed_row(1, 25_000), row(1, 2)]))
+    ((key, deadline),) = bench.sessions[0].inbox.deadlines.items()
+    assert key[1] == 1
+    assert deadline == pytest.approx(2.5, abs=0.001)
+    assert bench.incoming.expires_at == deadline
+
+
+@pytest.mark.parametrize("where", ["unhandled", "unread"])
+def test_what_waits_for_a_handler_or_for_its_session_ends_when_its_time_is_over(
+    bench: Bench, where: str
+) -> None:
+    bench.incoming._clock.measure(0, 0.0, 0.0)
+    rows = [
+        timed_row(1, 15_000),
+        row(1, 2),
+        timed_row(3, 15_000, flags=EVENT_AFTER_GAP),
+        timed_row(4, 90_000),
+    ]
+    bench.take(batch(1, [ONE], rows))
+    arrivals = bench.incoming.arrivals[Lane.NORMAL]
+    waiting = getattr(bench.sessions[0], where)
+    while arrivals:
+        waiting.append(arrivals.popleft())
+    bench.incoming.expire(1.4)
+    assert len(waiting) == 4
+    bench.incoming.expire(1.6)
+    # The one that tells of a gap is judged in its turn.
+    assert [event.number for _, event in waiting] == [2, 3, 4]
+    message = bench.control()
+    assert message is not None
+    assert isinstance(message[1], Settle)
+    assert [(each.outcome, list(each.runs)) for each in message[1].settlements] == [(Outcome.EXPIRED, [1, 1])]
+    bench.incoming.expire(1.65)
+    assert bench.incoming.expires_at == pytest.approx(1.7)

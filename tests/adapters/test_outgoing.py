@@ -1,9 +1,12 @@
 """What goes out of an attachment: lanes, paused destinations, and what is sent again."""
 
+from typing import Any
+
 import pytest
-from tests.adapters.parts import accept, sessions
+from tests.adapters.parts import accept, accept_on, sessions
 
 from lanebus.adapters.clock import BrokerClock
+from lanebus.adapters.event import Unsettled
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.wire.lanes import Lane
@@ -18,7 +21,10 @@ def same(number: int) -> int:
 class Bench:
     def __init__(self) -> None:
         self.sessions = sessions()
-        self.outgoing = Outgoing(self.sessions, BrokerClock())
+        self.told: list[tuple[int, Unsettled]] = []
+        self.outgoing = Outgoing(
+            self.sessions, BrokerClock(), lambda session, told: self.told.append((session.index, told))
+        )
 
     def put(self, to: str | list[str] | None, *, session: int = 0, lane: Lane = Lane.NORMAL) -> OutEvent:
         event = accept(self.sessions[session], to=to, lane=lane)
@@ -138,3 +144,107 @@ def test_a_closed_session_takes_its_events_along_the_held_ones_too(bench: Bench)
     assert bench.queued() == [(0, 1)]
     bench.outgoing.unpause(1, Lane.NORMAL, "player:9")
     assert bench.queued() == [(0, 1)]
+
+
+# Modes and times to live
+
+
+def ends(bench: Bench) -> list[tuple[int, Outcome, Reason]]:
+    """What was told of events that ended before they left, since it was last asked."""
+    told = [(each.number, each.outcome, each.reason) for _, each in bench.told]
+    bench.told.clear()
+    return told
+
+
+def put_on(bench: Bench, mode: str, **terms: Any) -> OutEvent:
+    event = accept_on(bench.sessions[0], mode, **terms)
+    bench.outgoing.put(event)
+    return event
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_newer_value_has_the_place_of_the_older_one_wherever_that_waits(bench: Bench, paused: bool) -> None:
+    if paused:
+        bench.outgoing.pause(0, Lane.NORMAL, "server:a")
+    put_on(bench, "latest", key="k", payload=b"old")
+    bench.put("server:a")
+    put_on(bench, "latest", key="k", payload=b"new, longer", ttl_ms=5_000)
+    assert ends(bench) == [(1, Outcome.SUPERSEDED, Reason.NEWER_VALUE)]
+    bench.outgoing.unpause(0, Lane.NORMAL, "server:a")
+    lane = bench.outgoing.lanes[Lane.NORMAL]
+    assert [(event.number, event.payload) for event in lane.queue] == [(3, b"new, longer"), (2, b"x")]
+    assert lane.queued_bytes == sum(event.size for event in lane.queue)
+    assert lane.deadline == 6.0
+    assert lane.queue[0].sent_at == 1.0, "its hold counts from the first value in its place"
+
+
+def test_what_has_left_is_not_replaced(bench: Bench) -> None:
+    old = put_on(bench, "latest", key="k")
+    bench.leave()
+    put_on(bench, "latest", key="k")
+    assert ends(bench) == []
+    assert bench.queued() == [(0, 2)]
+    assert old.terms is not None
+    assert old.terms.outdated
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_is_late_is_ended_wherever_it_waits_at_most_ten_times_a_second(
+    bench: Bench, paused: bool
+) -> None:
+    if paused:
+        bench.outgoing.pause(0, Lane.NORMAL, "server:a")
+    for ttl_ms in (500, 520, 5_000):
+        put_on(bench, "reliable", ttl_ms=ttl_ms)
+    bench.put("server:a")
+    assert bench.outgoing.expires_at == 1.5
+    bench.outgoing.expire(1.49)
+    assert ends(bench) == []
+    bench.outgoing.expire(1.51)
+    assert ends(bench) == [(1, Outcome.EXPIRED, Reason.TOO_LATE)]
+    assert bench.outgoing.expires_at == pytest.approx(1.61)
+    bench.outgoing.expire(1.6)
+    assert ends(bench) == []
+    bench.outgoing.expire(1.62)
+    assert ends(bench) == [(2, Outcome.EXPIRED, Reason.TOO_LATE)]
+    assert bench.outgoing.expires_at == 6.0
+    bench.outgoing.unpause(0, Lane.NORMAL, "server:a")
+    assert bench.queued() == [(0, 3), (0, 4)]
+    assert bench.sessions[0].outbox.withheld[Lane.NORMAL] == [0, 2, 0]
+
+
+def test_what_is_late_when_it_should_leave_does_not(bench: Bench) -> None:
+    put_on(bench, "volatile", now=-0.1)
+    bench.put("server:a")
+    assert bench.leave() == 1
+    assert ends(bench) == [(1, Outcome.DROPPED, Reason.TOO_LATE)]
+    put_on(bench, "volatile", now=-0.1)
+    assert bench.leave() == 0
+    assert ends(bench) == [(3, Outcome.DROPPED, Reason.TOO_LATE)]
+    assert bench.outgoing.lanes[Lane.NORMAL].queued_bytes == 0
+
+
+def test_what_left_and_is_to_leave_again_is_never_ended_here(bench: Bench) -> None:
+    put_on(bench, "reliable", ttl_ms=500)
+    put_on(bench, "volatile")
+    bench.leave()
+    bench.outgoing.resume(lambda after: after)
+    put_on(bench, "reliable", ttl_ms=500)
+    bench.outgoing.expire(9.0)
+    assert ends(bench) == [(3, Outcome.EXPIRED, Reason.TOO_LATE)]
+    assert bench.queued() == [(0, 1), (0, 2)]
+
+
+def test_a_volatile_event_without_room_is_dropped_at_once(bench: Bench) -> None:
+    bench.sessions[0].outbox.limit_bytes = 60
+    put_on(bench, "volatile")
+    put_on(bench, "volatile")
+    assert ends(bench) == [(2, Outcome.DROPPED, Reason.NO_ROOM)]
+    assert bench.queued() == [(0, 1)]
+
+
+def test_what_was_abandoned_meanwhile_is_not_ended_again(bench: Bench) -> None:
+    put_on(bench, "reliable", ttl_ms=500)
+    bench.sessions[0].outbox.abandon(Reason.CLOSED)
+    bench.outgoing.expire(2.0)
+    assert ends(bench) == []

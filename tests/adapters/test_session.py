@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from tests.adapters.parts import accept_on, sessions
+
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
@@ -51,3 +53,17 @@ def test_what_went_to_another_instance_waits_nowhere_any_more() -> None:
     assert not session.unhandled
     assert not session.unread
     assert [event.number for _, event in arrivals] == [4, 5]
+
+
+def test_what_was_withheld_follows_the_book_and_only_since_this_broker_began_its_own() -> None:
+    session = sessions()[0]
+    for ttl_ms in (1, 2, 3):
+        session.outbox.withhold(
+            accept_on(session, "reliable", ttl_ms=ttl_ms), Outcome.EXPIRED, Reason.TOO_LATE
+        )
+    assert session.book_figures()[Lane.NORMAL] == [3, 0, 0, 3, 0, 0, 0, 0, 3, 0]
+    session.begin_books()
+    assert session.book_figures()[Lane.NORMAL] == [0] * 7
+    session.outbox.withhold(accept_on(session, "volatile"), Outcome.DROPPED, Reason.NO_ROOM)
+    assert session.book_figures()[Lane.NORMAL] == [1, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    assert session.book_figures()[Lane.LOW] == [0] * 7

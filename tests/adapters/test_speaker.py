@@ -236,3 +236,61 @@ def test_many_topics_are_remembered_within_a_bound(
     monkeypatch.setattr("lanebus.adapters.speaker._TOPICS", remembered)
     server.send("one.more", to="all")
     assert list(remembered) == ["one.more"]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"mode": "newest"},
+        {"mode": "latest"},
+        {"mode": "volatile", "key": "k"},
+        {"key": 1},
+        {"ttl_ms": 0},
+    ],
+)
+def test_terms_that_make_no_sense_are_refused(server: ServerAdapter, terms: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"mode|key|ttl_ms"):
+        server.send("t", to="all", **terms)
+    assert nothing_accepted(server)
+
+
+def test_a_newer_value_has_the_older_ones_place_and_a_number_of_its_own(server: ServerAdapter) -> None:
+    old = server.send("t", "old", to="all", mode="latest", key="k", receipt=True)
+    server.send("t", "other", to="all")
+    new = server.send("t", "new, and longer", to="all", mode="latest", key="k", receipt=True)
+    assert isinstance(old, Receipt)
+    assert isinstance(new, Receipt)
+    assert [event.number for event in queued(server)] == [3, 2]
+    assert (old.state, old.reason, new.number, new.state) == (
+        "superseded",
+        Reason.NEWER_VALUE,
+        3,
+        "in_flight",
+    )
+    lane = server.core.outgoing.lanes[Lane.NORMAL]
+    assert lane.queued_bytes == sum(event.size for event in lane.queue)
+
+
+def test_a_volatile_event_does_not_raise_where_there_is_no_room(server: ServerAdapter) -> None:
+    with pytest.raises(OutboxFull):
+        server.send("t", bytes(10_000), to="all")
+    receipt = server.send("t", bytes(10_000), to="all", mode="volatile", receipt=True)
+    assert isinstance(receipt, Receipt)
+    assert (receipt.state, receipt.reason) == ("dropped", Reason.NO_ROOM)
+    assert queued(server) == []
+    assert server.book("normal").as_dict()["dropped"] == 1
+
+
+def test_numbers_do_not_run_away_from_what_is_not_settled(
+    server: ServerAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = server.core.sessions[0].outbox
+    monkeypatch.setattr("lanebus.adapters.outbox.MAX_SPREAD", 20)
+    outbox._spread_ends[Lane.NORMAL] = 11
+    server.send("t", "stays", to="all")
+    for value in range(9):
+        server.send("t", value, to="all", mode="latest", key="k")
+    with pytest.raises(OutboxFull, match="since number 1, which is not settled"):
+        server.send("t", "one more", to="all", mode="latest", key="k")
+    outbox.settle(Lane.NORMAL, Outcome.DELIVERED, Reason.NONE, [1, 1])
+    assert server.send("t", "fits", to="all", mode="latest", key="k") == 11

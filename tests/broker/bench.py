@@ -6,7 +6,8 @@ from typing import Protocol
 
 from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
-from lanebus.broker.sessions import Attachment, Receiving, Session
+from lanebus.broker.places import Places
+from lanebus.broker.sessions import Attachment, Event, Receiving, Session
 from lanebus.conf.model import (
     CompressionConfig,
     Config,
@@ -158,6 +159,8 @@ class Bench:
             queued = sum(event.size for event, _ in out.queue)
             if out.queued_bytes != queued:
                 yield f"{attachment.name} {lane.label}: {out.queued_bytes} bytes queued, really {queued}"
+            if not places_are_right(out.places, [event for event, _ in out.queue]):
+                yield f"{attachment.name} {lane.label}: a latest value is not where it should be"
             unacked = sum(sent.size for sent in out.unacked)
             if out.unacked_bytes != unacked:
                 yield f"{attachment.name} {lane.label}: {out.unacked_bytes} bytes unacknowledged, really {unacked}"
@@ -178,5 +181,15 @@ class Bench:
                 if receiving.committed_bytes != committed:
                     held = receiving.committed_bytes
                     yield f"{session.name} {lane.label}: {held} bytes on credit, really {committed}"
+                if not places_are_right(receiving.places, list(receiving.waiting)):
+                    yield f"{session.name} {lane.label}: a latest value is not where it should be"
                 if not all(receiving.unsettled.values()):
                     yield f"{session.name} {lane.label}: empty entries of senders"
+
+
+def places_are_right(places: Places, queue: list[Event]) -> bool:
+    """Whether each place that is remembered is that of an event in the queue."""
+    return all(
+        0 <= position - places._head < len(queue) and queue[position - places._head] is event
+        for position, event in places._at.values()
+    )

@@ -6,9 +6,15 @@ from itertools import count
 from typing import Any
 
 from tests.broker.bench import Network
-from tests.broker.traffic import End, Got, Sender, Stream, key_of
+from tests.broker.traffic import End, Got, Sender, Stream, key_of, sent_again
 
-from lanebus.wire.batches import TargetedBatch, UpEvent, decode_down, encode_batch, stamp_of
+from lanebus.wire.batches import (
+    TargetedBatch,
+    UpEvent,
+    decode_down,
+    encode_batch,
+    stamp_of,
+)
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.header import VERSION, Header, decode_header, encode_header
 from lanebus.wire.kinds import LEGAL, Kind, LinkState, Side
@@ -161,11 +167,15 @@ class Peer:
         *,
         session: int = 0,
         exclude: Sequence[str] = (),
+        flags: int = 0,
+        ttl: int = 0,
+        key: str = "",
     ) -> UpEvent:
         """Accept an event, as an adapter's `send` does; it has not left yet."""
         sender = self.sender(lane, session)
+        stamp = stamp_of(self.bench.now)
         event = UpEvent(
-            session, sender.next_number, stamp_of(self.bench.now), topic, to, payload, list(exclude)
+            session, sender.next_number, stamp, topic, to, payload, list(exclude), flags, ttl, key
         )
         sender.unsettled[event.number] = event
         sender.next_number += 1
@@ -183,9 +193,14 @@ class Peer:
         exclude: Sequence[str] = (),
         after: int = 0,
         held: int = 0,
+        flags: int = 0,
+        ttl: int = 0,
+        key: str = "",
     ) -> int:
         """Send one event in a batch of its own, and return its number."""
-        event = self.event(topic, to, lane, payload, session=session, exclude=exclude)
+        event = self.event(
+            topic, to, lane, payload, session=session, exclude=exclude, flags=flags, ttl=ttl, key=key
+        )
         self.send_batch([event], lane, after=after, held=held)
         return event.number
 
@@ -409,14 +424,14 @@ class Peer:
         again = list(self.unacked[lane])
         self.unacked[lane].clear()
         for _, events, after in again:
-            self.send_batch(events, lane, after=after)
+            self.send_batch([sent_again(event) for event in events], lane, after=after)
 
     def _replay(self, lane: Lane) -> None:
         self.unacked[lane].clear()
         for (_, each), sender in self.senders.items():
             if each is lane:
                 for event in list(sender.unsettled.values()):
-                    self.send_batch([event], lane, after=self.request_number)
+                    self.send_batch([sent_again(event)], lane, after=self.request_number)
 
     def _acknowledged(self, lane: Lane, number: int) -> None:
         assert number <= self.sent[lane], f"batch {number} acknowledged, {self.sent[lane]} sent"

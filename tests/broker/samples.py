@@ -46,7 +46,7 @@ BODIES = {
     Kind.PAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
     Kind.UNPAUSE: Pause(session=0, lane=Lane.LOW, destination=""),
     Kind.KEPT: Kept(entries=[("room", ["server:a"])]),
-    Kind.SERVED: Served(entries=[(0, "s", [("server:a", [1, 1, 1])])]),
+    Kind.SERVED: Served(entries=[(0, "s", [("server:a", [1, 1, 1], False)])]),
     Kind.DRAIN: Drain(deadline_ms=1000.0),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
-from tests.broker.traffic import Got
+from tests.broker.traffic import Got, Terms
 
 from lanebus.conf.model import SessionsConfig
+from lanebus.wire.batches import EVENT_LATEST, EVENT_QUESTION, EVENT_VOLATILE
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
@@ -39,6 +40,19 @@ ends = st.sampled_from(
         (Outcome.DELIVERED, Reason.NONE),
         (Outcome.REFUSED, Reason.NO_HANDLER),
         (Outcome.REFUSED, Reason.HANDLER_ERROR),
+        (Outcome.EXPIRED, Reason.TOO_LATE),
+    ]
+)
+terms = st.sampled_from(
+    [
+        Terms(),
+        Terms(),
+        Terms(),
+        Terms(flags=EVENT_LATEST, key="k"),
+        Terms(flags=EVENT_LATEST, key="l", ttl=20_000),
+        Terms(flags=EVENT_VOLATILE),
+        Terms(ttl=500),
+        Terms(ttl=40_000),
     ]
 )
 Pick = Callable[[list[Peer]], Peer]
@@ -55,8 +69,13 @@ class CoreMachine(RuleBasedStateMachine):
         self.next_index = 1
         self.checked: dict[Peer, int] = {}
         self.seen: dict[tuple[Peer, int, Lane, str, bytes], dict[int, Got]] = {}
-        self.newest: dict[tuple[Peer, int, Lane, int], int] = {}
-        """The newest number from each sending session: a sender that was forgotten may replay to other receivers."""
+        self.newest: dict[tuple[Peer, int, Lane, int, str], int] = {}
+        """The newest number from each sending session: a sender that was forgotten may replay to other receivers.
+
+        Of latest values by what they are the values of, of all other events together.
+        """
+        self.volatile: set[tuple[str, Lane, str, bytes, int]] = set()
+        """Volatile events that came to peers with links of their own, whichever process it was."""
 
     @initialize()
     def some_are_there(self) -> None:
@@ -141,6 +160,7 @@ class CoreMachine(RuleBasedStateMachine):
         size=st.sampled_from([0, 10, 300, 900]),
         count=st.integers(1, 4),
         held=st.sampled_from([0, 100, 5000]),
+        terms=terms,
     )
     def a_peer_sends(
         self,
@@ -150,6 +170,7 @@ class CoreMachine(RuleBasedStateMachine):
         size: int,
         count: int,
         held: int,
+        terms: Terms,
     ) -> None:
         peer = self.one(data)
         if peer is None or not peer.up or len(peer.unacked[lane]) >= 8:
@@ -157,17 +178,14 @@ class CoreMachine(RuleBasedStateMachine):
         indexes = sorted(peer.sessions) if peer.role is Role.GATEWAY else [0]
         if not indexes:
             return
-        events = [
-            peer.event(
-                "player.move",
-                to,
-                lane,
-                bytes(size),
-                session=data.draw(st.sampled_from(indexes)),
-                exclude=["player:2"] if number % 3 == 2 else [],
+        events = []
+        for number in range(count):
+            exclude = ["player:2"] if number % 3 == 2 else []
+            session = data.draw(st.sampled_from(indexes))
+            topic = terms.topic(to, exclude)
+            events.append(
+                peer.event(topic, to, lane, bytes(size), session=session, exclude=exclude, **terms._asdict())
             )
-            for number in range(count)
-        ]
         peer.send_batch(events, lane, after=peer.request_number, held=held)
 
     @rule(data=st.data(), end=ends)
@@ -220,11 +238,19 @@ class CoreMachine(RuleBasedStateMachine):
     def each_receiver_gets_each_event_once_and_in_order(self) -> None:
         for peer in self.peers.values():
             for got in peer.got[self.checked.get(peer, 0) :]:
+                if got.flags & EVENT_QUESTION:
+                    assert got.payload == b"", f"{got} is a question"
+                    continue
                 key = (peer, got.session, got.lane, got.sender, got.process)
                 seen = self.seen.setdefault(key, {})
                 before = seen.get(got.number)
                 if before is None:
-                    stream = (peer, got.session, got.lane, got.origin)
+                    own_order = got.topic if "-" in got.topic else ""
+                    stream = (peer, got.session, got.lane, got.origin, own_order)
+                    if got.topic == "player.volatile" and not got.session:
+                        once = (peer.name, got.lane, got.sender, got.process, got.number)
+                        assert once not in self.volatile, f"{got} came to another process before"
+                        self.volatile.add(once)
                     assert got.number > self.newest.get(stream, 0), f"{got} came late"
                     self.newest[stream] = got.number
                     seen[got.number] = got
@@ -274,6 +300,7 @@ class CoreMachine(RuleBasedStateMachine):
         for each in core.registry.sessions():
             assert not any(sending.book.in_flight or sending.parts.in_flight for sending in each.sending)
             assert not any(r.committed_bytes or r.unsettled or r.paused for r in each.receiving)
+            assert not any(len(r.places) for r in each.receiving)
         assert not core.registry.ended
 
 

@@ -70,7 +70,7 @@ def test_the_sender_is_told_who_serves_it_from_which_event_on(town: Town) -> Non
     town.first.cut()
     town.player.send("attack", None)
     town.let_pass(FAILOVER_S + 0.5)
-    assert town.player.last(Kind.SERVED) == Served(entries=[(0, "combat", [("server:b", [2, 1, 1])])])
+    assert town.player.last(Kind.SERVED) == Served(entries=[(0, "combat", [("server:b", [2, 1, 1], True)])])
 
 
 def test_an_instance_that_comes_back_is_told_what_is_not_its_own_any_more(town: Town) -> None:

@@ -4,8 +4,7 @@ import pytest
 from tests.broker.bench import Bench
 from tests.broker.peer import Peer
 
-from lanebus.broker.sessions import MAX_SPREAD
-from lanebus.wire.batches import STAMP_MODULUS, UpEvent
+from lanebus.wire.batches import MAX_SPREAD, STAMP_MODULUS, UpEvent
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane

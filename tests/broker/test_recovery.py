@@ -118,13 +118,13 @@ def test_a_player_is_told_which_instance_serves_it_and_tells_the_next_broker(sta
     started.advance(0.1)
     served = player.last(Kind.SERVED)
     (chosen,) = [server for server in (first, second) if server.got]
-    assert served == Served(entries=[(0, "combat", [(chosen.name, [1, 1, 1])])])
+    assert served == Served(entries=[(0, "combat", [(chosen.name, [1, 1, 1], False)])])
 
     again = Bench(started.core.config)
     other = Peer(again, "server:b" if chosen is first else "server:a").attach()
     other.ask(Kind.REGISTER, service="combat", topics=["attack"])
     back = Peer(again, "player:1")
-    back.say_hello(served_by=[("combat", [(chosen.name, [1, 1, 1])])])
+    back.say_hello(served_by=[("combat", [(chosen.name, [1, 1, 1], False)])])
     again.turn()
     for lane in (Lane.NORMAL, Lane.LOW):
         back.say_lane_hello(lane)

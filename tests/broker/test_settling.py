@@ -3,7 +3,7 @@
 import pytest
 from tests.broker.bench import Bench
 from tests.broker.peer import Peer
-from tests.broker.traffic import DELIVERED
+from tests.broker.traffic import DELIVERED, End
 
 from lanebus.broker import settling
 from lanebus.wire.errors import ErrorNumber
@@ -14,6 +14,7 @@ from lanebus.wire.outcomes import Outcome, Reason
 
 INTERVAL_S = 0.2
 NO_HANDLER = (Outcome.REFUSED, Reason.NO_HANDLER)
+PASSED_OVER = (Outcome.UNKNOWN, Reason.PASSED_OVER)
 
 
 @pytest.fixture
@@ -265,4 +266,25 @@ def test_a_gateway_is_told_when_another_process_takes_one_of_its_players(bench: 
     bench.advance(1.0)
     assert gateway.end_of(1, session=2) == DELIVERED
     assert newer.end_of(1) == DELIVERED
+    assert bench.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "event_ends"),
+    [
+        ([PASSED_OVER, DELIVERED], DELIVERED),
+        ([DELIVERED, PASSED_OVER], DELIVERED),
+        ([PASSED_OVER, NO_HANDLER], NO_HANDLER),
+        ([PASSED_OVER, PASSED_OVER], PASSED_OVER),
+    ],
+)
+def test_a_receiver_that_was_passed_over_says_nothing_of_the_others(
+    bench: Bench, server: Peer, players: list[Peer], ends: list[End], event_ends: End
+) -> None:
+    server.send("t", ["player:1", "player:2"])
+    bench.advance(0.1)
+    for player, (outcome, reason) in zip(players, ends, strict=False):
+        player.settle_all(outcome, reason)
+        bench.advance(0.3)
+    assert server.end_of(1) == event_ends
     assert bench.problems() == []

@@ -44,7 +44,7 @@ def test_what_was_told_is_told_again_after_a_resume(bench: Bench) -> None:
         bench.advance(0.1)
         peer.attach()
         bench.advance(0.1)
-    assert player.last(Kind.SERVED) == Served(entries=[(0, "combat", [("server:a", [1, 1, 1])])])
+    assert player.last(Kind.SERVED) == Served(entries=[(0, "combat", [("server:a", [1, 1, 1], False)])])
     assert second.last(Kind.KEPT) == Kept(entries=[("room", ["server:a"])])
 
 

@@ -69,6 +69,8 @@ def queue(peer: str, **changes: Any) -> dict[str, Any]:
         "unsettled_bytes": 0,
         "credit_bytes": 2000,
         "dropped": 0,
+        "expired": 0,
+        "superseded": 0,
     }
     return fields | changes
 
@@ -154,8 +156,8 @@ def test_status_is_one_screen(canned: dict[str, Any]) -> None:
 def test_queues_show_what_is_not_empty_with_totals(canned: dict[str, Any]) -> None:
     lines = table("queues")
     assert lines[1:] == [
-        "player:2 critical 9 900 0.9000 0.000 0 0 0.0000 1",
-        "total 9 900 0 0 1",
+        "player:2 critical 9 900 0.9000 0.000 0 0 0.0000 1 0 0",
+        "total 9 900 0 0 1 0 0",
         "1 empty queue not listed; --all lists them",
     ]
     assert table("queues", "--all")[2].startswith("player:1 critical 0 0")

@@ -16,9 +16,11 @@ from lanebus.adapters.event import Event, Unsettled
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.terms import terms_of
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import PROCESS_BYTES, Assign, Join, Leave, Open, Register
+from lanebus.wire.modes import Mode
 from lanebus.wire.names import Role, full_name
 from lanebus.wire.outcomes import Reason
 
@@ -116,6 +118,9 @@ class Peer:
         session: int = 0,
         exclude: tuple[str, ...] = (),
         flush: bool = False,
+        mode: Mode = "reliable",
+        key: str | int | None = None,
+        ttl_ms: float | None = None,
     ) -> OutEvent:
         """What `send` of an adapter does."""
         event = self.core.sessions[session].outbox.accept(
@@ -128,6 +133,7 @@ class Peer:
             self.net.now,
             self.core.requests.last,
             True,
+            terms_of(mode, key, ttl_ms, self.net.now, lane, topic, to, list(exclude)),
         )
         self.core.send(event)
         if flush:

@@ -5,13 +5,16 @@ from random import Random
 from typing import Final, NamedTuple
 
 from tests.link.link import Reaches
-from tests.link.world import FAILS, FINE, REPLIES, World
+from tests.link.world import FAILS, FINE, REPLIES, Terms, World
+
+from lanebus.wire.modes import Mode
 
 MOST: Final = 48
 """Arguments of steps are below this."""
 
 TIMES_S: Final = (0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0)
 SIZES: Final = (1, 30, 300, 900)
+TIMES_TO_LIVE_MS: Final = (None, None, 30.0, 800.0)
 LEARNS_S: Final = (0.0, 0.0, 0.01, 0.2, 1.0, None)
 """When one side learns of a cut: at once, later, or not before a heartbeat is missed."""
 
@@ -34,6 +37,19 @@ def _send(world: World, a: int, b: int, c: int, d: int) -> None:
     world.send(a, b, c % 3, SIZES[c // 3 % 4], what)
 
 
+def _send_on_terms(world: World, a: int, b: int, c: int, d: int) -> None:
+    mode: Mode = ("latest", "latest", "volatile", "reliable")[d % 4]
+    terms = Terms(mode, d // 4 % 3 if mode == "latest" else None, TIMES_TO_LIVE_MS[d // 12])
+    if mode == "reliable" and terms.ttl_ms is None:
+        terms = terms._replace(ttl_ms=5_000.0)
+    world.send(a, b, c % 3, SIZES[c // 3 % 4], FAILS if c // 12 == 0 and d % 5 == 0 else FINE, terms)
+
+
+def _refresh(world: World, a: int, b: int, c: int, d: int) -> None:
+    for _ in range(d % 8):
+        world.send(a, b, c % 3, 100, FINE, Terms("latest", c // 3 % 4))
+
+
 def _burst(world: World, a: int, b: int, c: int, d: int) -> None:
     for _ in range(d % 20):
         world.send(a, b, c % 3, 100, FINE)
@@ -53,6 +69,8 @@ def _network(world: World, a: int, b: int, c: int, d: int) -> None:
 
 _ANYWHERE: Final[dict[str, tuple[int, Action]]] = {
     "send": (80, _send),
+    "send_on_terms": (30, _send_on_terms),
+    "refresh": (10, _refresh),
     "burst": (10, _burst),
     "run": (60, lambda world, a, b, c, d: world.run(TIMES_S[a % 7])),
     "cut": (10, _cut),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.link.link import Net, Reaches
 from tests.link.process import Peer
@@ -22,6 +22,7 @@ from lanebus.adapters.session import SessionCore
 from lanebus.broker.audit import audit
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
 from lanebus.wire.lanes import LANES
+from lanebus.wire.modes import DROPPED_LATE, EXPIRED, LOST, SUPERSEDED, Mode
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -46,16 +47,30 @@ def small_config(*, grace_s: float, recovery_s: float, queue_bytes: int) -> Conf
     )
 
 
+class Terms(NamedTuple):
+    """How an event is sent."""
+
+    mode: Mode = "reliable"
+    key: int | None = None
+    ttl_ms: float | None = None
+
+
+RELIABLE = Terms()
+
+
 class Sent:
     """An event that a sender has accepted."""
 
-    __slots__ = ("event", "process", "sender", "to", "what", "whom")
+    __slots__ = ("lane", "process", "receipt", "sender", "terms", "to", "what", "whom")
 
-    def __init__(self, sender: SessionCore, event: OutEvent, what: int, whom: set[str]) -> None:
+    def __init__(self, sender: SessionCore, event: OutEvent, what: int, whom: set[str], terms: Terms) -> None:
+        assert event.receipt is not None
         self.sender = sender.name
         self.process = sender.process
         self.to = event.to
-        self.event = event
+        self.lane = event.lane
+        self.receipt = event.receipt
+        self.terms = terms
         self.what = what
         self.whom = whom
         """Who must have handled it in the end, unless they leave the group, or for good."""
@@ -63,10 +78,13 @@ class Sent:
     @property
     def end(self) -> tuple[Outcome, Reason] | None:
         """How its sender was told that it ended."""
-        receipt = self.event.receipt
-        if receipt is None or receipt.outcome is None:
-            return None
-        return receipt.outcome, receipt.reason
+        receipt = self.receipt
+        return None if receipt.outcome is None else (receipt.outcome, receipt.reason)
+
+    @property
+    def value_key(self) -> tuple[Any, ...]:
+        """What newer values replace it by."""
+        return self.process, self.lane, str(self.to), self.terms.key
 
     @property
     def served(self) -> bool:
@@ -129,7 +147,9 @@ class World:
 
     # What programs do
 
-    def send(self, sender: int, target: int, lane: int, size: int, what: int) -> None:
+    def send(
+        self, sender: int, target: int, lane: int, size: int, what: int, terms: Terms = RELIABLE
+    ) -> None:
         """One event of one of the senders to one of those that it may address."""
         speakers = [
             (peer, session)
@@ -139,7 +159,7 @@ class World:
         ]
         peer, session = speakers[sender % len(speakers)]
         targets = self._server_targets() if peer.core.role is Role.SERVER else self._player_targets()
-        self._send(peer, session, targets[target % len(targets)], lane, size, what)
+        self._send(peer, session, targets[target % len(targets)], lane, size, what, terms)
 
     def _player_targets(self) -> list[str | list[str] | None]:
         return [None, "service:match", "server:a", "server:b", "server:c", None]
@@ -159,17 +179,28 @@ class World:
         return set(to) if isinstance(to, list) else {to}
 
     def _send(
-        self, peer: Peer, session: SessionCore, to: str | list[str] | None, lane: int, size: int, what: int
+        self,
+        peer: Peer,
+        session: SessionCore,
+        to: str | list[str] | None,
+        lane: int,
+        size: int,
+        what: int,
+        terms: Terms = RELIABLE,
     ) -> None:
         if peer.core.state is State.CLOSED or session.index not in peer.core.sessions:
             return
         try:
             event = peer.send(
-                to, (len(self.sent), what, b"x" * size), lane=LANES[lane % 3], session=session.index
+                to,
+                (len(self.sent), what, b"x" * size),
+                lane=LANES[lane % 3],
+                session=session.index,
+                **terms._asdict(),
             )
         except OutboxFull:
             return
-        self.sent.append(Sent(session, event, what, self._whom(peer, to)))
+        self.sent.append(Sent(session, event, what, self._whom(peer, to), terms))
 
     def _handle(self, peer: Peer, session: SessionCore, event: Event) -> None:
         serial, what, _ = event.payload
@@ -298,7 +329,8 @@ class World:
                     book = session.outbox.books[lane]
                     assert book.in_flight == len(session.outbox.unsettled[lane]), f"{session.name}: {book}"
         if self.net.broker is not None:
-            assert audit(self.net.broker).problems == []
+            problems = audit(self.net.broker).problems
+            assert problems == [], problems
 
     def finish(self) -> None:
         """Heal, drain, and look whether everything is as it should be."""
@@ -320,6 +352,11 @@ class World:
             )
             if self.within_grace:
                 self._check_end(sent, receivers[serial])
+        newest = {sent.value_key: sent for sent in self.sent if sent.terms.mode == "latest"}
+        for sent in newest.values():
+            if self.within_grace and sent.terms.ttl_ms is None and not (self.queues_fill and sent.shared):
+                assert sent.end is not None
+                assert sent.end[0] is not Outcome.SUPERSEDED, f"the newest value of {sent.value_key} is gone"
         assert audit(self.net.core).at_rest
 
     def _heal(self) -> None:
@@ -354,14 +391,23 @@ class World:
 
     def _check_order(self) -> None:
         """Nothing twice, and nothing overtaken."""
+        once: set[tuple[str, int]] = set()
         for (receiver, _), serials in self.got.items():
             assert len(set(serials)) == len(serials), f"{receiver} handled an event twice"
             last: dict[Any, int] = {}
             for serial in serials:
                 sent = self.sent[serial]
+                if sent.terms.mode == "volatile":
+                    assert (receiver, serial) not in once, f"volatile {serial} was handled twice"
+                    once.add((receiver, serial))
+                if sent.served and not self.within_grace:
+                    # What had moved to another instance may come again from a new broker, after later ones.
+                    continue
                 # What another instance could not handle comes when it does; but it does so in order.
-                key: Any = sent.process, sent.event.lane, sent.served
-                if self.queues_fill:
+                key: Any = sent.process, sent.lane, sent.served
+                if sent.terms.mode == "latest":
+                    key = sent.value_key
+                elif self.queues_fill:
                     # A group's events may pass a paused destination.
                     if sent.shared:
                         continue
@@ -370,9 +416,12 @@ class World:
                 last[key] = serial
 
     def _check_end(self, sent: Sent, receivers: list[str]) -> None:
-        what = f"event {sent.event.payload!r} from {sent.sender} to {sent.to}, handled by {receivers}, {sent.end}"
+        what = f"{sent.receipt} from {sent.sender} to {sent.to} on {sent.terms}, handled by {receivers}, {sent.end}"
         assert sent.end is not None, what
         if sent.end == (Outcome.UNKNOWN, Reason.CLOSED) and sent.sender in self.gone:
+            return
+        allowed = _allowed(sent.terms, served=sent.served)
+        if sent.end in allowed or (sent.shared and allowed and sent.end != DELIVERED):
             return
         must = sent.whom - self.gone
         if sent.shared:
@@ -395,6 +444,7 @@ class World:
         for attachment in core.registry.attachments.values():
             assert not attachment.reporting
             for out in attachment.outbound:
+                assert len(out.places) == 0
                 assert (len(out.queue), out.queued_bytes, len(out.unacked), out.unacked_bytes) == (0, 0, 0, 0)
             for link in attachment.live_links():
                 assert not link.parked
@@ -403,6 +453,7 @@ class World:
                     assert not receiving.waiting
                     assert not receiving.unsettled
                     assert not receiving.paused
+                    assert len(receiving.places) == 0
                     assert (receiving.waiting_bytes, receiving.committed_bytes) == (0, 0)
         for peer in self.peers:
             assert not any(session.outbox.held_bytes for session in peer.core.sessions.values())
@@ -415,4 +466,26 @@ class World:
                 assert lane.queued_bytes == 0
             for each in peer.core.sessions.values():
                 assert not each.unread
+                assert not each.inbox.deadlines
+                assert not each.outbox.latest
                 assert not each.unhandled
+
+
+def _allowed(terms: Terms, *, served: bool) -> set[tuple[Outcome, Reason]]:
+    """How an event may end on its terms, though everybody is there."""
+    ends = set()
+    if terms.mode == "latest":
+        ends.add(SUPERSEDED)
+    elif terms.mode == "volatile":
+        ends |= {
+            LOST,
+            DROPPED_LATE,
+            (Outcome.DROPPED, Reason.NO_ROOM),
+            (Outcome.DROPPED, Reason.SLOW_RECEIVER),
+        }
+        if served:
+            # It was sent to an instance that was away for too long.
+            ends.add((Outcome.UNKNOWN, Reason.RECEIVER_GONE))
+    if terms.ttl_ms is not None:
+        ends.add(EXPIRED)
+    return ends

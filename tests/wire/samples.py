@@ -115,7 +115,7 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
     "served": (
         Kind.SERVED,
         Lane.CRITICAL,
-        Served(entries=[(0, "combat", [("server:arena-1", [1, 8, 1])])]),
+        Served(entries=[(0, "combat", [("server:arena-1", [1, 8, 1], False)])]),
     ),
     "kept": (Kind.KEPT, Lane.CRITICAL, Kept(entries=[("room:7", ["server:matchmaker"])])),
     "drain": (Kind.DRAIN, Lane.CRITICAL, Drain(deadline_ms=1500.0)),

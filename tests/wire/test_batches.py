@@ -175,9 +175,9 @@ def test_an_independent_decoder_reads_a_batch_from_a_peer() -> None:
         1,
         [[0, 5]],
         [
-            [0, 5, 4_000_000, "player.attack", "service:combat", b"\x81\xa1t\x07", []],
-            [0, 6, 4_000_010, "chat.line", ["player:1", "group:room:7"], b"\xa2hi", ["player:3"]],
-            [0, 8, 4_000_020, "player.moved", None, b"\x92\x01\x02", []],
+            [0, 5, 4_000_000, "player.attack", "service:combat", b"\x81\xa1t\x07", [], 0, 0, ""],
+            [0, 6, 4_000_010, "chat.line", ["player:1", "group:room:7"], b"\xa2hi", ["player:3"], 0, 0, ""],
+            [0, 8, 4_000_020, "player.moved", None, b"\x92\x01\x02", [], 0, 0, ""],
         ],
     ]
 
@@ -193,8 +193,8 @@ def test_an_independent_decoder_reads_a_compressed_batch() -> None:
 @pytest.mark.parametrize("targeted", [False, True])
 def test_an_independent_decoder_reads_a_batch_from_the_broker(targeted: bool) -> None:
     events: list[list[Any]] = [
-        [9, 5, 4_000_000, 0, "combat.hit", b"\x81\xa1d\x11"],
-        [10, 1, 4_000_001, 1, "unit.state", b"\x90"],
+        [9, 5, 4_000_000, 0, "combat.hit", b"\x81\xa1d\x11", 0],
+        [10, 1, 4_000_001, 1, "unit.state", b"\x90", 0],
     ]
     held, named, found = msgpack.unpackb(encode_down(targeted=targeted)[HEADER_BYTES:])
     assert held == 12

@@ -9,6 +9,7 @@ from lanebus.wire.outcomes import (
     OUTCOME_NAMES,
     OUTCOMES,
     RECEIVER_REASONS,
+    WITHHELD,
     Book,
     Outcome,
     Reason,
@@ -39,11 +40,17 @@ def test_every_reason_goes_with_some_outcome(reason: Reason) -> None:
     assert any(reason in reasons for reasons in LEGAL_REASONS.values())
 
 
-def test_a_receiver_can_deliver_or_refuse_or_say_what_it_was_told_of_a_gap() -> None:
+def test_a_receiver_can_settle_in_any_way_and_knows_one_that_is_unknown() -> None:
     possible = {
         outcome for outcome, reasons in LEGAL_REASONS.items() for reason in reasons & RECEIVER_REASONS
     }
-    assert possible == {Outcome.DELIVERED, Outcome.REFUSED, Outcome.DROPPED}
+    assert possible == set(Outcome)
+    assert LEGAL_REASONS[Outcome.UNKNOWN] & RECEIVER_REASONS == {Reason.PASSED_OVER}
+
+
+def test_what_a_sender_withholds_ends_with_reasons_of_its_own() -> None:
+    assert [outcome.label for outcome in WITHHELD] == ["superseded", "expired", "dropped"]
+    assert Reason.NO_ROOM in LEGAL_REASONS[Outcome.DROPPED] - RECEIVER_REASONS
 
 
 def test_a_new_book_is_empty_and_balances() -> None:

@@ -1,0 +1,129 @@
+"""Terms: the mode, key and time to live that an event was sent on, and what they mean when it leaves."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any
+
+from lanebus.wire.batches import (
+    EVENT_AGAIN,
+    EVENT_LATEST,
+    EVENT_QUESTION,
+    EVENT_VOLATILE,
+    MAX_KEY_CHARACTERS,
+    TICKS_PER_S,
+)
+from lanebus.wire.lanes import Lane
+from lanebus.wire.modes import DROPPED_LATE, EXPIRED, MAX_TTL_MS, MODES, VOLATILE_LATE_S, End
+
+if TYPE_CHECKING:
+    from lanebus.adapters.outbox import OutEvent
+
+ValueKey = tuple[Lane, str, str | tuple[str, ...] | None, tuple[str, ...], str]
+"""What the values of one session replace each other by: lane, topic, destinations, exclusions and key."""
+
+
+class Terms:
+    """What an event carries that is not plainly reliable."""
+
+    __slots__ = (
+        "deadline",
+        "key",
+        "late",
+        "outdated",
+        "paused",
+        "replaces",
+        "sent_at",
+        "ttl_ticks",
+        "value_key",
+        "volatile",
+    )
+
+    def __init__(self, mode: str, key: str, ttl_ms: float | None, sent_at: float) -> None:
+        self.volatile = mode == "volatile"
+        self.key = key
+        self.value_key: ValueKey | None = None
+        self.sent_at = sent_at
+        self.ttl_ticks = 0 if ttl_ms is None else ceil(ttl_ms * TICKS_PER_S / 1e3)
+        self.late: End = EXPIRED
+        """How it ends if it has not left by its deadline."""
+        self.deadline = inf
+        if ttl_ms is not None:
+            self.deadline = sent_at + ttl_ms / 1e3
+        elif self.volatile:
+            self.deadline = sent_at + VOLATILE_LATE_S
+            self.late = DROPPED_LATE
+        self.replaces: OutEvent | None = None
+        """The older value whose place it takes; it has not left."""
+        self.outdated = False
+        """Whether a newer value was sent."""
+        self.paused = False
+        """Whether it is held for a paused destination."""
+
+    def row(self, event: OutEvent, stamp: int, now: float) -> tuple[Any, ...]:
+        """The event as it travels. What has left before may have been handled, and may be no more than asked for."""
+        session, number, topic, to, exclude = (
+            event.session,
+            event.number,
+            event.topic,
+            event.to,
+            event.exclude,
+        )
+        flags = 0
+        if event.transmitted:
+            question = (
+                EVENT_VOLATILE
+                if self.volatile
+                else EVENT_LATEST
+                if self.outdated
+                else 0
+                if self.ttl_ticks and now >= self.deadline
+                else None
+            )
+            if question is not None:
+                return session, number, stamp, topic, to, b"", exclude, question | EVENT_QUESTION
+            flags = EVENT_AGAIN
+        if self.volatile:
+            flags |= EVENT_VOLATILE
+        elif self.value_key is not None:
+            flags |= EVENT_LATEST
+        return session, number, stamp, topic, to, event.payload, exclude, flags, self.ttl_ticks, self.key
+
+
+def terms_of(
+    mode: str,
+    key: str | int | None,
+    ttl_ms: float | None,
+    sent_at: float,
+    lane: Lane,
+    topic: str,
+    to: str | list[str] | None,
+    exclude: list[str],
+) -> Terms | None:
+    """The terms of an event; None where it is plainly reliable.
+
+    Args:
+        ttl_ms: milliseconds after `sent_at` when it is of no use any more; None for never.
+
+    Raises:
+        ValueError: there is no such mode, a key is missing, too long or given for nothing, or the time is none.
+    """
+    if mode not in MODES:
+        raise ValueError(f"no mode {mode!r}: use one of {', '.join(MODES)}")
+    if (key is not None) is not (mode == "latest"):
+        raise ValueError(
+            "mode='latest' needs key=, the name of what this is the latest value of"
+            if key is None
+            else f"key={key!r} goes with mode='latest' alone, not with {mode!r}"
+        )
+    text = "" if key is None else str(key)
+    if key is not None and not 0 < len(text) <= MAX_KEY_CHARACTERS:
+        raise ValueError(f"a key of {len(text)} characters: 1 to {MAX_KEY_CHARACTERS} are allowed")
+    if ttl_ms is not None and not 0 < ttl_ms <= MAX_TTL_MS:
+        raise ValueError(f"ttl_ms={ttl_ms!r}: a time to live is more than 0 and at most a day ({MAX_TTL_MS})")
+    if mode == "reliable" and ttl_ms is None:
+        return None
+    terms = Terms(mode, text, ttl_ms, sent_at)
+    if key is not None:
+        terms.value_key = (lane, topic, tuple(to) if isinstance(to, list) else to, tuple(exclude), text)
+    return terms

@@ -1,0 +1,100 @@
+"""One session as a sender on one lane: which numbers it has used, how its events ended, and its books."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
+from lanebus.wire.runs import add_number, forget_below
+
+if TYPE_CHECKING:
+    from lanebus.broker.sessions import Event, Unresolved
+
+
+class Sending:
+    """One session as a sender, on one lane."""
+
+    __slots__ = (
+        "awaited",
+        "base",
+        "book",
+        "last",
+        "outcomes",
+        "parts",
+        "skipped",
+        "unreported",
+        "unresolved",
+        "withheld",
+    )
+
+    def __init__(self) -> None:
+        self.awaited = 0
+        """Highest number that another broker, or session, may have accepted: up to it events are replayed."""
+        self.last = 0
+        """Highest number accepted."""
+        self.skipped: set[int] = set()
+        """Numbers from `base` up to `last` that were never seen; every other one up to `last` is a duplicate."""
+        self.base = 1
+        """The sender's lowest unsettled number, as it last said."""
+        self.book = Book()
+        """Of events, those too that ended at their sender and never came here, as it reports them."""
+        self.withheld = [0 for _ in WITHHELD]
+        """How many of those, by how they ended."""
+        self.parts = Book()
+        self.outcomes: dict[int, tuple[Outcome, Reason]] = {}
+        """How numbers from `base` on ended; kept so that a resumed sender can be told again."""
+        self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
+        """Runs of numbers whose end the sender has not been told."""
+        self.unresolved: deque[tuple[Event, Unresolved]] = deque()
+        """Events that wait, after the broker's start, for an instance of their service."""
+
+    @property
+    def next_routed(self) -> int:
+        """The lowest number that has no receivers yet, of those that are new."""
+        return self.unresolved[0][0].number if self.unresolved else max(self.last, self.awaited) + 1
+
+    def is_new(self, number: int) -> bool:
+        """Whether `number` has not been accepted before; if so it is now. Intake has checked how far ahead it is."""
+        if number == self.last + 1:
+            self.last = number
+            return True
+        if number > self.last:
+            self.skipped.update(range(self.last + 1, number))
+            self.last = number
+            return True
+        if number in self.skipped:
+            self.skipped.discard(number)
+            return True
+        return False
+
+    def end(self, number: int, outcome: Outcome, reason: Reason) -> None:
+        """Book the end of an event."""
+        self.book.ended[outcome] += 1
+        self.outcomes[number] = (outcome, reason)
+        runs = self.unreported.get((outcome, reason))
+        if runs is None:
+            runs = self.unreported[outcome, reason] = []
+        add_number(runs, number)
+
+    def withhold(self, figures: list[int]) -> None:
+        """Book what ended at the sender, as it last said."""
+        for outcome, before, count in zip(WITHHELD, self.withheld, figures, strict=True):
+            self.book.accepted += count - before
+            self.book.ended[outcome] += count - before
+        self.withheld = figures
+
+    def rebase(self, base: int) -> None:
+        """Forget the outcomes below `base`: their sender knows them."""
+        if base > self.base:
+            forget_below(self.outcomes, self.base, base)
+            self.base = base
+            self.last = max(self.last, base - 1)
+            if self.skipped:
+                self.skipped = {number for number in self.skipped if number >= base}
+
+    def report_again(self) -> None:
+        """Queue every remembered outcome for its sender once more."""
+        self.unreported = {}
+        for number in sorted(self.outcomes):
+            add_number(self.unreported.setdefault(self.outcomes[number], []), number)
