@@ -13,15 +13,19 @@ FAILOVER_S = 2.0
 SETTLED_S = 40.0
 
 
-@pytest.fixture
-def net() -> Net:
+def make_net(recovery_s: float = 0.0) -> Net:
     return Net(
         Config(
             sessions=SessionsConfig(
-                grace_s=30.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0, failover_s=FAILOVER_S
+                grace_s=30.0, recovery_s=recovery_s, ping_interval_s=0.5, lease_s=2.0, failover_s=FAILOVER_S
             )
         )
     )
+
+
+@pytest.fixture
+def net() -> Net:
+    return make_net()
 
 
 class Match:
@@ -184,7 +188,9 @@ def test_events_for_the_server_itself_stay_with_it(match: Match, net: Net) -> No
     assert match.balanced()
 
 
-def test_a_broker_that_dies_after_a_move_is_told_who_has_what(net: Net, match: Match) -> None:
+def test_a_broker_that_dies_after_a_move_is_told_who_has_what() -> None:
+    net = make_net(recovery_s=10.0)
+    match = Match(net)
     match.first.events_per_turn = match.second.events_per_turn = 0
     match.player.send(None, 0, flush=True)
     match.player.send(None, 1, flush=True)
