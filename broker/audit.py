@@ -61,6 +61,7 @@ def audit(core: BrokerCore) -> Audit:
     problems: list[str] = []
     live = list(registry.sessions())
     fresh = True
+    held_bytes = 0
     for session in [*live, *registry.ended.values()]:
         for lane in LANES:
             fresh = _compare(session, lane, problems) and fresh
@@ -76,12 +77,15 @@ def audit(core: BrokerCore) -> Audit:
                 problems.append(
                     f"{lane.label}: {by_the_book} {what} in flight by the book, {really} held by the broker"
                 )
+        held_bytes += sum(event.size for event in held)
         wrong = [event for event, count in held.items() if event.remaining != count]
         if wrong:
             problems.append(
                 f"{lane.label}: {len(wrong)} events have not the parts that they count on, "
                 f"the first is {wrong[0].number} of {wrong[0].origin.name}"
             )
+    if core.budget.held_bytes != held_bytes:
+        problems.append(f"{core.budget.held_bytes} bytes held by the budget's account, {held_bytes} really")
     for ended, told in zip(totals.events, totals.reported, strict=True):
         if told.ended[Outcome.DELIVERED] > ended.ended[Outcome.DELIVERED]:
             problems.append(

@@ -15,12 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 from lanebus.broker.alerts import Alerts, SlowReceivers
+from lanebus.broker.budget import Budget
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.draining import Draining
 from lanebus.broker.egress import Egress
 from lanebus.broker.failover import Failover
 from lanebus.broker.intake import Intake
+from lanebus.broker.leases import is_over, why_lost
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
 from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import Registry
@@ -84,14 +86,23 @@ class BrokerCore:
         self.timers = Timers()
         self.outgoing = Outgoing(self.counters)
         self.directory = Directory()
-        self.settling = Settling(self.outgoing, self.timers, config.window.control_interval_ms / 1e3)
+        self.budget = Budget(config.egress.budget_bytes)
+        self.settling = Settling(
+            self.outgoing, self.timers, self.budget, config.window.control_interval_ms / 1e3
+        )
         self.egress = Egress(
-            config, self.timings, self.outgoing, self.counters, self.timers, self.settling.part_ended
+            config,
+            self.timings,
+            self.outgoing,
+            self.counters,
+            self.timers,
+            self.budget,
+            self.settling.part_ended,
         )
         self.alerts = Alerts()
         self._slow_receivers = SlowReceivers(config.alerts, config.egress, self.alerts)
         self.departures = Departures(self.egress, self.settling.part_ended)
-        self.registry = Registry(config, self.directory, self.departures, self.settling, random)
+        self.registry = Registry(config, self.directory, self.departures, self.settling, self.budget, random)
         recovery_s = config.sessions.recovery_s
         self.recovery = Recovery(
             self.registry, self.directory, self.egress, self.settling, started, active=recovery_s > 0
@@ -104,6 +115,7 @@ class BrokerCore:
             self.egress,
             self.settling,
             self.recovery,
+            self.budget,
             started,
         )
         self.failover = Failover(
@@ -122,6 +134,7 @@ class BrokerCore:
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
         self._links: list[dict[bytes, Link]] = [{} for _ in LANES]
+        self._pushed_back = False
         self._frame_bytes = config.limits.frame_bytes
         self._raw_bytes = config.limits.raw_bytes
         self._handlers: dict[Kind, Callable[[Link, Any, float], None]] = {
@@ -174,8 +187,25 @@ class BrokerCore:
     def end_turn(self, now: float) -> None:
         """Do what is due, and let leave what need not wait."""
         self.timers.run(now)
+        if self._pushed_back or self.budget.pushes_back:
+            self._give_way(now)
         self.egress.end_turn(now)
         self.whereabouts.end_turn()
+
+    def _give_way(self, now: float) -> None:
+        """Make room, and go on with what was not accepted as soon as there is some."""
+        if self.budget.pushes_back:
+            if not self._pushed_back:
+                log.warning("! the budget of %d bytes is used up", self.budget.limit_bytes)
+                self._pushed_back = True
+            self.egress.relieve(self.registry.sessions(), now)
+        if not self.budget.pushes_back:
+            self._pushed_back = False
+            for link in [link for links in self._links for link in links.values() if link.parked]:
+                try:
+                    self.intake.unpark(_attached(link), now)
+                except ProtocolError as error:
+                    self._fail(link.lane, link.route, link, error, now)
 
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
@@ -444,27 +474,11 @@ class BrokerCore:
         sessions = self.config.sessions
         for attachment in list(self.registry.attachments.values()):
             critical = attachment.links[Lane.CRITICAL]
-            if critical is not None and now - attachment.last_seen > sessions.lease_s:
-                log.info("= %s has been silent for %.1f s", attachment.name, now - attachment.last_seen)
+            why = why_lost(attachment, sessions, now)
+            if critical is not None and why is not None:
+                log.info("= %s %s", attachment.name, why)
                 self._drop(critical, now)
-            elif critical is not None and any(
-                out.unacked and now - out.unacked[0].at > sessions.lease_s for out in attachment.outbound
-            ):
-                # Other lanes may be well: one that takes nothing any more is lost all the same.
-                log.info("= %s acknowledges nothing on one of its lanes", attachment.name)
-                self._drop(critical, now)
-            elif (
-                critical is not None
-                and None in attachment.links
-                and now - critical.since > sessions.hello_timeout_s
-            ):
-                log.info("= %s did not complete its links", attachment.name)
-                self._drop(critical, now)
-            if (
-                attachment.away_since is not None
-                and not attachment.expected
-                and now - attachment.away_since > sessions.grace_s
-            ):
+            if is_over(attachment, sessions, now):
                 self.registry.end_attachment(attachment, now)
                 log.info("= %s did not come back within %.0f s", attachment.name, sessions.grace_s)
                 continue

@@ -6,11 +6,14 @@ receiver that does not handle what it got holds up nobody who shares its link.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 
+from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Plan
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import (
@@ -18,6 +21,7 @@ from lanebus.broker.latest import (
     forget_queued,
     forget_waiting,
     keyed,
+    note_all_waiting,
     note_queued,
     note_waiting,
 )
@@ -64,8 +68,10 @@ class Egress:
         outgoing: Outgoing,
         counters: Counters,
         timers: Timers,
+        budget: Budget,
         part_ended: PartEnded,
     ) -> None:
+        self._budget = budget
         self._timings = timings
         self._outgoing = outgoing
         self._counters = counters
@@ -91,6 +97,10 @@ class Egress:
         size = event.size
         event.remaining = plan.parts
         event.shared = plan.shared
+        if event.terms is not None and event.terms.volatile and self._budget.sheds:
+            for _ in range(plan.parts):
+                self._part_ended(event, Outcome.DROPPED, Reason.BROKER_FULL, event.arrived)
+            return
         groups = plan.groups if event.terms is None else self._latest.without_places(event, plan.groups)
         for attachment, sessions in groups:
             for session in sessions:
@@ -398,6 +408,27 @@ class Egress:
             if first is not None and (first.arrived < now - self._age_s or keyed(first)):
                 self._drop_oldest(receiving, now, now - self._age_s)
         self._lateness.sweep(session, now)
+
+    def relieve(self, sessions: Iterable[Session], now: float) -> None:
+        """Drop shared parts that wait for slow receivers, of the slowest first, until the budget has room again."""
+        waiting = [receiving for session in sessions for receiving in session.receiving if receiving.waiting]
+        for receiving in sorted(waiting, key=attrgetter("waiting_bytes"), reverse=True):
+            if self._budget.excess_bytes < 0:
+                return
+            self._drop_shared(receiving, now)
+
+    def _drop_shared(self, receiving: Receiving, now: float) -> None:
+        kept: deque[Event] = deque()
+        for event in receiving.waiting:
+            if event.shared and self._budget.excess_bytes >= 0:
+                receiving.waiting_bytes -= event.size
+                receiving.dropped += 1
+                receiving.gaps[event.origin] = None
+                self._part_ended(event, Outcome.DROPPED, Reason.BROKER_FULL, now)
+            else:
+                kept.append(event)
+        receiving.waiting = kept
+        note_all_waiting(receiving)
 
     def expire(self, attachment: Attachment, now: float) -> None:
         """End what is too late in the queues of links that take nothing."""

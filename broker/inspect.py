@@ -96,6 +96,8 @@ class Inspector:
                 name: sorted(service.instances) for name, service in sorted(core.directory.services.items())
             },
             "groups": len(core.directory.groups),
+            "held_bytes": core.budget.held_bytes,
+            "budget_bytes": core.budget.limit_bytes,
             "cpu_s": time.process_time(),
             "rss_bytes": _resident_bytes(),
             "rss_peak_bytes": usage.ru_maxrss * 1024,

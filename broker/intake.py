@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Counters
@@ -47,8 +48,10 @@ class Intake:
         egress: Egress,
         settling: Settling,
         recovery: Recovery,
+        budget: Budget,
         started: float,
     ) -> None:
+        self._budget = budget
         self._started = started
         self._timings = timings
         self._counters = counters
@@ -80,19 +83,21 @@ class Intake:
         counters.events += header.event_count
         batch = decode_up(header, open_body(frame, header))
         replayed = bool(header.flags & FLAG_REPLAY)
-        if link.parked or batch.after > attachment.request:
+        if link.parked or batch.after > attachment.request or self._budget.pushes_back:
             link.parked.append((now, batch, replayed))
         else:
             self._accept(link, attachment, batch, replayed, now, now)
 
     def unpark(self, attachment: Attachment, now: float) -> None:
-        """A request was carried out: take the batches that waited for it.
+        """A request was carried out, or there is room again: take the batches that waited for it.
 
         Raises:
             ProtocolError: one of their events is not legal.
         """
         for link in attachment.live_links():
-            while link.parked and link.parked[0][1].after <= attachment.request:
+            while (
+                link.parked and link.parked[0][1].after <= attachment.request and not self._budget.pushes_back
+            ):
                 arrived, batch, replayed = link.parked.popleft()
                 self._accept(link, attachment, batch, replayed, arrived, now)
 
@@ -131,17 +136,19 @@ class Intake:
             session.traffic.events_in += 1
             session.traffic.bytes_in += len(event.payload) + len(event.topic)
             if self._recovery.active and self._recovery.must_wait(session, sending, event.to, plan):
-                self._recovery.hold(
-                    self._routed(session, lane, event, EVENT_REPLAYED if replayed else 0, now, hold_until),
-                    (event.topic, event.to, event.exclude, before),
-                )
+                flags = EVENT_REPLAYED if replayed else 0
+                routed = self._routed(session, lane, event, flags, now, hold_until)
+                self._budget.held_bytes += routed.size
+                self._recovery.hold(routed, (event.topic, event.to, event.exclude, before))
                 continue
             if isinstance(plan, Reason):
                 self._settling.refused(attachment, event.session, lane, number, plan, now)
                 continue
             sending.parts.accepted += plan.parts
             flags = EVENT_REPLAYED if replayed and not plan.moved else 0
-            self._egress.deliver(self._routed(session, lane, event, flags, now, hold_until), plan)
+            routed = self._routed(session, lane, event, flags, now, hold_until)
+            self._budget.held_bytes += routed.size
+            self._egress.deliver(routed, plan)
         link.received += 1
         if link.received - link.acked >= self._window_batches // 2:
             self._settling.send_control(attachment, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from lanebus.broker.budget import Budget
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.quality import Quality
@@ -40,8 +41,10 @@ class Registry:
         directory: Directory,
         departures: Departures,
         settling: Settling,
+        budget: Budget,
         random: Callable[[int], bytes],
     ) -> None:
+        self._budget = budget
         self._config = config
         self._directory = directory
         self._departures = departures
@@ -76,7 +79,7 @@ class Registry:
         """The attachment for a hello, whether it was resumed, and those whose name it has taken over.
 
         Raises:
-            ProtocolError: there is no room for another attachment, or the broker drains.
+            ProtocolError: there is no room for another attachment or its events, or the broker drains.
         """
         # A peer that never saw its welcome has no token, but its process is the same.
         known = self.attachments.get(hello.name)
@@ -85,6 +88,15 @@ class Registry:
         if not self.admitting:
             raise ProtocolError(
                 ErrorNumber.DRAINING, "this broker is about to end: dial another, or the next one here"
+            )
+        if (
+            self._budget.refuses
+            and hello.name not in self._directory.peers
+            and hello.role is not Role.GATEWAY
+        ):
+            # Whoever has events waiting here is to come and take them, and a gateway's players may be such.
+            raise ProtocolError(
+                ErrorNumber.FULL, f"{self._budget.held_bytes} bytes are under way: try again later"
             )
         displaced = self._displaced_by(hello)
         present = len(self.attachments) - self._absent - sum(not old.expected for old in displaced)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lanebus.broker.budget import Budget
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Attachment, Event, Session
@@ -21,7 +22,8 @@ class Settling:
     One control message per attachment and `interval_s`; at once only when half a window waits for it.
     """
 
-    def __init__(self, outgoing: Outgoing, timers: Timers, interval_s: float) -> None:
+    def __init__(self, outgoing: Outgoing, timers: Timers, budget: Budget, interval_s: float) -> None:
+        self._budget = budget
         self._outgoing = outgoing
         self._timers = timers
         self._interval_s = interval_s
@@ -40,6 +42,7 @@ class Settling:
         event.remaining -= 1
         if event.remaining:
             return
+        self._budget.held_bytes -= event.size
         sending.end(event.number, event.worst, event.reason)
         if not event.origin.ended:
             self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)

@@ -171,6 +171,9 @@ class EgressConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     age_s: Seconds = 30.0
     """How long a part of a group event may wait before it is dropped, in seconds."""
 
+    budget_bytes: Annotated[int, Meta(ge=65_536, le=1 << 40)] = 536_870_912
+    """Bytes of all events under way in the broker, each counted once; past it the broker accepts no more."""
+
 
 class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[compression]`: lz4 of batch bodies."""

@@ -1,0 +1,52 @@
+"""When links count as lost, and when an attachment's time is over; the time is a number."""
+
+import pytest
+
+from lanebus.broker.leases import is_over, why_lost
+from lanebus.broker.sessions import Attachment, Link, Sent
+from lanebus.conf.model import SessionsConfig
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.names import Role
+
+SESSIONS = SessionsConfig(lease_s=10.0, grace_s=30.0, hello_timeout_s=2.0)
+
+
+@pytest.fixture
+def attachment() -> Attachment:
+    """One with all its links, last seen at 100."""
+    attachment = Attachment("player:1", Role.CLIENT, b"p" * 16, b"t" * 16, 100.0)
+    attachment.links = [Link(lane, b"r", 100.0) for lane in LANES]
+    return attachment
+
+
+def test_links_are_lost_when_nothing_was_heard_for_a_lease(attachment: Attachment) -> None:
+    assert why_lost(attachment, SESSIONS, 110.0) is None
+    assert why_lost(attachment, SESSIONS, 110.5) == "has been silent for 10.5 s"
+
+
+def test_links_are_lost_when_one_lane_acknowledges_nothing_for_a_lease(attachment: Attachment) -> None:
+    attachment.last_seen = 120.0
+    attachment.outbound[Lane.LOW].unacked.append(Sent(1, 10, [], 105.0))
+    assert why_lost(attachment, SESSIONS, 115.0) is None
+    assert why_lost(attachment, SESSIONS, 115.1) == "acknowledges nothing on one of its lanes"
+
+
+def test_links_are_lost_when_one_of_them_never_came(attachment: Attachment) -> None:
+    attachment.links[Lane.NORMAL] = None
+    assert why_lost(attachment, SESSIONS, 102.0) is None
+    assert why_lost(attachment, SESSIONS, 102.1) == "did not complete its links"
+
+
+def test_who_has_no_links_cannot_lose_them_and_is_over_after_the_grace_period(attachment: Attachment) -> None:
+    assert not is_over(attachment, SESSIONS, 900.0)
+    attachment.links = [None for _ in LANES]
+    attachment.away_since = 100.0
+    assert why_lost(attachment, SESSIONS, 900.0) is None
+    assert not is_over(attachment, SESSIONS, 130.0)
+    assert is_over(attachment, SESSIONS, 130.1)
+
+
+def test_who_is_only_expected_is_not_over_by_the_grace_period() -> None:
+    expected = Attachment("player:1", Role.CLIENT, b"", b"", 100.0)
+    expected.away_since = 100.0
+    assert not is_over(expected, SESSIONS, 900.0)
