@@ -96,7 +96,7 @@ class Registry:
         ):
             # Whoever has events waiting here is to come and take them, and a gateway's players may be such.
             raise ProtocolError(
-                ErrorNumber.FULL, f"{self._budget.held_bytes} bytes are under way: try again later"
+                ErrorNumber.BUSY, f"{self._budget.held_bytes} bytes are under way: try again later"
             )
         displaced = self._displaced_by(hello)
         present = len(self.attachments) - self._absent - sum(not old.expected for old in displaced)

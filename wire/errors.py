@@ -32,6 +32,7 @@ class ErrorNumber(IntEnum):
     FENCED = 303
     FULL = 304
     DRAINING = 305
+    BUSY = 306
 
     BAD_TOPIC = 401
     BAD_DESTINATION = 402

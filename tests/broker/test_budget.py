@@ -78,7 +78,7 @@ def test_then_newcomers_are_refused_and_those_who_are_known_are_not(crowd: Bench
     stranger = Peer(crowd, "player:2")
     stranger.say_hello()
     crowd.turn()
-    assert stranger.errors == [ErrorNumber.FULL]
+    assert stranger.errors == [ErrorNumber.BUSY]
     player.cut()
     crowd.advance(0.1)
     assert player.attach().up
