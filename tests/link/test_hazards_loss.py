@@ -127,6 +127,32 @@ def test_a_change_of_state_lost_with_a_link_is_asked_for_again(net: Net, moment_
     assert gone.receipt.outcome is Outcome.REFUSED
 
 
+@pytest.mark.parametrize("moment_s", [0.0001, 0.0006, 0.0011, 0.0101])
+def test_a_players_session_whose_opening_and_closing_are_lost_with_a_link_is_opened_and_closed(
+    net: Net, moment_s: float
+) -> None:
+    server, gateway = Peer(net, "server").up(), Peer(net, "g", Role.GATEWAY).up()
+    net.loss = 1.0
+    index = gateway.open("7")
+    gateway.turn()
+    net.run(moment_s)
+    gateway.cut()
+    net.run_until(lambda: not len(gateway.core.requests), 10.0, "the session is open")
+    server.send("player:7", "hello")
+    settle(server)
+    assert list(payloads(gateway, "player:7")) == ["hello"]
+    gateway.close_session(index)
+    gateway.turn()
+    net.run(moment_s)
+    gateway.cut()
+    net.run_until(lambda: not len(gateway.core.requests), 10.0, "the session is closed")
+    gone = server.send("player:7", "nobody hears this")
+    settle(server)
+    assert gone.receipt is not None
+    assert gone.receipt.outcome is Outcome.REFUSED
+    assert "player:7" not in net.core.directory.peers
+
+
 def test_a_session_that_the_same_broker_has_forgotten_replays_its_outbox(net: Net) -> None:
     sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
     epoch = net.core.epoch

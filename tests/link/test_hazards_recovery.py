@@ -5,6 +5,8 @@ from tests.link.link import Net, Reaches
 from tests.link.process import Peer, payloads
 
 from lanebus.adapters.actions import State
+from lanebus.adapters.errors import Closed
+from lanebus.adapters.event import Gap
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
@@ -86,7 +88,7 @@ def test_a_late_joiner_does_not_get_the_replay_of_what_was_accepted_before(net: 
     sender.join("room", early.name)
     net.run(0.1)
     early.events_per_turn = 0
-    sender.send("group:room", "before")
+    before = sender.send("group:room", "before")
     net.run(0.5)
     (sender if joined_by == "the sender" else other).join("room", late.name)
     net.run(0.1)
@@ -97,6 +99,8 @@ def test_a_late_joiner_does_not_get_the_replay_of_what_was_accepted_before(net: 
         assert list(payloads(late)) == ["after"]
     net.restart_broker()
     net.run(1.0)
+    assert before.receipt is not None
+    assert before.receipt.state == "in_flight"
     early.events_per_turn = None
     settle(sender)
     assert "before" not in payloads(late)
@@ -215,6 +219,86 @@ def test_an_instance_gets_again_what_it_had_and_no_other_does(net: Net) -> None:
     settle(player)
     assert list(payloads(first)) == ["one"]
     assert list(payloads(second)) == ["two"]
+
+
+@pytest.mark.parametrize("first_back", ["the one that has them", "the other one"])
+def test_events_in_the_inbox_of_an_instance_are_replayed_to_it_and_to_no_other(
+    net: Net, first_back: str
+) -> None:
+    instances = [Peer(net, name).up() for name in ("first", "second")]
+    for instance in instances:
+        instance.register("match", ["t"])
+    net.run(0.1)
+    player = Peer(net, "1", Role.CLIENT).up()
+    for instance in instances:
+        instance.events_per_turn = 0
+    for number in range(10):
+        player.send(None, number)
+    net.run(0.5)
+    instances.sort(key=lambda peer: not any(peer.core.incoming.arrivals))
+    has, other = instances
+    late = other if first_back == "the one that has them" else has
+    late.reaches = Reaches.REFUSAL
+    net.restart_broker()
+    net.run(2.0)
+    late.reaches = Reaches.BROKER
+    net.run(2.0)
+    for instance in instances:
+        instance.events_per_turn = None
+    settle(player)
+    assert list(payloads(has)) == list(range(10))
+    assert list(payloads(other)) == []
+
+
+def test_a_process_that_never_heard_of_its_successor_is_fenced_by_a_new_broker_too(net: Net) -> None:
+    receiver = Peer(net, "receiver").up()
+    old = Peer(net, "s").up()
+    # A path that swallows everything: the old process neither hears that it is fenced, nor that its links are gone.
+    old.reaches = Reaches.NOTHING
+    old.cut(peer_after_s=None)
+    new = Peer(net, "s").up()
+    net.run(0.5)
+    net.restart_broker()
+    net.run_until(lambda: new.core.state is State.UP, 10.0, "the successor is back")
+    # The old one's hello comes last.
+    old.reaches = Reaches.BROKER
+    old.cut()
+    net.run(30.0)
+    assert old.core.state is State.CLOSED
+    assert isinstance(old.core.failure, Closed)
+    assert new.core.state is State.UP
+    new.send("server:receiver", "from the successor")
+    settle(new)
+    assert list(payloads(receiver)) == ["from the successor"]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the notice of a gap travels with the next event to the receiver: one that has not left dies with its broker",
+)
+def test_a_gap_is_told_though_its_broker_died_after_the_events_had_ended() -> None:
+    net = Net(
+        Config(
+            sessions=SessionsConfig(grace_s=20.0, recovery_s=10.0, ping_interval_s=0.5, lease_s=2.0),
+            egress=EgressConfig(credit_bytes=200, queue_bytes=2048, age_s=3.0),
+        )
+    )
+    sender, slow = Peer(net, "sender").up(), Peer(net, "1", Role.CLIENT).up()
+    told: list[Gap] = []
+    slow.session().on_gap.append(told.append)
+    sender.join("room", slow.name)
+    net.run(0.1)
+    slow.events_per_turn = 0
+    for number in range(60):
+        sender.send("group:room", number, flush=True)
+    # What waited for too long has ended as dropped, and its sender forgets it.
+    net.run_until(lambda: len(sender.told) > 40, 10.0, "most of them are dropped")
+    net.restart_broker()
+    slow.events_per_turn = None
+    sender.send("group:room", "later")
+    settle(sender)
+    assert list(payloads(slow))[-1] == "later"
+    assert [gap.sender for gap in told] == ["server:sender"]
 
 
 def test_a_topic_of_two_services_waits_for_both(net: Net) -> None:
