@@ -93,6 +93,7 @@ class AttachmentCore:
         self._incarnation = 0
         self._ready = [False for _ in LANES]
         self._token = b""
+        self._generation = 0
         self._epoch = b""
         self._backoff = Backoff()
         self._patience = Patience()
@@ -267,6 +268,7 @@ class AttachmentCore:
             sent=self.sessions[0].outbox.highest_sent() if 0 in self.sessions else [0, 0, 0],
             kept_by=list(self.kept_by.items()),
             requests=len(self.requests.again()),
+            generation=self._generation,
         )
         self._control(Kind.HELLO, hello)
 
@@ -317,6 +319,7 @@ class AttachmentCore:
 
     def _adopt(self, welcome: Welcome, now: float) -> None:
         self._token = welcome.token
+        self._generation = welcome.generation
         self.limits = welcome.limits
         self.outgoing.adopt(welcome)
         self._control_interval_s = welcome.control_interval_ms / 1e3

@@ -410,6 +410,7 @@ class Attachment:
     __slots__ = (
         "away_since",
         "control_due",
+        "generation",
         "key",
         "last_index",
         "last_seen",
@@ -435,6 +436,8 @@ class Attachment:
         self.role = role
         self.process = process
         self.token = token
+        self.generation = 0
+        """Counts the processes that have taken the name; 0 without a process."""
         self.since = now
         self.lz4 = False
         self.links: list[Link | None] = [None for _ in LANES]

@@ -274,7 +274,7 @@ def test_a_process_that_never_heard_of_its_successor_is_fenced_by_a_new_broker_t
 
 @pytest.mark.xfail(
     strict=True,
-    reason="the notice of a gap travels with the next event to the receiver: one that has not left dies with its broker",
+    reason="the notice of a gap travels with the receiver's next event; one that has not left dies with its broker",
 )
 def test_a_gap_is_told_though_its_broker_died_after_the_events_had_ended() -> None:
     net = Net(
