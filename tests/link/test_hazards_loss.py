@@ -276,6 +276,23 @@ def test_what_was_received_and_not_handled_dies_with_its_receiver_and_is_not_cal
     ]
 
 
+def test_a_sender_that_dies_takes_along_what_no_broker_has_and_the_rest_is_delivered(net: Net) -> None:
+    sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
+    receiver.events_per_turn = 0
+    sender.send("server:receiver", "accepted by the broker")
+    net.run(0.5)
+    sender.reaches = Reaches.REFUSAL
+    sender.cut()
+    net.run(0.1)
+    sender.send("server:receiver", "in the outbox alone")
+    net.run(1.0)
+    sender.kill()
+    receiver.events_per_turn = None
+    net.run(20.0)
+    assert list(payloads(receiver)) == ["accepted by the broker"]
+    assert "server:sender" not in net.core.directory.peers
+
+
 def test_gaps_in_the_numbers_are_legal_at_a_new_broker(net: Net) -> None:
     sender, slow, quick = Peer(net, "sender").up(), Peer(net, "slow").up(), Peer(net, "quick").up()
     slow.events_per_turn = 0
