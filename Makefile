@@ -2,10 +2,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Of `make torture`: which seeds, seconds for each, and recorded matches to send instead of made-up events.
+# Of `make torture`: which seeds, and seconds for each.
 SEEDS ?= 1-20
 DURATION ?= 60
-TRACES ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -40,7 +39,7 @@ test: lint ## style, types and all tests, with coverage
 demo: $(STAMP) ## a broker, an arena and some players on this machine
 	$(BIN)/lanebus demo
 
-torture: $(STAMP) ## twenty runs of a minute with every fault; SEEDS="1-20" DURATION=60 TRACES="folder/*.jsonl.gz"
+torture: $(STAMP) ## twenty runs of a minute with every fault; SEEDS="1-20" DURATION=60 TRACES="FILE..."
 	$(BIN)/lanebus torture --seeds "$(SEEDS)" --duration $(DURATION) \
 	  $(if $(TRACES),--matches 2 $(addprefix --trace ,$(or $(wildcard $(TRACES)),$(TRACES))))
 
