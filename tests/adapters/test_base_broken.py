@@ -119,7 +119,7 @@ def test_an_adapter_shows_what_it_tries_again(hand: Hand, adapter: ServerAdapter
     assert list(adapter.retry) == [0, None, 0]
     for number in range(3):
         adapter.send("t", number, to="server:b", flush=True)
-    hand.say(Lane.CRITICAL, frame(Kind.BYE, Bye(reason="enough"), incarnation=hand.incarnation))
+    hand.say(Lane.CRITICAL, b"nonsense")
     turn_until(adapter, lambda: adapter.state == "down")
     adapter.send("t", "not yet", to="server:b")
     attempts, next_in_s, events = adapter.retry
@@ -128,7 +128,7 @@ def test_an_adapter_shows_what_it_tries_again(hand: Hand, adapter: ServerAdapter
     assert 0.0 <= next_in_s <= MAX_WAIT_S
     # While an attempt is under way, there is no other to wait for.
     turn_until(adapter, lambda: adapter.retry.next_in_s is None)
-    assert adapter.retry.attempts >= 1
+    assert adapter.retry.attempts == 1
     adapter.close(0.0)
     assert adapter.retry.next_in_s is None
 
