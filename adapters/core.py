@@ -92,8 +92,7 @@ class AttachmentCore:
         self._actions: list[Action] = []
         self._incarnation = 0
         self._ready = [False for _ in LANES]
-        self._token = b""
-        self._generation = 0
+        self._token, self._generation = b"", 0
         self._epoch = b""
         self.backoff = Backoff()
         self._patience = Patience()
@@ -317,8 +316,7 @@ class AttachmentCore:
             self._next_ping = now
 
     def _adopt(self, welcome: Welcome, now: float) -> None:
-        self._token = welcome.token
-        self._generation = welcome.generation
+        self._token, self._generation = welcome.token, welcome.generation
         self.limits = welcome.limits
         self.outgoing.adopt(welcome)
         self._control_interval_s = welcome.control_interval_ms / 1e3
