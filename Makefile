@@ -2,13 +2,16 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Of `make torture`: which seeds, and seconds for each.
+SEEDS ?= 1-20
+DURATION ?= 60
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo wheel test-wheel bench-reconnect bench-restart bench-stopped clean
+.PHONY: help test lint demo torture wheel test-wheel bench-reconnect bench-restart bench-stopped clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +38,10 @@ test: lint ## style, types and all tests, with coverage
 
 demo: $(STAMP) ## a broker, an arena and some players on this machine
 	$(BIN)/lanebus demo
+
+torture: $(STAMP) ## twenty runs of a minute with every fault; SEEDS="1-20" DURATION=60 TRACES="FILE..."
+	$(BIN)/lanebus torture --seeds "$(SEEDS)" --duration $(DURATION) \
+	  $(if $(TRACES),--matches 2 $(addprefix --trace ,$(or $(wildcard $(TRACES)),$(TRACES))))
 
 wheel: $(STAMP) ## build the wheel, install it elsewhere and run it there
 	.ci/check-wheel $(BIN)/python

@@ -16,6 +16,7 @@ from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed, NotConnected
 from lanebus.adapters.outlane import LaneStats
+from lanebus.adapters.retry import Retry
 from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
 from lanebus.adapters.speaker import Speaker
 from lanebus.wire.lanes import LANES, Lane
@@ -102,6 +103,18 @@ class Adapter(Speaker):
     def requests_pending(self) -> int:
         """Joins, assigns, opens and so on that the broker has not answered."""
         return len(self.core.requests)
+
+    @property
+    def retry(self) -> Retry:
+        """What is being tried again: to connect, and events that left on links that are lost."""
+        core = self.core
+        due = core.backoff.due
+        is_lost = core.state is not State.UP
+        return Retry(
+            core.backoff.attempts,
+            None if due is None else max(0.0, due - time.monotonic()),
+            sum(lane.to_resend(is_lost=is_lost) for lane in core.outgoing.lanes),
+        )
 
     def stats(self) -> AdapterStats:
         """What went over the links so far."""

@@ -92,11 +92,10 @@ class AttachmentCore:
         self._actions: list[Action] = []
         self._incarnation = 0
         self._ready = [False for _ in LANES]
-        self._token = b""
+        self._token, self._generation = b"", 0
         self._epoch = b""
-        self._backoff = Backoff()
+        self.backoff = Backoff()
         self._patience = Patience()
-        self._retry_at: float | None = None
         self._give_up_at: float | None = None
         self._hello_at = 0.0
         self._heard = 0.0
@@ -217,7 +216,7 @@ class AttachmentCore:
 
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
-        times = [self._retry_at, self._give_up_at, self._next_ping, self._control_due]
+        times = [self.backoff.due, self._give_up_at, self._next_ping, self._control_due]
         if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         if self.state is not State.CLOSED:
@@ -245,14 +244,14 @@ class AttachmentCore:
         self._actions.append(HangUp(linger_s))
         self.state = State.CLOSED
         self._unready()
-        self._retry_at = None
+        self.backoff.due = None
 
     # Connecting
 
     def _attempt(self, now: float) -> None:
         self._incarnation += 1
         self.incoming.relink()
-        self._retry_at = None
+        self.backoff.due = None
         self._give_up_at = now + self._patience.s
         self._hello_at = now
         self._actions.append(Dial(Lane.CRITICAL, self.brokers[self._broker]))
@@ -267,12 +266,13 @@ class AttachmentCore:
             sent=self.sessions[0].outbox.highest_sent() if 0 in self.sessions else [0, 0, 0],
             kept_by=list(self.kept_by.items()),
             requests=len(self.requests.again()),
+            generation=self._generation,
         )
         self._control(Kind.HELLO, hello)
 
     def lost(self, now: float, why: str = "the connection is gone", *, announced: bool = False) -> None:
         """A link is lost: hang up all three, and try again when the backoff says so; very soon if it was announced."""
-        if self.state in (State.NEW, State.CLOSED) or self._retry_at is not None:
+        if self.state in (State.NEW, State.CLOSED) or self.backoff.due is not None:
             return
         self._suspension.lost(now)
         if self.state is State.UP:
@@ -281,7 +281,7 @@ class AttachmentCore:
         self._unready()
         self._actions.append(HangUp(linger_s=0.0))
         self._broker = (self._broker + 1) % len(self.brokers)
-        self._retry_at = now + (self._backoff.jitter_s() if announced else self._backoff.next_wait_s())
+        self.backoff.due = now + (self.backoff.jitter_s() if announced else self.backoff.next_wait_s())
 
     def _unready(self) -> None:
         self._ready = [False for _ in LANES]
@@ -310,13 +310,13 @@ class AttachmentCore:
         if all(self._ready):
             self.state = State.UP
             self.connects += 1
-            self._backoff.succeeded()
+            self.backoff.succeeded()
             self._patience.succeeded()
             self._give_up_at = None
             self._next_ping = now
 
     def _adopt(self, welcome: Welcome, now: float) -> None:
-        self._token = welcome.token
+        self._token, self._generation = welcome.token, welcome.generation
         self.limits = welcome.limits
         self.outgoing.adopt(welcome)
         self._control_interval_s = welcome.control_interval_ms / 1e3
@@ -334,7 +334,7 @@ class AttachmentCore:
 
     def receive(self, lane: Lane, frame: bytes, now: float, *, more: bool = False) -> None:
         """Take one frame of a lane's socket; a malformed one ends the links."""
-        if self._retry_at is not None or self.state is State.CLOSED:
+        if self.backoff.due is not None or self.state is State.CLOSED:
             return  # the driver read on, behind the frame with which these links were lost
         try:
             if more:
@@ -476,7 +476,7 @@ class AttachmentCore:
             self._control(*message)
 
     def _timers(self, now: float) -> None:
-        if self._retry_at is not None and now + TIMER_SLACK_S >= self._retry_at:
+        if self.backoff.due is not None and now + TIMER_SLACK_S >= self.backoff.due:
             self._attempt(now)
         if self._give_up_at is not None and now + TIMER_SLACK_S >= self._give_up_at:
             self._patience.was_in_vain()

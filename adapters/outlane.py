@@ -210,6 +210,11 @@ class OutLane:
         """What is queued, or was sent and not acknowledged, in the order in which it left or is to leave."""
         return [*(event for _, _, events, _ in self._unacked for event in events), *self.queue]
 
+    def to_resend(self, *, is_lost: bool) -> int:
+        """Events that have left and have to leave again; where the link is lost, what was not acknowledged too."""
+        unacked = sum(len(events) for _, _, events, _ in self._unacked) if is_lost else 0
+        return unacked + sum(event.transmitted for event in self.queue)
+
     def discard(self, session: int) -> None:
         """Forget the events of a closed session: none of them leaves any more, or leaves again."""
         kept = [event for event in self.queue if event.session != session]

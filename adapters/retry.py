@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Final, NamedTuple
 
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
@@ -29,11 +29,24 @@ _POLICY: Final = Retrying(
 )
 
 
+class Retry(NamedTuple):
+    """What an adapter tries again."""
+
+    attempts: int
+    """Attempts to connect that have failed since the links were last up."""
+    next_in_s: float | None
+    """Seconds until the next attempt; None while there is none to wait for."""
+    events: int
+    """Events that left on links that are lost, and have to leave again."""
+
+
 class Backoff:
     """The waits between attempts at one thing: exponential with jitter, bounded; starts over after a success."""
 
     def __init__(self) -> None:
         self._state = RetryCallState(retry_object=_POLICY, fn=None, args=(), kwargs={})
+        self.due: float | None = None
+        """When the next attempt is to be made; None while there is none to wait for. Its owner sets it."""
 
     @property
     def attempts(self) -> int:

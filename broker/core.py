@@ -338,7 +338,7 @@ class BrokerCore:
         welcome = make_welcome(
             self.config,
             self.epoch,
-            attachment.token,
+            attachment,
             self.ports,
             resumed=resumed,
             clock=self.clock(now),

@@ -36,6 +36,7 @@ from lanebus.broker.sessions import (
     Sent,
     Session,
     flagged_wire,
+    is_unsettled,
 )
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
@@ -368,11 +369,14 @@ class Egress:
                         continue
             if out.resent:
                 out.resent -= 1
-                sessions = tuple(s for s in sessions if _still_unsettled(s.receiving[lane], event))
+                sessions = tuple(s for s in sessions if is_unsettled(s.receiving[lane], event))
                 entry = (event, sessions)
                 if not sessions:
                     out.queued_bytes -= event.size
                     continue
+                for session in sessions:
+                    retried = session.receiving[lane].retried
+                    retried[event] = retried.get(event, 1) + 1
             entries.append(entry)
             size += event.size
             origins[origin] = None
@@ -401,9 +405,15 @@ class Egress:
                 self.touch(out)
 
     def sweep(self, session: Session, now: float) -> None:
-        """Drop shared parts that have waited longer than the limit."""
+        """Drop shared parts that have waited longer than the limit; forget what was sent again and is settled."""
         for lane in LANES:
             receiving = session.receiving[lane]
+            if receiving.retried:
+                receiving.retried = {
+                    event: sendings
+                    for event, sendings in receiving.retried.items()
+                    if is_unsettled(receiving, event)
+                }
             first = receiving.waiting[0] if receiving.waiting else None
             if first is not None and (first.arrived < now - self._age_s or keyed(first)):
                 self._drop_oldest(receiving, now, now - self._age_s)
@@ -448,11 +458,6 @@ def _flagged(receiving: Receiving, event: Event, wire: msgspec.Raw, *, asks: boo
         if carrier is None or carrier is event:
             receiving.gaps[event.origin] = event
             flags |= EVENT_AFTER_GAP
-        elif not _still_unsettled(receiving, carrier):
+        elif not is_unsettled(receiving, carrier):
             del receiving.gaps[event.origin]
     return flagged_wire(wire, flags) if flags else wire
-
-
-def _still_unsettled(receiving: Receiving, event: Event) -> bool:
-    numbers = receiving.unsettled.get(event.origin.origin)
-    return numbers is not None and numbers.get(event.number) is event

@@ -15,6 +15,7 @@ import msgspec
 from lanebus.broker.alerts import AlertKind, held
 from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES, Lane
@@ -170,6 +171,7 @@ class Inspector:
             "expired": receiving.expired,
             "superseded": receiving.superseded,
             "paused_senders": len(receiving.paused),
+            "retry": retries(session, lane, now),
         }
 
     def peers(self, now: float) -> list[dict[str, Any]]:

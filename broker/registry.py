@@ -79,12 +79,17 @@ class Registry:
         """The attachment for a hello, whether it was resumed, and those whose name it has taken over.
 
         Raises:
-            ProtocolError: there is no room for another attachment or its events, or the broker drains.
+            ProtocolError: there is no room for another attachment or its events, the broker drains, or a newer process
+                has the name.
         """
         # A peer that never saw its welcome has no token, but its process is the same.
         known = self.attachments.get(hello.name)
         if known is not None and known.process == hello.process and hello.token in (b"", known.token):
             return known, True, []
+        newest = known.generation if known is not None else 0
+        if 0 < hello.generation < newest:
+            # It was fenced where it could not hear it, by this broker or an earlier one.
+            raise ProtocolError(ErrorNumber.FENCED, f"a newer process of {hello.name} has taken over")
         if not self.admitting:
             raise ProtocolError(
                 ErrorNumber.DRAINING, "this broker is about to end: dial another, or the next one here"
@@ -107,6 +112,7 @@ class Registry:
             del self.attachments[old.name]
             self._absent -= old.expected
         attachment = Attachment(hello.name, hello.role, hello.process, self._random(TOKEN_BYTES), now)
+        attachment.generation = hello.generation or newest + 1
         self.attachments[hello.name] = attachment
         self._by_token[attachment.token] = attachment
         if hello.role is not Role.GATEWAY:

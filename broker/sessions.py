@@ -119,6 +119,7 @@ class Receiving:
         "gated",
         "paused",
         "places",
+        "retried",
         "superseded",
         "suspects",
         "unsettled",
@@ -140,6 +141,8 @@ class Receiving:
         """Bytes handed to the link's queue or sent, and not settled; bounded by the credit."""
         self.unsettled: dict[int, dict[int, Event]] = {}
         """Parts sent and not settled: origin, then number."""
+        self.retried: dict[Event, int] = {}
+        """Parts sent again on a fresh link, and how often they were sent; settled ones are forgotten later."""
         self.waiting: deque[Event] = deque()
         """Parts that found the credit used up."""
         self.places = Places()
@@ -155,6 +158,12 @@ class Receiving:
         """Senders some of whose events were dropped for this receiver; the event that tells it, once there is one."""
         self.paused: dict[tuple[Session, str], Link] = {}
         """Senders that were told to pause and what they call this destination, to the link that was told."""
+
+
+def is_unsettled(receiving: Receiving, event: Event) -> bool:
+    """Whether a part was sent to this receiver and is not settled."""
+    numbers = receiving.unsettled.get(event.origin.origin)
+    return numbers is not None and numbers.get(event.number) is event
 
 
 class Served(NamedTuple):
@@ -410,6 +419,7 @@ class Attachment:
     __slots__ = (
         "away_since",
         "control_due",
+        "generation",
         "key",
         "last_index",
         "last_seen",
@@ -435,6 +445,8 @@ class Attachment:
         self.role = role
         self.process = process
         self.token = token
+        self.generation = 0
+        """Counts the processes that have taken the name; 0 without a process."""
         self.since = now
         self.lz4 = False
         self.links: list[Link | None] = [None for _ in LANES]

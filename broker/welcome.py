@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lanebus.broker.sessions import Attachment
 from lanebus.conf.model import Config
 from lanebus.wire.header import VERSION
 from lanebus.wire.messages import Limits, Revoked, Welcome
@@ -12,7 +13,7 @@ from lanebus.wire.messages import Limits, Revoked, Welcome
 def make_welcome(
     config: Config,
     epoch: bytes,
-    token: bytes,
+    attachment: Attachment,
     ports: Sequence[int],
     *,
     resumed: bool,
@@ -22,7 +23,7 @@ def make_welcome(
     """The answer to a hello.
 
     Args:
-        token: the attachment's.
+        attachment: whose hello it was.
         ports: of the lanes, as they are bound.
         resumed: whether the broker still knew the attachment.
         clock: ticks since the broker's start.
@@ -34,8 +35,9 @@ def make_welcome(
         version=VERSION,
         broker=config.broker.name,
         epoch=epoch,
-        token=token,
+        token=attachment.token,
         resumed=resumed,
+        generation=attachment.generation,
         host=config.broker.advertise,
         ports=list(ports),
         clock=clock,

@@ -55,6 +55,8 @@ _PEER_FIGURES: Final = (
 _NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD", "OLDEST", "DROPPED")
 """What is left of the peers' table on a terminal of fewer columns than `_WIDE`."""
 _WIDE: Final = 150
+_MAX_RETRIES: Final = 20
+"""Retry queues that are shown without `--all`."""
 _LANE_FIGURES: Final = (
     *("EVENTS IN", "BATCHES", "BYTES", "EVENTS OUT", "BATCHES", "BYTES", "QUEUED", "BYTES"),
     *("UNSETTLED", "HELD P50 MS", "P99", "MAX"),
@@ -81,11 +83,19 @@ def status(server: str, timeout_s: float, output_format: Format) -> None:
 
 
 @click.command()
-@click.option("--all", "show_all", is_flag=True, help="Also list queues with nothing in them.")
+@click.option(
+    "--all", "show_all", is_flag=True, help="Also list queues with nothing in them, and all retry queues."
+)
 @control_options
 @output_option
 def queues(show_all: bool, server: str, timeout_s: float, output_format: Format) -> None:
-    """Show what waits for whom: the broker's queue of each peer and lane, the fullest first."""
+    """Show what waits for whom: the broker's queue of each peer and lane, the fullest first; and what is tried again.
+
+    A retry queue holds parts to be sent again after a reconnect (RESEND), those sent again and not settled (RESENT; how
+    often, the one sent most), those that an earlier process of the peer did not settle (SUSPECT, tried one at a time,
+    with the most deliveries), batches from the peer that wait for a request of its own (PARKED), and its events that
+    wait for a service or a group's members to come back (WAITING).
+    """
     result = _ask("queues", server, timeout_s)
     out = Out(output_format)
     if out.is_json:
@@ -123,6 +133,7 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
     out.table(table)
     if len(shown) < len(result):
         out.line(f"{out.things(len(result) - len(shown), 'empty queue')} not listed; --all lists them")
+    _show_retries(out, result, show_all=show_all)
 
 
 @click.command()
@@ -382,6 +393,43 @@ def _queue_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
         styled(out.count(queue["dropped"]), "red" if queue["dropped"] else ""),
         out.count(queue["expired"]),
         out.count(queue["superseded"]),
+    ]
+
+
+def _show_retries(out: Out, queues: Sequence[Mapping[str, Any]], *, show_all: bool) -> None:
+    busy = [queue for queue in queues if any(queue["retry"].values())]
+    if not busy:
+        return
+    busy.sort(key=lambda queue: (-queue["retry"]["oldest_age_s"], queue["peer"]))
+    shown = busy if show_all else busy[:_MAX_RETRIES]
+    table = new_table(
+        [
+            *("RETRYING", "LANE", "RESEND", "RESENT", "TIMES", "SUSPECT", "DELIVERIES", "PARKED", "WAITING"),
+            "OLDEST",
+        ],
+        text_columns=2,
+    )
+    add_rows(table, [_retry_row(out, queue) for queue in shown])
+    if not out.human:
+        out.line()
+    out.table(table)
+    if len(shown) < len(busy):
+        out.line(f"{out.things(len(busy) - len(shown), 'retry queue')} not listed; --all lists them")
+
+
+def _retry_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
+    retry = queue["retry"]
+    return [
+        str(queue["peer"]),
+        _lane(queue["lane"]),
+        out.count(retry["resend_events"]),
+        out.count(retry["resent_events"]),
+        out.count(retry["most_sendings"]),
+        out.count(retry["suspect_events"]),
+        styled(out.count(retry["most_deliveries"]), "red" if retry["most_deliveries"] > 1 else ""),
+        out.count(retry["parked_batches"]),
+        out.count(retry["unresolved_events"]),
+        out.time(retry["oldest_age_s"]),
     ]
 
 

@@ -105,7 +105,10 @@ class Out:
 def new_table(
     columns: Sequence[str], *, text_columns: int = 1, title: str | None = None, footer: bool = False
 ) -> Table:
-    """A table with `columns`: the first `text_columns` hold text, the others figures, which stand to the right."""
+    """A table with `columns`: the first `text_columns` hold text, the others figures, which stand to the right.
+
+    Where it is too wide for the terminal, texts are shortened, the longest first, and figures are not.
+    """
     table = Table(
         title=title,
         title_justify="left",
@@ -120,7 +123,7 @@ def new_table(
     )
     for position, column in enumerate(columns):
         if position < text_columns:
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
+            table.add_column(column)
         else:
             table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -129,9 +132,9 @@ def new_table(
 def add_rows(table: Table, rows: Iterable[Sequence[str | Text]]) -> None:
     """Add `rows`, with the control characters of plain cells escaped and markup in them left as it is."""
     for row in rows:
-        table.add_row(*(Text(escape(cell)) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*(styled(cell, "") if isinstance(cell, str) else cell for cell in row))
 
 
 def styled(text: str, style: str) -> Text:
-    """`text`, escaped, in a style of rich: `bold red`."""
-    return Text(escape(text), style=style)
+    """`text`, escaped, in a style of rich: `bold red`; never on two lines."""
+    return Text(escape(text), style=style, no_wrap=True, overflow="ellipsis")

@@ -9,6 +9,7 @@ from lanebus.cli.output import Out, add_rows, new_table, styled
 from lanebus.cli.torture_check import Findings
 from lanebus.cli.torture_plan import Plan
 from lanebus.cli.torture_run import Outcome
+from lanebus.cli.torture_series import verdict
 
 _COUNTED: Final = ("duplicated", "misordered", "unexpected", "corrupted", "unsettled", "misbooked")
 
@@ -61,17 +62,13 @@ def build(plan: Plan, outcome: Outcome, found: Findings, *, strict: bool) -> dic
 
 def show(out: Out, report: Mapping[str, Any]) -> None:
     """Write the report as tables."""
-    breaches = report["breaches"]
-    verdict = (
-        styled(f"BROKEN: {', '.join(breaches)}", "bold red") if breaches else styled("unbroken", "bold green")
-    )
     out.line()
     faults = sum(report["faults"].values())
     title = (
         f"seed {report['seed']}, {out.time(report['duration_s'], unit=True)}, "
         f"{out.things(report['peers'], 'peer')}, {out.things(faults, 'fault')}: "
     )
-    out.line(styled(title, "bold") + verdict)
+    out.line(styled(title, "bold") + verdict(report["breaches"]))
     columns = ["ACCEPTED", "HANDLED", "LOST", *(name.upper() for name in _COUNTED)]
     table = new_table(columns, text_columns=0)
     bad = [report["lost"]["total"], *(report[name] for name in _COUNTED)]

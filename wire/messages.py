@@ -86,6 +86,8 @@ class Hello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Groups that the peer sends to and others put members into."""
     requests: Unsigned = 0
     """How many requests come first, if the broker does not know the attachment: what the peer asked of another one."""
+    generation: Unsigned = 0
+    """From the last welcome; 0 before the first. Of two processes of a name the one with the higher has it."""
 
 
 class LaneHello(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,6 +116,8 @@ class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     token: Token
     resumed: bool
     """Whether the broker still knows the attachment; if not, the peer re-asserts its state and replays."""
+    generation: Positive
+    """Which of the processes that had the name this is; the peer says so in later hellos, to any broker."""
     host: str
     """Host of the other lanes' ports; empty for the host that was dialled."""
     ports: PortPerLane

@@ -7,6 +7,7 @@ from lanebus.adapters.errors import Closed, HelloRefused, LanebusError, NotConne
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.gateway import GatewayAdapter, GatewaySession
 from lanebus.adapters.loop import Loop
+from lanebus.adapters.retry import Retry
 from lanebus.adapters.server import ServerAdapter
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Book, Outcome, Reason
@@ -31,6 +32,7 @@ __all__ = [
     "Raw",
     "Reason",
     "Receipt",
+    "Retry",
     "ServerAdapter",
     "TooLarge",
     "Unsettled",

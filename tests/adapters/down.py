@@ -61,6 +61,7 @@ def welcome(*, resumed: bool = False, epoch: bytes = b"epoch", **changes: Any) -
         "epoch": epoch,
         "token": b"token",
         "resumed": resumed,
+        "generation": 1,
         "host": "",
         "ports": [1, 2, 3],
         "clock": 0,

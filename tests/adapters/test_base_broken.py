@@ -7,6 +7,7 @@ import pytest
 import zmq
 from tests.adapters.down import frame, header_of, welcome
 
+from lanebus.adapters.retry import MAX_WAIT_S
 from lanebus.adapters.server import ServerAdapter
 from lanebus.adapters.sockets import Socket
 from lanebus.wire.kinds import Kind
@@ -112,6 +113,24 @@ def test_frames_behind_a_goodbye_are_read_and_mean_nothing(hand: Hand, adapter: 
         assert time.monotonic() < deadline
         adapter.wait(0.01)
     assert hand.take(Lane.CRITICAL) is Kind.HELLO
+
+
+def test_an_adapter_shows_what_it_tries_again(hand: Hand, adapter: ServerAdapter) -> None:
+    assert list(adapter.retry) == [0, None, 0]
+    for number in range(3):
+        adapter.send("t", number, to="server:b", flush=True)
+    hand.say(Lane.CRITICAL, b"nonsense")
+    turn_until(adapter, lambda: adapter.state == "down")
+    adapter.send("t", "not yet", to="server:b")
+    attempts, next_in_s, events = adapter.retry
+    assert (attempts, events) == (1, 3)
+    assert next_in_s is not None
+    assert 0.0 <= next_in_s <= MAX_WAIT_S
+    # While an attempt is under way, there is no other to wait for.
+    turn_until(adapter, lambda: adapter.retry.next_in_s is None)
+    assert adapter.retry.attempts == 1
+    adapter.close(0.0)
+    assert adapter.retry.next_in_s is None
 
 
 def test_a_socket_that_takes_no_more_is_a_lost_link_and_never_a_blocked_program(

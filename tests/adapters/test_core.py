@@ -122,6 +122,20 @@ def test_without_a_welcome_in_time_it_goes_on_to_the_next_broker_with_a_fresh_li
     assert header_of(hello.frame).incarnation == header_of(first.frame).incarnation + 1
 
 
+def test_every_hello_says_the_generation_of_the_last_welcome(bench: Hand) -> None:
+    said = []
+    bench.start()
+    for generation in (4, 6):
+        bench.take()
+        bench.welcome(generation=generation)
+        bench.core.lost(bench.now)
+        bench.take()
+        bench.wait_for_retry()
+        ((_, _, hello),) = bench.sent()
+        said.append(hello.generation)
+    assert said == [4, 6]
+
+
 def test_retries_wait_as_the_backoff_says_and_begin_anew_after_a_success(bench: Hand) -> None:
     bench.start()
     for attempt in range(4):

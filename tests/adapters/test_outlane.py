@@ -223,3 +223,15 @@ def test_statistics_count_what_left(bench: Bench) -> None:
 @pytest.mark.parametrize("lane", LANES)
 def test_lanes_begin_with_the_timing_of_the_table(lane: Lane) -> None:
     assert OutLane(lane, Window()).timing == DEFAULT_TIMINGS[lane]
+
+
+def test_what_has_to_leave_again_is_what_left_on_a_lost_link_and_is_not_acknowledged(bench: Bench) -> None:
+    events = [bench.put(0.0) for _ in range(3)]
+    assert bench.batch(0.0) is not None
+    bench.put(0.1)
+    assert bench.out.to_resend(is_lost=False) == 0
+    assert bench.out.to_resend(is_lost=True) == 3
+    bench.out.relink([*events, bench.put(0.2)])
+    assert bench.out.to_resend(is_lost=False) == 3
+    assert bench.batch(0.3) is not None
+    assert bench.out.to_resend(is_lost=False) == 0

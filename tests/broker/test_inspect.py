@@ -11,6 +11,7 @@ from tests.broker.bench import Bench
 from tests.broker.peer import Peer
 
 from lanebus.broker.inspect import Inspector
+from lanebus.broker.retries import retries
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ping
@@ -141,6 +142,7 @@ def test_queues_shows_every_session_and_lane(scene: Scene) -> None:
     assert slow["oldest_age_s"] == pytest.approx(scene.bench.now - receiving.waiting[0].arrived)
     assert slow["limit_bytes"] == scene.bench.core.config.egress.queue_bytes
     assert slow["credit_bytes"] == scene.bench.core.config.egress.credit_bytes
+    assert slow["retry"] == retries(scene.bench.session("player:1"), Lane.CRITICAL, scene.bench.now)
     behind = queues["player:11", "low"]
     assert (behind["queued_events"], behind["unsettled_events"]) == (1, 1)
     assert queues["server:a", "normal"]["oldest_age_s"] == 0.0

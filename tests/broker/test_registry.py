@@ -81,6 +81,36 @@ def test_a_newer_process_fences_the_older_for_good(bench: Bench) -> None:
     assert bench.session("player:1").process == newer.process
 
 
+def test_a_fenced_process_that_did_not_hear_of_it_is_told_when_it_comes_back(bench: Bench) -> None:
+    older = Peer(bench, "player:1").attach()
+    older.cut()
+    newer = Peer(bench, "player:1").attach()
+    assert [peer.welcome and peer.welcome.generation for peer in (older, newer)] == [1, 2]
+    older.say_hello(generation=1)
+    bench.turn()
+    assert older.errors == [ErrorNumber.FENCED]
+    assert newer.errors == []
+    assert bench.session("player:1").process == newer.process
+
+
+def test_of_two_processes_that_knew_an_earlier_broker_the_newer_one_has_the_name(bench: Bench) -> None:
+    older, newer = Peer(bench, "player:1"), Peer(bench, "player:1")
+    older.say_hello(generation=7)
+    bench.turn()
+    assert bench.session("player:1").process == older.process
+    newer.say_hello(generation=8)
+    bench.turn()
+    assert bench.session("player:1").process == newer.process
+    older.say_hello(generation=7)
+    bench.turn()
+    assert bench.session("player:1").process == newer.process
+    # One that no broker has welcomed yet is newer than all.
+    third = Peer(bench, "player:1").attach()
+    assert third.welcome is not None
+    assert third.welcome.generation == 9
+    assert newer.errors == [ErrorNumber.FENCED]
+
+
 def test_what_the_fenced_process_had_sent_is_delivered_ahead_of_its_successors(bench: Bench) -> None:
     server = Peer(bench, "server:a").attach()
     older = Peer(bench, "player:1").attach()

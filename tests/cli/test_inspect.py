@@ -57,6 +57,18 @@ STATUS: dict[str, Any] = {
 }
 
 
+RETRY: dict[str, Any] = {
+    "resend_events": 0,
+    "resent_events": 0,
+    "most_sendings": 0,
+    "suspect_events": 0,
+    "most_deliveries": 0,
+    "parked_batches": 0,
+    "unresolved_events": 0,
+    "oldest_age_s": 0.0,
+}
+
+
 def queue(peer: str, **changes: Any) -> dict[str, Any]:
     fields = {
         "peer": peer,
@@ -71,6 +83,7 @@ def queue(peer: str, **changes: Any) -> dict[str, Any]:
         "dropped": 0,
         "expired": 0,
         "superseded": 0,
+        "retry": RETRY,
     }
     return fields | changes
 
@@ -161,6 +174,29 @@ def test_queues_show_what_is_not_empty_with_totals(canned: dict[str, Any]) -> No
         "1 empty queue not listed; --all lists them",
     ]
     assert table("queues", "--all")[2].startswith("player:1 critical 0 0")
+
+
+def test_queues_show_what_is_tried_again_the_oldest_first(canned: dict[str, Any]) -> None:
+    canned["queues"] = [
+        queue("player:1"),
+        queue("player:2", retry=RETRY | {"resend_events": 4, "resent_events": 2, "most_sendings": 3}),
+        queue("player:3", retry=RETRY | {"suspect_events": 7, "most_deliveries": 5, "oldest_age_s": 2.5}),
+        queue("server:a", retry=RETRY | {"parked_batches": 1, "unresolved_events": 6, "oldest_age_s": 1.25}),
+    ]
+    lines = table("queues")
+    assert lines[-4:] == [
+        "RETRYING LANE RESEND RESENT TIMES SUSPECT DELIVERIES PARKED WAITING OLDEST",
+        "player:3 critical 0 0 0 7 5 0 0 2.500",
+        "server:a critical 0 0 0 0 0 1 6 1.250",
+        "player:2 critical 4 2 3 0 0 0 0 0.000",
+    ]
+
+
+def test_few_retry_queues_are_listed_unless_all_are_asked_for(canned: dict[str, Any]) -> None:
+    canned["queues"] = [queue(f"player:{number}", retry=RETRY | {"resent_events": 1}) for number in range(30)]
+    lines = table("queues")
+    assert lines[-1] == "10 retry queues not listed; --all lists them"
+    assert len(table("queues", "--all")) > len(lines)
 
 
 def test_peers_are_sorted_and_explained(canned: dict[str, Any]) -> None:

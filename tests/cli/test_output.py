@@ -86,6 +86,20 @@ def test_a_table_on_a_terminal_holds_no_foreign_sequences(monkeypatch: pytest.Mo
     assert "player:[red]1[/red]" in text
 
 
+def test_a_table_too_wide_for_its_terminal_shortens_texts_and_no_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal()
+    table = new_table(["PEER", "LANE", "EVENTS", "BYTES"], text_columns=2)
+    add_rows(table, [["player:" + "x" * 60, styled("critical", "red"), "1,234,567", "7,654,321"]])
+    Out("table", terminal).table(table)
+    *_, row = terminal.getvalue().rstrip().splitlines()
+    assert row.split()[1:] == ["critical", "1,234,567", "7,654,321"]
+    assert row.split()[0].endswith("…")
+
+
 def test_lines_are_escaped_and_never_folded() -> None:
     stream = io.StringIO()
     Out("table", stream).line("x" * 300 + "\x07")

@@ -1,9 +1,11 @@
 """The whole laboratory, for a few seconds: real processes, real faults, and nothing of the promise is broken."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.trace_files import write_duel
 
 from lanebus.cli.exits import Exit
 from lanebus.cli.main import run
@@ -41,3 +43,12 @@ def test_peers_that_are_stopped_and_killed_break_nothing(capsys: pytest.CaptureF
     kinds = "stop_receiver,kill_client,kill_server,kill_gateway"
     report = tortured(capsys, "--seed", "6", "--duration", "10", "--faults", kinds)
     assert report["redelivered"] > 0
+
+
+def test_a_recorded_match_through_dead_processes_and_spoilt_links_breaks_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    match = write_duel(tmp_path / "duel.jsonl.gz", count=200, step_s=0.02)
+    report = tortured(capsys, "--seed", "30", "--duration", "7", "--peers", "4", "--trace", str(match))
+    made = {kind for kind, count in report["faults"].items() if count}
+    assert made >= {"kill_broker", "kill_server", "kill_gateway", "kill_client", "latency", "freeze", "reset"}

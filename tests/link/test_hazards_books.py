@@ -1,7 +1,7 @@
 """Traces that unbalance a careless ledger. Each test is named after its hazard."""
 
 import pytest
-from tests.link.link import Net
+from tests.link.link import Net, Reaches
 from tests.link.process import Peer, payloads
 
 from lanebus.adapters.actions import State
@@ -121,6 +121,32 @@ def test_a_book_whose_report_was_lost_with_a_link_is_reported_again(net: Net) ->
     )
     sender.cut()
     net.run(5.0)
+    assert at_rest(net)
+
+
+def test_a_new_broker_begins_its_books_with_what_is_replayed_and_the_senders_book_goes_on(net: Net) -> None:
+    sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
+    for number in range(3):
+        sender.send("server:receiver", number)
+    net.run(2.0)
+    assert at_rest(net)
+    receiver.events_per_turn = 0
+    for number in range(3, 5):
+        sender.send("server:receiver", number)
+    net.run(0.5)
+    sender.reaches = Reaches.REFUSAL
+    net.restart_broker()
+    net.run_until(lambda: receiver.core.state is State.UP, 10.0, "the receiver is back")
+    sender.send("server:receiver", 5)
+    sender.reaches = Reaches.BROKER
+    receiver.events_per_turn = None
+    net.run(10.0)
+    assert list(payloads(receiver)) == list(range(6))
+    assert book(sender).as_list() == [6, 6, 0, 0, 0, 0, 0]
+    session = net.core.directory.peers["server:sender"]
+    assert session.sending[Lane.NORMAL].book.as_list() == [3, 3, 0, 0, 0, 0, 0]
+    assert session.reported is not None
+    assert session.reported[Lane.NORMAL] == session.sending[Lane.NORMAL].book
     assert at_rest(net)
 
 

@@ -10,6 +10,7 @@ from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.requests import MAX_UNDER_WAY
 from lanebus.adapters.session import SessionCore
 from lanebus.broker.audit import audit
+from lanebus.broker.departure import MAX_DELIVERIES
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
 from lanebus.wire.header import decode_header
 from lanebus.wire.kinds import Kind
@@ -129,6 +130,55 @@ def test_two_peers_that_are_full_towards_each_other_do_not_wait_for_each_other()
     assert len(left.handled["server:left"]) + len(right.handled["server:right"]) >= accepted
     assert refused[0] > 0
     assert left.told == right.told == []
+
+
+class Crash(BaseException):
+    """The end of a process in the middle of a handler."""
+
+
+def test_an_event_that_ends_its_receivers_is_poison_and_those_behind_it_are_handled() -> None:
+    net = Net(TIGHT)
+    sender = Peer(net, "sender").up()
+    deadly = 3
+    handled: list[int] = []
+
+    def program(session: SessionCore, event: Event) -> None:
+        if event.payload == deadly:
+            raise Crash
+        handled.append(event.payload)
+
+    receiver = Peer(net, "receiver").up()
+    receiver.events_per_turn = 0
+    receiver.program = program
+    for number in range(100):
+        sender.send("server:receiver", number)
+    net.run(1.0)
+    assert len(receiver.core.incoming.arrivals[Lane.NORMAL]) > 50
+    receiver.events_per_turn = None
+    receiver.wake()
+    crashes = 0
+    while sender.session().outbox.in_flight:
+        try:
+            settle(sender)
+        except Crash:
+            crashes += 1
+            assert crashes <= MAX_DELIVERIES
+            receiver.kill()
+            receiver = Peer(net, "receiver")
+            receiver.program = program
+            receiver.start()
+    assert crashes == MAX_DELIVERIES
+    assert [(each.number, each.outcome, each.reason) for _, each in sender.told] == [
+        (deadly + 1, Outcome.REFUSED, Reason.POISON)
+    ]
+    # What ran before it in the first process, and had not been settled, runs again; nothing else does.
+    assert handled[:deadly] == list(range(deadly))
+    again = handled[deadly:]
+    assert sorted(set(handled)) == [number for number in range(100) if number != deadly]
+    assert again == sorted(set(again))
+    assert [(dead.number, dead.deliveries) for dead in net.core.departures.dead] == [
+        (deadly + 1, MAX_DELIVERIES)
+    ]
 
 
 def test_settlements_of_thousands_of_sessions_travel_as_few_frames_of_a_legal_size() -> None:

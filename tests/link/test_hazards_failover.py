@@ -206,3 +206,26 @@ def test_a_broker_that_dies_after_a_move_is_told_who_has_what() -> None:
     match.first.go_on()
     net.run(5.0)
     assert list(payloads(match.second)) == [0, 1]
+
+
+def test_what_was_about_to_move_when_the_broker_died_is_handled_by_the_instance_it_moved_to() -> None:
+    net = make_net(recovery_s=10.0)
+    match = Match(net)
+    first, second, player = match.first, match.second, match.player
+    first.events_per_turn = 0
+    for number in range(2):
+        player.send(None, number, flush=True)
+    net.run(0.3)
+    player.send("server:second", "later", flush=True)
+    net.run(0.3)
+    assert list(payloads(second)) == ["later"]
+    # What an instance had goes to another one part at a time: the second part has not left when the broker dies.
+    second.events_per_turn = 0
+    first.stall()
+    net.run(6.0)
+    assert any(second.core.incoming.arrivals)
+    net.restart_broker()
+    net.run(1.0)
+    second.events_per_turn = None
+    match.settle()
+    assert list(payloads(second)) == ["later", 0, 1]

@@ -127,6 +127,32 @@ def test_a_change_of_state_lost_with_a_link_is_asked_for_again(net: Net, moment_
     assert gone.receipt.outcome is Outcome.REFUSED
 
 
+@pytest.mark.parametrize("moment_s", [0.0001, 0.0006, 0.0011, 0.0101])
+def test_a_players_session_whose_opening_and_closing_are_lost_with_a_link_is_opened_and_closed(
+    net: Net, moment_s: float
+) -> None:
+    server, gateway = Peer(net, "server").up(), Peer(net, "g", Role.GATEWAY).up()
+    net.loss = 1.0
+    index = gateway.open("7")
+    gateway.turn()
+    net.run(moment_s)
+    gateway.cut()
+    net.run_until(lambda: not len(gateway.core.requests), 10.0, "the session is open")
+    server.send("player:7", "hello")
+    settle(server)
+    assert list(payloads(gateway, "player:7")) == ["hello"]
+    gateway.close_session(index)
+    gateway.turn()
+    net.run(moment_s)
+    gateway.cut()
+    net.run_until(lambda: not len(gateway.core.requests), 10.0, "the session is closed")
+    gone = server.send("player:7", "nobody hears this")
+    settle(server)
+    assert gone.receipt is not None
+    assert gone.receipt.outcome is Outcome.REFUSED
+    assert "player:7" not in net.core.directory.peers
+
+
 def test_a_session_that_the_same_broker_has_forgotten_replays_its_outbox(net: Net) -> None:
     sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
     epoch = net.core.epoch
@@ -248,6 +274,23 @@ def test_what_was_received_and_not_handled_dies_with_its_receiver_and_is_not_cal
     assert [(each.outcome, each.reason) for _, each in sender.told] == [
         (Outcome.UNKNOWN, Reason.RECEIVER_GONE)
     ]
+
+
+def test_a_sender_that_dies_takes_along_what_no_broker_has_and_the_rest_is_delivered(net: Net) -> None:
+    sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
+    receiver.events_per_turn = 0
+    sender.send("server:receiver", "accepted by the broker")
+    net.run(0.5)
+    sender.reaches = Reaches.REFUSAL
+    sender.cut()
+    net.run(0.1)
+    sender.send("server:receiver", "in the outbox alone")
+    net.run(1.0)
+    sender.kill()
+    receiver.events_per_turn = None
+    net.run(20.0)
+    assert list(payloads(receiver)) == ["accepted by the broker"]
+    assert "server:sender" not in net.core.directory.peers
 
 
 def test_gaps_in_the_numbers_are_legal_at_a_new_broker(net: Net) -> None:

@@ -5,6 +5,7 @@ from tests.link.link import Net, Reaches
 from tests.link.process import Peer, payloads
 
 from lanebus.adapters.actions import State
+from lanebus.adapters.errors import Closed
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
@@ -86,7 +87,7 @@ def test_a_late_joiner_does_not_get_the_replay_of_what_was_accepted_before(net: 
     sender.join("room", early.name)
     net.run(0.1)
     early.events_per_turn = 0
-    sender.send("group:room", "before")
+    before = sender.send("group:room", "before")
     net.run(0.5)
     (sender if joined_by == "the sender" else other).join("room", late.name)
     net.run(0.1)
@@ -97,6 +98,8 @@ def test_a_late_joiner_does_not_get_the_replay_of_what_was_accepted_before(net: 
         assert list(payloads(late)) == ["after"]
     net.restart_broker()
     net.run(1.0)
+    assert before.receipt is not None
+    assert before.receipt.state == "in_flight"
     early.events_per_turn = None
     settle(sender)
     assert "before" not in payloads(late)
@@ -215,6 +218,57 @@ def test_an_instance_gets_again_what_it_had_and_no_other_does(net: Net) -> None:
     settle(player)
     assert list(payloads(first)) == ["one"]
     assert list(payloads(second)) == ["two"]
+
+
+@pytest.mark.parametrize("first_back", ["the one that has them", "the other one"])
+def test_events_in_the_inbox_of_an_instance_are_replayed_to_it_and_to_no_other(
+    net: Net, first_back: str
+) -> None:
+    instances = [Peer(net, name).up() for name in ("first", "second")]
+    for instance in instances:
+        instance.register("match", ["t"])
+    net.run(0.1)
+    player = Peer(net, "1", Role.CLIENT).up()
+    for instance in instances:
+        instance.events_per_turn = 0
+    for number in range(10):
+        player.send(None, number)
+    net.run(0.5)
+    instances.sort(key=lambda peer: not any(peer.core.incoming.arrivals))
+    has, other = instances
+    late = other if first_back == "the one that has them" else has
+    late.reaches = Reaches.REFUSAL
+    net.restart_broker()
+    net.run(2.0)
+    late.reaches = Reaches.BROKER
+    net.run(2.0)
+    for instance in instances:
+        instance.events_per_turn = None
+    settle(player)
+    assert list(payloads(has)) == list(range(10))
+    assert list(payloads(other)) == []
+
+
+def test_a_process_that_never_heard_of_its_successor_is_fenced_by_a_new_broker_too(net: Net) -> None:
+    receiver = Peer(net, "receiver").up()
+    old = Peer(net, "s").up()
+    # A path that swallows everything: the old process neither hears that it is fenced, nor that its links are gone.
+    old.reaches = Reaches.NOTHING
+    old.cut(peer_after_s=None)
+    new = Peer(net, "s").up()
+    net.run(0.5)
+    net.restart_broker()
+    net.run_until(lambda: new.core.state is State.UP, 10.0, "the successor is back")
+    # The old one's hello comes last.
+    old.reaches = Reaches.BROKER
+    old.cut()
+    net.run(30.0)
+    assert old.core.state is State.CLOSED
+    assert isinstance(old.core.failure, Closed)
+    assert new.core.state is State.UP
+    new.send("server:receiver", "from the successor")
+    settle(new)
+    assert list(payloads(receiver)) == ["from the successor"]
 
 
 def test_a_topic_of_two_services_waits_for_both(net: Net) -> None:

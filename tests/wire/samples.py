@@ -51,6 +51,7 @@ WELCOME = Welcome(
     epoch=b"\x01\x02\x03\x04\x05\x06\x07\x08",
     token=TOKEN,
     resumed=False,
+    generation=3,
     host="",
     ports=[5570, 5571, 5572],
     clock=123_456,
