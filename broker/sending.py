@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
-from lanebus.wire.runs import add_number, forget_below
+from lanebus.wire.runs import add_number, runs_from
 
 if TYPE_CHECKING:
     from lanebus.broker.sessions import Event, Unresolved
@@ -19,8 +19,8 @@ class Sending:
         "awaited",
         "base",
         "book",
+        "ends",
         "last",
-        "outcomes",
         "parts",
         "skipped",
         "unreported",
@@ -42,8 +42,8 @@ class Sending:
         self.withheld = [0 for _ in WITHHELD]
         """How many of those, by how they ended."""
         self.parts = Book()
-        self.outcomes: dict[int, tuple[Outcome, Reason]] = {}
-        """How numbers from `base` on ended; kept so that a resumed sender can be told again."""
+        self.ends: dict[tuple[Outcome, Reason], list[int]] = {}
+        """Runs of numbers from `base` on, by how they ended; kept so that a resumed sender can be told again."""
         self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
         """Runs of numbers whose end the sender has not been told."""
         self.unresolved: deque[tuple[Event, Unresolved]] = deque()
@@ -71,11 +71,11 @@ class Sending:
     def end(self, number: int, outcome: Outcome, reason: Reason) -> None:
         """Book the end of an event."""
         self.book.ended[outcome] += 1
-        self.outcomes[number] = (outcome, reason)
-        runs = self.unreported.get((outcome, reason))
-        if runs is None:
-            runs = self.unreported[outcome, reason] = []
-        add_number(runs, number)
+        for by_end in (self.ends, self.unreported):
+            runs = by_end.get((outcome, reason))
+            if runs is None:
+                runs = by_end[outcome, reason] = []
+            add_number(runs, number)
 
     def withhold(self, figures: list[int]) -> None:
         """Book what ended at the sender, as it last said."""
@@ -85,16 +85,16 @@ class Sending:
         self.withheld = figures
 
     def rebase(self, base: int) -> None:
-        """Forget the outcomes below `base`: their sender knows them."""
+        """Forget the ends of numbers below `base`: their sender knows them."""
         if base > self.base:
-            forget_below(self.outcomes, self.base, base)
+            if self.ends:
+                kept = {end: runs_from(runs, base) for end, runs in self.ends.items()}
+                self.ends = {end: runs for end, runs in kept.items() if runs}
             self.base = base
             self.last = max(self.last, base - 1)
             if self.skipped:
                 self.skipped = {number for number in self.skipped if number >= base}
 
     def report_again(self) -> None:
-        """Queue every remembered outcome for its sender once more."""
-        self.unreported = {}
-        for number in sorted(self.outcomes):
-            add_number(self.unreported.setdefault(self.outcomes[number], []), number)
+        """Queue every remembered end for its sender once more."""
+        self.unreported = {end: runs_from(runs, self.base) for end, runs in self.ends.items()}

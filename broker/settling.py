@@ -125,7 +125,7 @@ class Settling:
         for session in attachment.sessions.values():
             for lane in LANES:
                 sending = session.sending[lane]
-                if sending.outcomes:
+                if sending.ends:
                     sending.report_again()
                     attachment.reporting[session.index, lane] = sending
         self.owe(attachment, now)

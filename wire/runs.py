@@ -35,6 +35,21 @@ def forget_below(numbers: dict[int, V], old: int, new: int) -> None:
             del numbers[number]
 
 
+def runs_from(runs: Sequence[int], base: int) -> list[int]:
+    """What flat `runs` name from `base` on, sorted, and as few as possible; no number may be named twice."""
+    kept: list[int] = []
+    for first, last in sorted(zip(runs[::2], runs[1::2], strict=True)):
+        if last < base:
+            continue
+        first = max(first, base)
+        if kept and kept[-1] == first - 1:
+            kept[-1] = last
+        else:
+            kept.append(first)
+            kept.append(last)
+    return kept
+
+
 def runs_of(numbers: Iterable[int]) -> list[int]:
     """The flat runs of `numbers`, which need not be sorted."""
     runs: list[int] = []

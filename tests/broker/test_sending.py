@@ -39,7 +39,7 @@ def test_below_the_base_nothing_is_new_and_nothing_is_remembered() -> None:
         sending.end(number, *DELIVERED)
     sending.rebase(5)
     assert sending.skipped == {5}
-    assert sending.outcomes == {6: DELIVERED}
+    assert sending.ends == {DELIVERED: [6, 6]}
     assert not sending.is_new(3)
     assert sending.is_new(5)
 

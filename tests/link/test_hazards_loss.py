@@ -96,7 +96,7 @@ def test_a_settlement_lost_with_a_link_is_told_again(net: Net, side: str) -> Non
     else:
         told = net.core.directory.peers["server:sender"].sending[Lane.NORMAL]
         net.run_until(
-            lambda: bool(told.outcomes) and not told.unreported, 1.0, "the broker has sent its settlement"
+            lambda: bool(told.ends) and not told.unreported, 1.0, "the broker has sent its settlement"
         )
         sender.cut()
     assert sender.session().outbox.in_flight == 1

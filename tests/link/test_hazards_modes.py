@@ -26,6 +26,7 @@ from lanebus.wire.batches import EVENT_QUESTION
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.runs import numbers_in
 
 
 @pytest.fixture
@@ -170,7 +171,11 @@ def test_an_older_value_that_a_dead_broker_had_dropped_does_not_come_after_the_n
     net.run(0.06)
     # The broker has both, and has ended the older one; its settlement dies with it.
     broken = net.core.directory.peers["server:sender"].sending[Lane.NORMAL]
-    net.run_until(lambda: old.number in broken.outcomes, 1.0, "the older one is superseded")
+    net.run_until(
+        lambda: any(old.number in numbers_in(runs) for runs in broken.ends.values()),
+        1.0,
+        "the older one is superseded",
+    )
     sender.stall()
     receiver.events_per_turn = None
     net.run_until(

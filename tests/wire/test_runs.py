@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.runs import MAX_RUN_NUMBERS, add_number, check_runs, forget_below, numbers_in, runs_of
+from lanebus.wire.runs import (
+    MAX_RUN_NUMBERS,
+    add_number,
+    check_runs,
+    forget_below,
+    numbers_in,
+    runs_from,
+    runs_of,
+)
 
 
 @given(st.sets(st.integers(0, 60)))
@@ -81,3 +89,13 @@ def test_forgetting_a_long_way_costs_only_what_is_there() -> None:
     numbers = {5: "five", 1 << 52: "far"}
     forget_below(numbers, 1, 1 << 51)
     assert numbers == {1 << 52: "far"}
+
+
+@given(st.lists(st.integers(1, 60), unique=True), st.integers(1, 70))
+def test_runs_from_a_number_name_what_is_not_below_it_in_as_few_as_possible(
+    numbers: list[int], base: int
+) -> None:
+    runs: list[int] = []
+    for number in numbers:
+        add_number(runs, number)
+    assert runs_from(runs, base) == runs_of(number for number in numbers if number >= base)
