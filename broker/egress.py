@@ -174,10 +174,7 @@ class Egress:
             receiving.waiting.popleft()
             if event.shared and (full or old):
                 forget_waiting(receiving, event)
-                receiving.waiting_bytes -= event.size
-                receiving.dropped += 1
-                receiving.gaps[event.origin] = None
-                self._part_ended(event, Outcome.DROPPED, Reason.SLOW_RECEIVER, now)
+                self._drop(receiving, event, Reason.SLOW_RECEIVER, now)
             else:
                 kept.append(event)
                 if len(kept) > 1024:
@@ -431,14 +428,18 @@ class Egress:
         kept: deque[Event] = deque()
         for event in receiving.waiting:
             if event.shared and self._budget.excess_bytes >= 0:
-                receiving.waiting_bytes -= event.size
-                receiving.dropped += 1
-                receiving.gaps[event.origin] = None
-                self._part_ended(event, Outcome.DROPPED, Reason.BROKER_FULL, now)
+                self._drop(receiving, event, Reason.BROKER_FULL, now)
             else:
                 kept.append(event)
         receiving.waiting = kept
         note_all_waiting(receiving)
+
+    def _drop(self, receiving: Receiving, event: Event, reason: Reason, now: float) -> None:
+        """End a part that was taken out of those that wait; the receiver will hear of the gap."""
+        receiving.waiting_bytes -= event.size
+        receiving.dropped += 1
+        receiving.gaps[event.origin] = None
+        self._part_ended(event, Outcome.DROPPED, reason, now)
 
     def expire(self, attachment: Attachment, now: float) -> None:
         """End what is too late in the queues of links that take nothing."""

@@ -16,7 +16,6 @@ from lanebus.wire.header import decode_header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.outcomes import Outcome, Reason
 
-SETTLED_S = 30.0
 SUPERSEDED = (Outcome.SUPERSEDED, Reason.NEWER_VALUE)
 EXPIRED = (Outcome.EXPIRED, Reason.TOO_LATE)
 LOST = (Outcome.DROPPED, Reason.LINK_LOST)
@@ -51,17 +50,6 @@ def is_cut(net: Net, sender: Peer, receiver: Peer) -> None:
     sender.send(receiver.name, ("fill", 0))
     attachment = net.core.registry.attachments[receiver.name]
     net.run_until(lambda: attachment.away_since is not None, 1.0, "the broker knows")
-
-
-def settle(*peers: Peer) -> None:
-    """Wait until every event of these peers is settled."""
-    peers[0].net.run_until(
-        lambda: (
-            not any(session.outbox.in_flight for peer in peers for session in peer.core.sessions.values())
-        ),
-        SETTLED_S,
-        "everything is settled",
-    )
 
 
 def rest(net: Net) -> None:

@@ -24,6 +24,9 @@ from lanebus.wire.modes import Mode
 from lanebus.wire.names import Role, full_name
 from lanebus.wire.outcomes import Reason
 
+SETTLED_S = 40.0
+"""Longer than any grace period or recovery time in these tests."""
+
 
 class Handled:
     """What a handler got."""
@@ -369,3 +372,14 @@ class Peer:
 def payloads(peer: Peer, name: str | None = None) -> Iterator[Any]:
     """The payloads that a peer, or one session of a gateway, has handled, in order."""
     return (each.payload for each in peer.handled[name or peer.name])
+
+
+def settle(*peers: Peer) -> None:
+    """Wait until every event of these peers is settled."""
+    peers[0].net.run_until(
+        lambda: (
+            not any(session.outbox.in_flight for peer in peers for session in peer.core.sessions.values())
+        ),
+        SETTLED_S,
+        "everything is settled",
+    )

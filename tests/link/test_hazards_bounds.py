@@ -2,7 +2,7 @@
 
 import pytest
 from tests.link.link import Net
-from tests.link.process import Peer, payloads
+from tests.link.process import Peer, payloads, settle
 
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.event import Event
@@ -24,17 +24,6 @@ TIGHT = Config(
     egress=EgressConfig(batch_bytes=1024, credit_bytes=2048, queue_bytes=4096, age_s=5.0),
 )
 LARGE = "x" * 200
-
-
-def settle(*peers: Peer) -> None:
-    """Wait until every event of these peers is settled."""
-    peers[0].net.run_until(
-        lambda: (
-            not any(session.outbox.in_flight for peer in peers for session in peer.core.sessions.values())
-        ),
-        60.0,
-        "everything is settled",
-    )
 
 
 def fill(peer: Peer, to: str) -> int:

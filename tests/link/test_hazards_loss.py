@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 from tests.link.link import Net, Reaches
-from tests.link.process import Peer, payloads
+from tests.link.process import Peer, payloads, settle
 
 from lanebus.adapters.actions import State
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig
@@ -12,24 +12,11 @@ from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book, Outcome, Reason
 
-SETTLED_S = 30.0
-
 
 @pytest.fixture
 def net() -> Net:
     return Net(
         Config(sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0))
-    )
-
-
-def settle(*peers: Peer) -> None:
-    """Wait until every event of these peers is settled."""
-    peers[0].net.run_until(
-        lambda: (
-            not any(session.outbox.in_flight for peer in peers for session in peer.core.sessions.values())
-        ),
-        SETTLED_S,
-        "everything is settled",
     )
 
 

@@ -15,12 +15,11 @@ from tests.link.ends import (
     is_cut,
     post,
     rest,
-    settle,
     stalled,
     up_events,
 )
 from tests.link.link import Net, Reaches
-from tests.link.process import Peer, payloads
+from tests.link.process import Peer, payloads, settle
 
 from lanebus.wire.batches import EVENT_QUESTION
 from lanebus.wire.lanes import Lane

@@ -12,12 +12,11 @@ from tests.link.ends import (
     is_cut,
     post,
     rest,
-    settle,
     stalled,
     up_events,
 )
 from tests.link.link import Net, Reaches
-from tests.link.process import Peer, payloads
+from tests.link.process import Peer, payloads, settle
 
 from lanebus.adapters.actions import State
 from lanebus.wire.batches import EVENT_QUESTION

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.link.link import Net, Reaches
-from tests.link.process import Peer, payloads
+from tests.link.process import Peer, payloads, settle
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.event import Gap
@@ -10,24 +10,12 @@ from lanebus.conf.model import Config, EgressConfig, SessionsConfig
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 
-SETTLED_S = 40.0
 SESSIONS = SessionsConfig(grace_s=10.0, recovery_s=10.0, ping_interval_s=0.5, lease_s=2.0)
 
 
 @pytest.fixture
 def net() -> Net:
     return Net(Config(sessions=SESSIONS))
-
-
-def settle(*peers: Peer) -> None:
-    """Wait until every event of these peers is settled."""
-    peers[0].net.run_until(
-        lambda: (
-            not any(session.outbox.in_flight for peer in peers for session in peer.core.sessions.values())
-        ),
-        SETTLED_S,
-        "everything is settled",
-    )
 
 
 @pytest.mark.xfail(
