@@ -311,6 +311,10 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
             "memory",
             f"{out.size(result['rss_bytes'], unit=True)}, at most {out.size(result['rss_peak_bytes'], unit=True)}",
         ),
+        (
+            "events held",
+            f"{out.size(result['held_bytes'], unit=True)} of {out.size(result['budget_bytes'], unit=True)}",
+        ),
         ("mean ping", f"{out.ms(result['ping_mean_ms'])} ms"),
     ]
     for name, value in facts:

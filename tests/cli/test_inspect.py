@@ -46,6 +46,8 @@ STATUS: dict[str, Any] = {
     "sessions": {"client": 2, "server": 1, "gateway": 0},
     "services": {f"service-{number}": ["server:a"] for number in range(9)},
     "groups": 4,
+    "held_bytes": 2_000,
+    "budget_bytes": 512_000_000,
     "cpu_s": 372.5,
     "rss_bytes": 50_000_000,
     "rss_peak_bytes": 60_000_000,
@@ -158,6 +160,7 @@ def test_status_is_one_screen(canned: dict[str, Any]) -> None:
     lines = table("status")
     assert lines[0] == r"bus\x1b[2J 9.9, up 3725.000 s, pid 7, epoch ab, serving"
     assert "memory 50000000 bytes, at most 60000000 bytes" in lines
+    assert "events held 2000 bytes of 512000000 bytes" in lines
     assert "processor 372.500 s (0.1000)" in lines
     assert any(line.startswith("services") and line.endswith("and 1 more") for line in lines)
     assert "critical 10 2 1500 10 2 1500 3 300 4 1.50 11.25 -" in lines
