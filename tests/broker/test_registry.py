@@ -270,3 +270,17 @@ def test_ending_a_session_twice_ends_it_once(bench: Bench) -> None:
     bench.core.registry.end_session(session, bench.now)
     bench.core.registry.end_session(session, bench.now)
     assert list(bench.core.registry.ended) == [session.origin]
+
+
+def test_a_gateways_process_that_loses_its_name_twice_keeps_both_times_players(bench: Bench) -> None:
+    first = Peer(bench, "gateway:g").attach()
+    first.open(1, "player:1")
+    Peer(bench, "gateway:g").attach()
+    # It has not heard of that, and knows nothing of its first welcome, nor of its first player.
+    again = Peer(bench, "gateway:g")
+    again.process = first.process
+    again.attach()
+    again.open(2, "player:2")
+    Peer(bench, "gateway:g").attach()
+    assert {"player:1", "player:2"} <= {session.name for session in bench.core.registry.sessions()}
+    assert bench.problems() == []
