@@ -116,7 +116,9 @@ class Intake:
             sender = sessions.get(index)
             if sender is not None:
                 sender.sending[lane].rebase(base)
-        befores = [Replayed(batch.after, lane, event.number) if replayed else None for event in batch.events]
+        befores: list[Replayed | None] = [None] * len(batch.events)
+        if replayed:
+            befores = [Replayed(batch.after, lane, event.number) for event in batch.events]
         plans = [
             self._check(attachment, lane, event, before)
             for event, before in zip(batch.events, befores, strict=True)

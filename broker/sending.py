@@ -71,10 +71,11 @@ class Sending:
     def end(self, number: int, outcome: Outcome, reason: Reason) -> None:
         """Book the end of an event."""
         self.book.ended[outcome] += 1
+        end = (outcome, reason)
         for by_end in (self.ends, self.unreported):
-            runs = by_end.get((outcome, reason))
+            runs = by_end.get(end)
             if runs is None:
-                runs = by_end[outcome, reason] = []
+                runs = by_end[end] = []
             add_number(runs, number)
 
     def withhold(self, figures: list[int]) -> None:

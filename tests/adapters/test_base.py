@@ -3,7 +3,6 @@
 import logging
 import socket as plain
 import time
-from collections.abc import Iterator
 
 import pytest
 from tests.adapters.real import RunningBroker, quick_sessions, until
@@ -24,16 +23,6 @@ def nobody() -> str:
     with plain.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-
-
-@pytest.fixture
-def pair(broker: RunningBroker) -> Iterator[tuple[ServerAdapter, ServerAdapter]]:
-    """Two servers, connected."""
-    with (
-        ServerAdapter("a", broker=broker.address) as one,
-        ServerAdapter("b", broker=broker.address) as other,
-    ):
-        yield one, other
 
 
 # Connecting and closing

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 from tests.adapters.real import RunningBroker, until
@@ -13,16 +12,6 @@ from lanebus.adapters.loop import Loop
 from lanebus.adapters.server import ServerAdapter
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Reason
-
-
-@pytest.fixture
-def pair(broker: RunningBroker) -> Iterator[tuple[ServerAdapter, ServerAdapter]]:
-    """Two servers, connected."""
-    with (
-        ServerAdapter("a", broker=broker.address) as one,
-        ServerAdapter("b", broker=broker.address) as other,
-    ):
-        yield one, other
 
 
 def test_a_close_that_cannot_wait_longer_books_the_rest_as_unknown(

@@ -1,24 +1,12 @@
 """Delivery modes and times to live, against a real broker."""
 
 import time
-from collections.abc import Iterator
 
-import pytest
-from tests.adapters.real import RunningBroker, until
+from tests.adapters.real import until
 
 from lanebus.adapters.event import Receipt
 from lanebus.adapters.server import ServerAdapter
 from lanebus.wire.outcomes import Reason
-
-
-@pytest.fixture
-def pair(broker: RunningBroker) -> Iterator[tuple[ServerAdapter, ServerAdapter]]:
-    """Two servers, connected."""
-    with (
-        ServerAdapter("a", broker=broker.address) as one,
-        ServerAdapter("b", broker=broker.address) as other,
-    ):
-        yield one, other
 
 
 def test_a_newer_value_replaces_the_older_one_and_the_sender_is_told(
