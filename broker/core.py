@@ -23,11 +23,13 @@ from lanebus.broker.egress import Egress
 from lanebus.broker.failover import Failover
 from lanebus.broker.intake import Intake
 from lanebus.broker.leases import is_over, why_lost
+from lanebus.broker.links import Links
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
+from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import Registry
 from lanebus.broker.requests import Requests
-from lanebus.broker.sessions import Attachment, Link, Session
+from lanebus.broker.sessions import Attachment, Link, Session, attached
 from lanebus.broker.settling import Settling
 from lanebus.broker.timers import Timers
 from lanebus.broker.welcome import make_welcome
@@ -38,9 +40,8 @@ from lanebus.wire.bodies import open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import VERSION, Header, decode_header
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
-from lanebus.wire.lanes import LANES, Lane, LaneTiming
+from lanebus.wire.lanes import Lane, LaneTiming
 from lanebus.wire.messages import (
-    Ack,
     Bye,
     ErrorMessage,
     Hello,
@@ -49,13 +50,9 @@ from lanebus.wire.messages import (
     Open,
     Ping,
     Pong,
-    Settle,
-    check_settlement,
     decode_message,
 )
 from lanebus.wire.names import Role, valid_peer
-from lanebus.wire.outcomes import RECEIVER_REASONS
-from lanebus.wire.runs import numbers_in
 
 log = logging.getLogger("lanebus.broker")
 
@@ -133,14 +130,15 @@ class BrokerCore:
             self.registry.end_session,
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
-        self._links: list[dict[bytes, Link]] = [{} for _ in LANES]
+        self.links = Links(self.outgoing, self.failover.away)
+        self._receipts = Receipts(self.egress, self.settling, self.counters)
         self._pushed_back = False
         self._frame_bytes = config.limits.frame_bytes
         self._raw_bytes = config.limits.raw_bytes
         self._handlers: dict[Kind, Callable[[Link, Any, float], None]] = {
             Kind.HELLO: self._hello,
-            Kind.ACK: self._ack,
-            Kind.SETTLE: self._settle,
+            Kind.ACK: self._receipts.ack,
+            Kind.SETTLE: self._receipts.settle,
             Kind.PING: self._ping,
             Kind.BYE: self._bye,
             Kind.ERROR: self._error,
@@ -157,7 +155,7 @@ class BrokerCore:
         Args:
             more: whether the message had further frames, which the driver has read and thrown away.
         """
-        link = self._links[lane].get(route)
+        link = self.links.get(lane, route)
         try:
             if more:
                 raise ProtocolError(ErrorNumber.SEVERAL_FRAMES, "a message is one frame")
@@ -171,7 +169,7 @@ class BrokerCore:
                     ErrorNumber.WRONG_LANE, f"{header.lane.label} frame on the {lane.label} lane"
                 )
             if link is None:
-                link = self._first(lane, route, header, now)
+                link = self.links.first(lane, route, header, now)
                 if link is None:
                     return
             self._dispatch(link, header, frame, now)
@@ -180,9 +178,9 @@ class BrokerCore:
 
     def lost(self, lane: Lane, route: bytes, now: float) -> None:
         """The connection `route` no longer exists."""
-        link = self._links[lane].get(route)
+        link = self.links.get(lane, route)
         if link is not None:
-            self._drop(link, now)
+            self.links.drop(link, now)
 
     def end_turn(self, now: float) -> None:
         """Do what is due, and let leave what need not wait."""
@@ -201,9 +199,9 @@ class BrokerCore:
             self.egress.relieve(self.registry.sessions(), now)
         if not self.budget.pushes_back:
             self._pushed_back = False
-            for link in [link for links in self._links for link in links.values() if link.parked]:
+            for link in [link for link in self.links if link.parked]:
                 try:
-                    self.intake.unpark(_attached(link), now)
+                    self.intake.unpark(attached(link), now)
                 except ProtocolError as error:
                     self._fail(link.lane, link.route, link, error, now)
 
@@ -221,23 +219,6 @@ class BrokerCore:
 
     # Links
 
-    def _first(self, lane: Lane, route: bytes, header: Header, now: float) -> Link | None:
-        if header.kind is Kind.HELLO:
-            link = Link(lane, route, now)
-            link.incarnation = header.incarnation
-            self._links[lane][route] = link
-            return link
-        if header.kind is not Kind.ERROR:
-            # A frame that outlived its session; its sender is told, and not punished.
-            self.outgoing.answer(
-                lane,
-                route,
-                Kind.ERROR,
-                ErrorMessage(number=ErrorNumber.NO_SESSION, text="say hello first"),
-                incarnation=header.incarnation,
-            )
-        return None
-
     def _dispatch(self, link: Link, header: Header, frame: bytes, now: float) -> None:
         kind = header.kind
         if kind not in LEGAL[Side.PEER][link.state][link.lane]:
@@ -252,7 +233,7 @@ class BrokerCore:
         if attachment is not None:
             attachment.last_seen = now
             if header.ack:
-                self._acknowledged(attachment, link.lane, header.ack)
+                self._receipts.acknowledged(attachment, link.lane, header.ack)
             if kind is Kind.BATCH:
                 if not self.draining.takes_batches(now):
                     return
@@ -287,21 +268,7 @@ class BrokerCore:
             incarnation=link.incarnation if link is not None else 0,
         )
         if link is not None:
-            self._drop(link, now)
-
-    def _drop(self, link: Link, now: float) -> None:
-        """End a link, and with it the attachment's others: it resumes as a whole, on fresh ones."""
-        attachment = link.attachment
-        links = [link] if attachment is None else list(attachment.live_links())
-        for each in links:
-            each.state = LinkState.CLOSED
-            self._links[each.lane].pop(each.route, None)
-        if attachment is not None:
-            attachment.links = [None for _ in LANES]
-            if attachment.away_since is None:
-                attachment.away_since = now
-                self.failover.away(attachment, now)
-                log.info("= %s is away", attachment.name)
+            self.links.drop(link, now)
 
     # Messages
 
@@ -323,7 +290,7 @@ class BrokerCore:
             self._fence(old, now)
         stale = attachment.links[Lane.CRITICAL]
         if stale is not None:
-            self._drop(stale, now)
+            self.links.drop(stale, now)
         if not resumed:
             attachment.recalled = message.requests
             if 0 in attachment.sessions:
@@ -361,7 +328,7 @@ class BrokerCore:
         if critical is not None:
             text = f"a newer process of {old.name} has taken over"
             self.outgoing.control(critical, Kind.ERROR, ErrorMessage(number=ErrorNumber.FENCED, text=text))
-            self._drop(critical, now)
+            self.links.drop(critical, now)
         if old.targeted:
             # Its players may come back one by one, behind its successor or elsewhere; they have the grace period.
             self.registry.retire(old, now)
@@ -397,51 +364,8 @@ class BrokerCore:
         if out.queue:
             self.egress.touch(out)
 
-    def _acknowledged(self, attachment: Attachment, lane: Lane, number: int) -> None:
-        out = attachment.outbound[lane]
-        if number >= out.next_number:
-            raise ProtocolError(
-                ErrorNumber.BAD_ACK, f"batch {number} acknowledged, {out.next_number - 1} sent"
-            )
-        self.egress.acknowledged(out, number)
-
-    def _ack(self, link: Link, message: Ack | Settle, now: float) -> None:
-        attachment = _attached(link)
-        for lane, number in zip(LANES, message.acks, strict=True):
-            if number:
-                self._acknowledged(attachment, lane, number)
-
-    def _settle(self, link: Link, message: Settle, now: float) -> None:
-        for settlement in message.settlements:
-            check_settlement(settlement, allowed=RECEIVER_REASONS)
-        self._ack(link, message, now)
-        attachment = _attached(link)
-        for settlement in message.settlements:
-            session = attachment.sessions.get(settlement.session)
-            if session is None:
-                self.counters.ignored_settlements += 1
-                continue
-            lane = settlement.lane
-            numbers = session.receiving[lane].unsettled.get(settlement.origin)
-            if numbers is None:
-                self.counters.ignored_settlements += 1
-                continue
-            released = 0
-            part_ended = self.settling.part_ended
-            outcome, reason = settlement.outcome, settlement.reason
-            for number in numbers_in(settlement.runs):
-                event = numbers.pop(number, None)
-                if event is None:
-                    self.counters.ignored_settlements += 1
-                    continue
-                released += event.size
-                part_ended(event, outcome, reason, now)
-            if not numbers:
-                session.receiving[lane].unsettled.pop(settlement.origin, None)
-            self.egress.release(session, lane, released)
-
     def _ping(self, link: Link, message: Ping, now: float) -> None:
-        attachment = _attached(link)
+        attachment = attached(link)
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
         for session in attachment.sessions.values():
             if message.rtt_us and session.index == 0:
@@ -455,9 +379,9 @@ class BrokerCore:
                 session.report(figures)
 
     def _bye(self, link: Link, message: Bye, now: float) -> None:
-        attachment = _attached(link)
+        attachment = attached(link)
         self._books(attachment, message.books)
-        self._drop(link, now)
+        self.links.drop(link, now)
         self.failover.leave(attachment, now)
         self.registry.end_attachment(attachment, now)
         log.info("= %s left: %s", attachment.name, message.reason or "bye")
@@ -465,7 +389,7 @@ class BrokerCore:
     def _error(self, link: Link, message: ErrorMessage, now: float) -> None:
         who = link.attachment.name if link.attachment is not None else "a stranger"
         log.warning("! %s says %d: %s", who, message.number, message.text)
-        self._drop(link, now)
+        self.links.drop(link, now)
 
     # Time
 
@@ -477,7 +401,7 @@ class BrokerCore:
             why = why_lost(attachment, sessions, now)
             if critical is not None and why is not None:
                 log.info("= %s %s", attachment.name, why)
-                self._drop(critical, now)
+                self.links.drop(critical, now)
             if is_over(attachment, sessions, now):
                 self.registry.end_attachment(attachment, now)
                 log.info("= %s did not come back within %.0f s", attachment.name, sessions.grace_s)
@@ -488,9 +412,3 @@ class BrokerCore:
             self.egress.expire(attachment, now)
         self.alerts.end_missing(self.directory.peers, now)
         self.registry.fold_ended()
-
-
-def _attached(link: Link) -> Attachment:
-    if link.attachment is None:
-        raise AssertionError("the table of legal messages lets only an attached link come here")
-    return link.attachment

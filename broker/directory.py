@@ -203,7 +203,11 @@ class Directory:
         if sender.route_version != self.version:
             sender.routes.clear()
             sender.route_version = self.version
-        key: object = (topic, None) if to is None else to if not exclude and isinstance(to, str) else None
+        key: object = None
+        if to is None:
+            key = self._topics.match(topic)
+        elif not exclude and isinstance(to, str):
+            key = to
         if key is not None:
             known = sender.routes.get(key)
             if known is not None:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Final
 
-import msgspec
-
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Plan
 from lanebus.broker.lateness import Lateness
@@ -44,7 +42,8 @@ from lanebus.wire.batches import (
     EVENT_AFTER_GAP,
     EVENT_REDELIVERED,
     MAX_BATCH_EVENTS,
-    encode_batch,
+    join_batch,
+    targeted_event,
     ticks,
 )
 from lanebus.wire.header import FLAG_TARGETED
@@ -309,7 +308,7 @@ class Egress:
                     out.announced.add(session.origin)
                     sources.append((session.origin, base, session.name, session.process))
             held_s = max(0.0, now - (min(event.hold_until for event, _ in entries) - hold_s))
-            batch = encode_batch(
+            batch = join_batch(
                 lane,
                 (ticks(held_s), sources),
                 events,
@@ -335,13 +334,13 @@ class Egress:
 
     def _next_batch(
         self, out: Outbound, now: float
-    ) -> tuple[list[Entry], list[object], dict[Session, None], int]:
+    ) -> tuple[list[Entry], list[bytes], dict[Session, None], int]:
         """What goes into the next batch: entries, their encoded form, who sent them, and the events' size."""
         lane = out.lane
         targeted = out.attachment.targeted
         queue = out.queue
         entries: list[Entry] = []
-        events: list[object] = []
+        events: list[bytes] = []
         origins: dict[Session, None] = {}
         late: list[Entry] = []
         before = len(queue)
@@ -388,7 +387,7 @@ class Egress:
                 traffic = session.traffic
                 traffic.events_out += 1
                 traffic.bytes_out += event.size
-            events.append(([session.index for session in sessions], wire) if targeted else wire)
+            events.append(targeted_event([each.index for each in sessions], wire) if targeted else wire)
         out.places.moved(before - len(queue))
         for entry in late:
             self._lateness.end_entry(out, entry, now)
@@ -447,7 +446,7 @@ class Egress:
             self._lateness.sweep_queue(out, now)
 
 
-def _flagged(receiving: Receiving, event: Event, wire: msgspec.Raw, *, asks: bool) -> msgspec.Raw:
+def _flagged(receiving: Receiving, event: Event, wire: bytes, *, asks: bool) -> bytes:
     flags = EVENT_REDELIVERED if receiving.deliveries.get(event, 1) > 1 else 0
     if asks:
         # No handler gets it: another event has to tell of the gap.

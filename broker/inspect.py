@@ -34,6 +34,8 @@ class Inspector:
     def __init__(self, core: BrokerCore, addresses: Mapping[str, str]) -> None:
         self._core = core
         self._addresses = addresses
+        # Looked up once: it reads folders, and what it leaves behind is kept.
+        self._version = _version()
         self._commands: dict[str, Callable[[float], Any]] = {
             "status": self.status,
             "queues": self.queues,
@@ -85,7 +87,7 @@ class Inspector:
         summed = books(core)
         return {
             "name": core.config.broker.name,
-            "version": _version(),
+            "version": self._version,
             "epoch": core.epoch.hex(),
             "pid": os.getpid(),
             "uptime_s": now - core.started,

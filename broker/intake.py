@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
+from sys import intern
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Directory, Plan
@@ -200,13 +200,12 @@ class Intake:
     def _routed(
         self, session: Session, lane: Lane, event: UpEvent, flags: int, now: float, hold_until: float
     ) -> Event:
-        to = event.to if isinstance(event.to, str) else None
+        to = intern(event.to) if isinstance(event.to, str) else None
         if not event.flags and not event.ttl:
             wire = encode_body((session.origin, event.number, event.stamp, flags, event.topic, event.payload))
-            return Event(session, lane, event.number, msgspec.Raw(wire), to, now, hold_until)
+            return Event(session, lane, event.number, wire, len(wire), to, now, hold_until)
         flags |= event.flags & _TOLD
         row = (session.origin, event.number, event.stamp, flags, event.topic, event.payload)
         wire = encode_body((*row, event.ttl) if event.ttl else row)
-        routed = Event(session, lane, event.number, msgspec.Raw(wire), to, now, hold_until)
-        routed.terms = terms_of(event, session.origin, now, self._started)
-        return routed
+        terms = terms_of(event, session.origin, now, self._started)
+        return Event(session, lane, event.number, wire, len(wire), to, now, hold_until, terms)

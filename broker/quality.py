@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from math import sqrt
 from typing import Final
 
@@ -19,10 +19,12 @@ class Quality:
 
     def __init__(self, config: QualityConfig) -> None:
         self._config = config
-        self.samples_ms: deque[float] = deque(maxlen=RING_SAMPLES)
+        self.samples_ms = array("d")
 
     def record(self, rtt_ms: float) -> None:
         """Add one round trip."""
+        if len(self.samples_ms) == RING_SAMPLES:
+            self.samples_ms.pop(0)
         self.samples_ms.append(rtt_ms)
 
     @property

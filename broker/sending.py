@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
 from lanebus.wire.runs import add_number, runs_from
 
 if TYPE_CHECKING:
     from lanebus.broker.sessions import Event, Unresolved
+
+_ENDS: Final[dict[tuple[Outcome, Reason], tuple[Outcome, Reason]]] = {}
+"""Each end once, for all that name it: as many as there are outcomes and reasons."""
 
 
 class Sending:
@@ -75,7 +78,7 @@ class Sending:
         for by_end in (self.ends, self.unreported):
             runs = by_end.get(end)
             if runs is None:
-                runs = by_end[end] = []
+                runs = by_end[_ENDS.setdefault(end, end)] = []
             add_number(runs, number)
 
     def withhold(self, figures: list[int]) -> None:

@@ -27,70 +27,47 @@ INSTANCES_REMEMBERED: Final = 8
 _decoder: Final = msgspec.msgpack.Decoder(DownEvent)
 
 
-class Event:
-    """An accepted event while any of its parts is not settled."""
+class Event(msgspec.Struct, eq=False, gc=False):
+    """An accepted event while any of its parts is not settled.
 
-    __slots__ = (
-        "answered",
-        "arrived",
-        "hold_until",
-        "lane",
-        "number",
-        "origin",
-        "reason",
-        "remaining",
-        "shared",
-        "size",
-        "terms",
-        "to",
-        "wire",
-        "worst",
-    )
+    Not watched by the garbage collector: who holds one gives it up when its part ends.
+    """
 
-    def __init__(
-        self,
-        origin: Session,
-        lane: Lane,
-        number: int,
-        wire: msgspec.Raw,
-        to: str | None,
-        arrived: float,
-        hold_until: float,
-    ) -> None:
-        self.origin = origin
-        self.lane = lane
-        self.number = number
-        self.wire = wire
-        """The event as every receiver gets it, encoded once."""
-        self.size = len(wire)
-        self.to = to
-        """What its sender wrote, for `pause`; None where the sender left the choice to the broker."""
-        self.shared = False
-        """Whether it went to a group, to all, or to a list: such parts are dropped for a slow receiver."""
-        self.arrived = arrived
-        self.hold_until = hold_until
-        """When it must have left the broker to keep its lane's hold over both hops."""
-        self.remaining = 0
-        self.answered = False
-        """Whether the end of a part is known that says something of how the event ends."""
-        self.worst = Outcome.DELIVERED
-        self.reason = Reason.NONE
-        self.terms: Terms | None = None
-        """Its mode and time to live, where it is not plainly reliable."""
+    origin: Session
+    lane: Lane
+    number: int
+    wire: bytes
+    """The event as every receiver gets it, encoded once."""
+    size: int
+    """Of `wire` as it was accepted, in bytes."""
+    to: str | None
+    """What its sender wrote, for `pause`; None where the sender left the choice to the broker."""
+    arrived: float
+    hold_until: float
+    """When it must have left the broker to keep its lane's hold over both hops."""
+    terms: Terms | None = None
+    """Its mode and time to live, where it is not plainly reliable."""
+    shared: bool = False
+    """Whether it went to a group, to all, or to a list: such parts are dropped for a slow receiver."""
+    remaining: int = 0
+    answered: bool = False
+    """Whether the end of a part is known that says something of how the event ends."""
+    worst: Outcome = Outcome.DELIVERED
+    reason: Reason = Reason.NONE
 
-    def question_wire(self, flags: int) -> msgspec.Raw:
+    def question_wire(self, flags: int) -> bytes:
         """The question that is sent instead of the event: as the event, without its payload and time to live."""
         shown = _decoder.decode(self.wire)
         flags |= shown.flags & ~(EVENT_LATEST | EVENT_VOLATILE)
-        return msgspec.Raw(encode_body((shown.origin, shown.number, shown.stamp, flags, shown.topic, b"")))
+        return encode_body((shown.origin, shown.number, shown.stamp, flags, shown.topic, b""))
 
 
-def flagged_wire(wire: msgspec.Raw, flags: int, without: int = 0) -> msgspec.Raw:
+def flagged_wire(wire: bytes, flags: int, without: int = 0) -> bytes:
     """An event with other flags: for one receiver, to whom more has to be said of it, or for all."""
     shown = _decoder.decode(wire)
     new = (shown.flags | flags) & ~without
     row = (shown.origin, shown.number, shown.stamp, new, shown.topic, shown.payload)
-    return msgspec.Raw(encode_body((*row, shown.ttl) if shown.ttl else row))
+    return encode_body((*row, shown.ttl) if shown.ttl else row)
 
 
 class Replayed(NamedTuple):
@@ -489,3 +466,10 @@ class Attachment:
     def __repr__(self) -> str:
         links = sum(link is not None for link in self.links)
         return f"<Attachment {self.name} links={links} sessions={len(self.sessions)}>"
+
+
+def attached(link: Link) -> Attachment:
+    """The attachment of a link that is ready."""
+    if link.attachment is None:
+        raise AssertionError("the table of legal messages lets only an attached link come here")
+    return link.attachment

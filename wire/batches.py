@@ -166,12 +166,56 @@ def encode_batch(
 
     Args:
         preamble: the fields of the body in front of its events.
-        events: anything that encodes as the body's events: tuples of fields, or already encoded `msgspec.Raw`.
+        events: anything that encodes as the body's events, tuples of fields for example.
         threshold_bytes: smallest body that is compressed; 0 for none.
         flags: `FLAG_TARGETED` or `FLAG_REPLAY`.
     """
+    return _batch(
+        lane, preamble, encoder.encode(events), len(events), incarnation, number, ack, threshold_bytes, flags
+    )
+
+
+def join_batch(
+    lane: Lane,
+    preamble: Sequence[Any],
+    events: Sequence[bytes],
+    *,
+    incarnation: int,
+    number: int,
+    ack: int,
+    threshold_bytes: int,
+    flags: int = 0,
+) -> EncodedBatch:
+    """As `encode_batch`, of events that are encoded already."""
+    count = len(events)
+    joined = array_head(count) + b"".join(events)
+    return _batch(lane, preamble, joined, count, incarnation, number, ack, threshold_bytes, flags)
+
+
+def targeted_event(indexes: Targets, event: bytes) -> bytes:
+    """An encoded event with the indexes of the sessions that it is for."""
+    return b"\x92" + encoder.encode(indexes) + event
+
+
+def array_head(count: int) -> bytes:
+    """What MessagePack writes in front of an array of `count` values, at most 65,535."""
+    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+
+
+def _batch(
+    lane: Lane,
+    preamble: Sequence[Any],
+    events: bytes,
+    count: int,
+    incarnation: int,
+    number: int,
+    ack: int,
+    threshold_bytes: int,
+    flags: int,
+) -> EncodedBatch:
+    # The body without events ends with an empty array: one byte, in whose place theirs goes.
     head = encoder.encode((*preamble, ()))
-    raw = encoder.encode((*preamble, events))
+    raw = head[:-1] + events
     body, compressed = compress(raw, threshold_bytes)
     header = encode_header(
         Kind.BATCH,
@@ -179,12 +223,13 @@ def encode_batch(
         len(raw),
         incarnation=incarnation,
         flags=flags | compressed,
-        count=len(events),
+        count=count,
         number=number,
         ack=ack,
     )
-    overhead = HEADER_BYTES + len(head)
-    return EncodedBatch(header + body, len(raw) - len(head) + overhead * len(events))
+    # Each would have had a header, and the body around it, of its own; an array of one has a head of one byte.
+    unbatched = len(events) - len(array_head(count)) + count * (HEADER_BYTES + len(head))
+    return EncodedBatch(header + body, unbatched)
 
 
 def decode_up(header: Header, raw: bytes) -> UpBatch:

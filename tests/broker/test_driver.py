@@ -327,7 +327,7 @@ def full_connection(broker: Broker, net: Sockets) -> tuple[zmq.Socket[bytes], by
     reader.send(frames[0])
     assert broker._sockets[Lane.CRITICAL].poll(5000)
     broker._drain(Lane.CRITICAL, time.monotonic() + 1, 10)
-    (route,) = broker.core._links[Lane.CRITICAL]
+    (route,) = (link.route for link in broker.core.links if link.lane is Lane.CRITICAL)
     broker._send(time.monotonic())
     deadline = time.monotonic() + WAIT_S
     # Full for good, not for the moment: the thread behind the socket fills the kernel's buffers first.

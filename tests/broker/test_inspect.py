@@ -294,10 +294,10 @@ def test_without_proc_the_peak_is_the_size(scene: Scene, monkeypatch: pytest.Mon
 
 
 def test_a_source_tree_that_is_not_installed_has_no_version(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_installed(name: str) -> str:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("lanebus.broker.inspect.version", not_installed)
-    assert scene.ask("status")["version"] == "unknown"
+    assert Scene(bench).ask("status")["version"] == "unknown"

@@ -2,7 +2,6 @@
 
 from collections import deque
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +35,7 @@ steps = st.lists(
 
 
 def an_event() -> Event:
-    return Event(SENDER, Lane.NORMAL, 1, msgspec.Raw(b""), "all", 0.0, 0.0)
+    return Event(SENDER, Lane.NORMAL, 1, b"", 0, "all", 0.0, 0.0)
 
 
 @given(steps)

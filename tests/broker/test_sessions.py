@@ -1,6 +1,5 @@
 """What the broker remembers of sessions and attachments: queues that start again, and what they show of themselves."""
 
-import msgspec
 import pytest
 
 from lanebus.broker.quality import Quality
@@ -21,7 +20,7 @@ def a_session(attachment: Attachment) -> Session:
 
 
 def an_event(session: Session, number: int, payload: bytes = b"") -> Event:
-    return Event(session, Lane.LOW, number, msgspec.Raw(b"x" * 10 + payload), None, 0.0, 1.0)
+    return Event(session, Lane.LOW, number, b"x" * 10 + payload, 10 + len(payload), None, 0.0, 1.0)
 
 
 def test_what_was_not_acknowledged_goes_back_to_the_head_in_order() -> None:

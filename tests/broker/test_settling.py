@@ -6,10 +6,8 @@ from tests.broker.peer import Peer
 from tests.broker.traffic import DELIVERED, End
 
 from lanebus.broker import settling
-from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Settle, Settlement
 from lanebus.wire.outcomes import Outcome, Reason
 
 INTERVAL_S = 0.2
@@ -135,56 +133,6 @@ def test_an_event_ends_with_its_last_part_and_as_its_worst(
     sending = bench.session("server:a").sending[Lane.CRITICAL]
     assert sending.book.as_dict()["refused"] == 1
     assert sending.parts.as_dict() == sending.parts.as_dict() | {"accepted": 3, "delivered": 2, "refused": 1}
-
-
-def test_the_first_settlement_counts_and_later_ones_are_counted(
-    bench: Bench, server: Peer, players: list[Peer]
-) -> None:
-    server.send("t", "player:1")
-    bench.advance(0.1)
-    (got,) = players[0].got
-    for end in (DELIVERED, NO_HANDLER, NO_HANDLER):
-        runs = [got.number, got.number]
-        players[0].say(Kind.SETTLE, Settle([0, 0, 0], [Settlement(0, got.origin, got.lane, *end, runs)]))
-    bench.advance(1.0)
-    assert server.end_of(1) == DELIVERED
-    assert bench.core.counters.ignored_settlements == 2
-    assert bench.problems() == []
-
-
-def test_a_settlement_of_what_is_not_held_is_ignored_and_counted(
-    bench: Bench, server: Peer, players: list[Peer]
-) -> None:
-    server.send("t", "player:1")
-    bench.advance(0.1)
-    (got,) = players[0].got
-    of_another = Settlement(0, got.origin, Lane.LOW, *DELIVERED, [1, 1])
-    of_nobody = Settlement(0, got.origin + 99, got.lane, *DELIVERED, [1, 1])
-    for_nobody = Settlement(5, got.origin, got.lane, *DELIVERED, [1, 1])
-    too_many = Settlement(0, got.origin, got.lane, *DELIVERED, [2, 4])
-    players[0].say(Kind.SETTLE, Settle([0, 0, 0], [of_another, of_nobody, for_nobody, too_many]))
-    players[1].say(Kind.SETTLE, Settle([0, 0, 0], [Settlement(0, got.origin, got.lane, *DELIVERED, [1, 1])]))
-    bench.advance(1.0)
-    assert server.end_of(1) is None
-    assert bench.core.counters.ignored_settlements == 7
-    assert bench.problems() == []
-
-
-def test_a_reason_that_is_not_the_receivers_to_give_ends_its_link_and_settles_nothing(
-    bench: Bench, server: Peer, players: list[Peer]
-) -> None:
-    server.send("t", "player:1")
-    bench.advance(0.1)
-    (got,) = players[0].got
-    good = Settlement(0, got.origin, got.lane, *DELIVERED, [1, 1])
-    bad = Settlement(0, got.origin, got.lane, Outcome.DROPPED, Reason.BROKER_FULL, [1, 1])
-    players[0].say(Kind.SETTLE, Settle([0, 0, 0], [good, bad]))
-    bench.advance(1.0)
-    assert players[0].errors == [ErrorNumber.BAD_BODY]
-    assert server.end_of(1) is None
-
-
-# Resuming
 
 
 def test_a_settlement_lost_with_the_link_is_told_again(

@@ -21,10 +21,13 @@ from lanebus.wire.batches import (
     TargetedBatch,
     UpEvent,
     age_s,
+    array_head,
     decode_down,
     decode_up,
     encode_batch,
+    join_batch,
     stamp_of,
+    targeted_event,
     ticks,
 )
 from lanebus.wire.bodies import open_body
@@ -144,8 +147,18 @@ def test_a_batch_from_the_broker_survives_the_way(
 def test_events_that_are_encoded_already_are_put_in_as_they_are() -> None:
     preamble = (12, SOURCES)
     plain = encode_batch(Lane.LOW, preamble, DOWN_EVENTS, incarnation=1, number=1, ack=0, threshold_bytes=0)
-    raws = [msgspec.Raw(msgspec.msgpack.encode(event)) for event in DOWN_EVENTS]
-    assert encode_batch(Lane.LOW, preamble, raws, incarnation=1, number=1, ack=0, threshold_bytes=0) == plain
+    done = [msgspec.msgpack.encode(event) for event in DOWN_EVENTS]
+    assert join_batch(Lane.LOW, preamble, done, incarnation=1, number=1, ack=0, threshold_bytes=0) == plain
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 255, 256, 4096, 65_535])
+def test_the_head_of_an_array_is_what_messagepack_writes(count: int) -> None:
+    assert msgspec.msgpack.encode([None] * count) == array_head(count) + b"\xc0" * count
+
+
+def test_an_encoded_event_is_put_behind_the_sessions_it_is_for() -> None:
+    event = msgspec.msgpack.encode(DOWN_EVENTS[0])
+    assert targeted_event([3, 400], event) == msgspec.msgpack.encode(([3, 400], DOWN_EVENTS[0]))
 
 
 def test_what_batching_saved_is_measured_against_one_frame_each() -> None:

@@ -1,0 +1,69 @@
+"""Links: the connections that speak with the broker, by their routes, from the first hello to the end of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.sessions import Attachment, Link
+from lanebus.wire.errors import ErrorNumber
+from lanebus.wire.header import Header
+from lanebus.wire.kinds import Kind, LinkState
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import ErrorMessage
+
+log = logging.getLogger("lanebus.broker")
+
+
+class Links:
+    """All links of all lanes."""
+
+    def __init__(self, outgoing: Outgoing, on_away: Callable[[Attachment, float], None]) -> None:
+        """
+        Args:
+            on_away: told when an attachment has lost its links.
+        """
+        self._outgoing = outgoing
+        self._on_away = on_away
+        self._by_route: list[dict[bytes, Link]] = [{} for _ in LANES]
+
+    def get(self, lane: Lane, route: bytes) -> Link | None:
+        """The link of a connection, if it has said hello."""
+        return self._by_route[lane].get(route)
+
+    def __iter__(self) -> Iterator[Link]:
+        """All of them, as they are now."""
+        return iter([link for links in self._by_route for link in links.values()])
+
+    def first(self, lane: Lane, route: bytes, header: Header, now: float) -> Link | None:
+        """The first frame of a connection: a new link if it is a hello, else none, and its sender is told."""
+        if header.kind is Kind.HELLO:
+            link = Link(lane, route, now)
+            link.incarnation = header.incarnation
+            self._by_route[lane][route] = link
+            return link
+        if header.kind is not Kind.ERROR:
+            # A frame that outlived its session; its sender is told, and not punished.
+            self._outgoing.answer(
+                lane,
+                route,
+                Kind.ERROR,
+                ErrorMessage(number=ErrorNumber.NO_SESSION, text="say hello first"),
+                incarnation=header.incarnation,
+            )
+        return None
+
+    def drop(self, link: Link, now: float) -> None:
+        """End a link, and with it the attachment's others: it resumes as a whole, on fresh ones."""
+        attachment = link.attachment
+        links = [link] if attachment is None else list(attachment.live_links())
+        for each in links:
+            each.state = LinkState.CLOSED
+            self._by_route[each.lane].pop(each.route, None)
+        if attachment is not None:
+            attachment.links = [None for _ in LANES]
+            if attachment.away_since is None:
+                attachment.away_since = now
+                self._on_away(attachment, now)
+                log.info("= %s is away", attachment.name)

@@ -1,0 +1,80 @@
+"""Receipts: what a peer says of what it was sent: batches received, and how parts ended."""
+
+from __future__ import annotations
+
+from lanebus.broker.egress import Egress
+from lanebus.broker.outgoing import Counters
+from lanebus.broker.sessions import Attachment, Link, attached
+from lanebus.broker.settling import Settling
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import Ack, Settle, check_settlement
+from lanebus.wire.outcomes import RECEIVER_REASONS
+from lanebus.wire.runs import numbers_in
+
+
+class Receipts:
+    """Takes acknowledgements and settlements."""
+
+    def __init__(self, egress: Egress, settling: Settling, counters: Counters) -> None:
+        self._egress = egress
+        self._settling = settling
+        self._counters = counters
+
+    def acknowledged(self, attachment: Attachment, lane: Lane, number: int) -> None:
+        """The peer has received batches of a lane up to `number`.
+
+        Raises:
+            ProtocolError: there is no such batch.
+        """
+        out = attachment.outbound[lane]
+        if number >= out.next_number:
+            raise ProtocolError(
+                ErrorNumber.BAD_ACK, f"batch {number} acknowledged, {out.next_number - 1} sent"
+            )
+        self._egress.acknowledged(out, number)
+
+    def ack(self, link: Link, message: Ack | Settle, now: float) -> None:
+        """Acknowledgements of all lanes.
+
+        Raises:
+            ProtocolError: there is no such batch.
+        """
+        attachment = attached(link)
+        for lane, number in zip(LANES, message.acks, strict=True):
+            if number:
+                self.acknowledged(attachment, lane, number)
+
+    def settle(self, link: Link, message: Settle, now: float) -> None:
+        """Settlements, and acknowledgements with them.
+
+        Raises:
+            ProtocolError: an outcome is not a receiver's to give, or there is no such batch.
+        """
+        for settlement in message.settlements:
+            check_settlement(settlement, allowed=RECEIVER_REASONS)
+        self.ack(link, message, now)
+        attachment = attached(link)
+        for settlement in message.settlements:
+            session = attachment.sessions.get(settlement.session)
+            if session is None:
+                self._counters.ignored_settlements += 1
+                continue
+            lane = settlement.lane
+            numbers = session.receiving[lane].unsettled.get(settlement.origin)
+            if numbers is None:
+                self._counters.ignored_settlements += 1
+                continue
+            released = 0
+            part_ended = self._settling.part_ended
+            outcome, reason = settlement.outcome, settlement.reason
+            for number in numbers_in(settlement.runs):
+                event = numbers.pop(number, None)
+                if event is None:
+                    self._counters.ignored_settlements += 1
+                    continue
+                released += event.size
+                part_ended(event, outcome, reason, now)
+            if not numbers:
+                session.receiving[lane].unsettled.pop(settlement.origin, None)
+            self._egress.release(session, lane, released)

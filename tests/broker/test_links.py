@@ -1,0 +1,82 @@
+"""Connections by their routes: the first frame of each, and the end of an attachment's links together."""
+
+import pytest
+
+from lanebus.broker.links import Links
+from lanebus.broker.outgoing import Counters, Outgoing
+from lanebus.broker.sessions import Attachment, Link
+from lanebus.wire.errors import ErrorNumber
+from lanebus.wire.header import HEADER_BYTES, Header, decode_header, encode_header
+from lanebus.wire.kinds import Kind, LinkState
+from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.messages import ErrorMessage, decode_message
+from lanebus.wire.names import Role
+
+
+class Scene:
+    """Links, what is sent, and who was told to be away."""
+
+    def __init__(self) -> None:
+        self.outgoing = Outgoing(Counters())
+        self.away: list[tuple[str, float]] = []
+        self.links = Links(self.outgoing, lambda attachment, now: self.away.append((attachment.name, now)))
+
+    def hello(self, lane: Lane, route: bytes) -> Link:
+        link = self.links.first(lane, route, header(Kind.HELLO, lane), 1.0)
+        assert link is not None
+        return link
+
+
+def header(kind: Kind, lane: Lane) -> Header:
+    return decode_header(encode_header(kind, lane, 0, incarnation=7), max_raw_bytes=100)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_hello_makes_a_link_of_a_connection(scene: Scene) -> None:
+    link = scene.hello(Lane.LOW, b"r")
+    assert (link.state, link.incarnation, link.since) == (LinkState.NEW, 7, 1.0)
+    assert scene.links.get(Lane.LOW, b"r") is link
+    assert scene.links.get(Lane.CRITICAL, b"r") is None
+    assert list(scene.links) == [link]
+
+
+def test_who_does_not_say_hello_first_is_told_and_leaves_nothing_behind(scene: Scene) -> None:
+    assert scene.links.first(Lane.LOW, b"r", header(Kind.BATCH, Lane.LOW), 1.0) is None
+    ((lane, route, frame),) = scene.outgoing.take()
+    told = decode_message(Kind.ERROR, lane, frame[HEADER_BYTES:])
+    assert (lane, route) == (Lane.LOW, b"r")
+    assert isinstance(told, ErrorMessage)
+    assert told.number == ErrorNumber.NO_SESSION
+    assert list(scene.links) == []
+
+
+def test_an_error_of_a_stranger_is_not_answered(scene: Scene) -> None:
+    assert scene.links.first(Lane.LOW, b"r", header(Kind.ERROR, Lane.LOW), 1.0) is None
+    assert scene.outgoing.take() == []
+
+
+def test_the_links_of_an_attachment_end_together_and_it_is_away_once(scene: Scene) -> None:
+    attachment = Attachment("player:1", Role.CLIENT, b"p" * 16, b"t" * 16, 1.0)
+    for lane in LANES:
+        attachment.links[lane] = scene.hello(lane, b"r")
+    links = list(scene.links)
+    for link in links:
+        link.attachment = attachment
+    attachment.away_since = None
+    scene.links.drop(links[1], 5.0)
+    scene.links.drop(links[0], 6.0)
+    assert {link.state for link in links} == {LinkState.CLOSED}
+    assert list(scene.links) == []
+    assert list(attachment.live_links()) == []
+    assert scene.away == [("player:1", 5.0)]
+
+
+def test_a_connection_without_an_attachment_ends_alone(scene: Scene) -> None:
+    link, other = scene.hello(Lane.LOW, b"r"), scene.hello(Lane.LOW, b"s")
+    scene.links.drop(link, 5.0)
+    assert list(scene.links) == [other]
+    assert scene.away == []
