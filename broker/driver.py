@@ -105,6 +105,7 @@ class Broker:
             raise RuntimeError("bind() comes before run()")
         inspector = Inspector(core, self.addresses)
         draining = core.draining
+        counters = core.counters
         poller = zmq.Poller()
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
@@ -127,6 +128,9 @@ class Broker:
                 until = min(until, now + STUCK_RETRY_S)
             # Whole milliseconds, rounded down: the core takes what is due within the next one as due.
             ready = dict(poller.poll(max(0, int((until - now) * 1000))))
+            woken = clock()
+            if not ready:
+                counters.late.record(int((woken - until) * 1e6))
             if critical in ready:
                 self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)
                 self._send(clock())
@@ -153,6 +157,7 @@ class Broker:
                 notifier.stopping(self._status())
                 next_status = now + DRAINING_STATUS_S
             self._send(now)
+            counters.busy.record(int((clock() - woken) * 1e6))
             if now >= next_watchdog and watchdog_s:
                 notifier.watchdog()
                 next_watchdog = now + watchdog_s

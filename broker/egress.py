@@ -343,6 +343,7 @@ class Egress:
         events: list[bytes] = []
         origins: dict[Session, None] = {}
         late: list[Entry] = []
+        batch = self._counters.lanes_out[lane].batches + 1
         before = len(queue)
         size = 0
         while queue and size < self._batch_bytes and len(entries) < self._batch_events:
@@ -373,6 +374,7 @@ class Egress:
                 for session in sessions:
                     retried = session.receiving[lane].retried
                     retried[event] = retried.get(event, 1) + 1
+                    session.traffic[lane].resent += 1
             entries.append(entry)
             size += event.size
             origins[origin] = None
@@ -384,9 +386,7 @@ class Egress:
                 if numbers is None:
                     numbers = receiving.unsettled[origin.origin] = {}
                 numbers[event.number] = event
-                traffic = session.traffic
-                traffic.events_out += 1
-                traffic.bytes_out += event.size
+                session.traffic[lane].sent(batch, event.size)
             events.append(targeted_event([each.index for each in sessions], wire) if targeted else wire)
         out.places.moved(before - len(queue))
         for entry in late:

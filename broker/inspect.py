@@ -17,7 +17,7 @@ from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
-from lanebus.wire.histogram import Histogram
+from lanebus.broker.statistics import statistics
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book
@@ -43,6 +43,7 @@ class Inspector:
             "audit": self.audit,
             "dead": self.dead,
             "alerts": self.alerts,
+            "stats": self.stats,
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes | None:
@@ -110,6 +111,11 @@ class Inspector:
                 "in": core.counters.control_in.as_dict(),
                 "out": core.counters.control_out.as_dict(),
             },
+            "loop": {
+                "turns": core.counters.busy.count,
+                "busy_ms": core.counters.busy.in_ms(),
+                "late_ms": core.counters.late.in_ms(),
+            },
             "errors": dict(sorted(core.counters.errors.items())),
             "duplicates": core.counters.duplicates,
             "ignored_settlements": core.counters.ignored_settlements,
@@ -137,7 +143,7 @@ class Inspector:
             "queued_events": queued_events,
             "queued_bytes": queued_bytes,
             "unsettled_events": unsettled,
-            "held_ms": _quantiles_ms(counters.held[lane]),
+            "held_ms": counters.held[lane].in_ms(),
         }
 
     def queues(self, now: float) -> list[dict[str, Any]]:
@@ -186,7 +192,6 @@ class Inspector:
         links = sum(link is not None for link in attachment.links)
         if not links:
             label, reason = "lost", "no link"
-        traffic = session.traffic
         # Counts and firsts only: `queues` looks at every part, which takes milliseconds when many wait.
         links_queue = 0 if attachment.targeted else sum(len(out.queue) for out in attachment.outbound)
         holding = [held(receiving, now) for receiving in session.receiving]
@@ -201,10 +206,10 @@ class Inspector:
             "jitter_ms": session.quality.jitter_ms,
             "quality": label,
             "reason": reason,
-            "events_in": traffic.events_in,
-            "events_out": traffic.events_out,
-            "bytes_in": traffic.bytes_in,
-            "bytes_out": traffic.bytes_out,
+            "events_in": sum(traffic.events_in for traffic in session.traffic),
+            "events_out": sum(traffic.events_out for traffic in session.traffic),
+            "bytes_in": sum(traffic.bytes_in for traffic in session.traffic),
+            "bytes_out": sum(traffic.bytes_out for traffic in session.traffic),
             "in_flight": sum(sending.book.in_flight for sending in session.sending),
             "queued_events": links_queue
             + sum(len(receiving.waiting) + len(receiving.suspects) for receiving in session.receiving),
@@ -223,6 +228,13 @@ class Inspector:
             ],
             "links": links,
         }
+
+    def stats(self, now: float) -> list[dict[str, Any]]:
+        """What every session sends and receives, by lane."""
+        return [
+            {"name": session.name, "role": session.role.value, "lanes": statistics(session, now)}
+            for session in self._core.registry.sessions()
+        ]
 
     def audit(self, now: float) -> dict[str, Any]:
         """The books of both sides, and whether they balance."""
@@ -273,14 +285,6 @@ class Inspector:
 
 def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:
     return {lane.label: books[lane].as_dict() for lane in LANES}
-
-
-def _quantiles_ms(histogram: Histogram) -> dict[str, float | None]:
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-    found = {name: histogram.quantile_us(share) for name, share in shares.items()}
-    figures = {name: None if value is None else value / 1e3 for name, value in found.items()}
-    figures["max"] = histogram.max_us / 1e3 if histogram.count else None
-    return figures
 
 
 def _resident_bytes() -> int:

@@ -116,6 +116,7 @@ class Intake:
             sender = sessions.get(index)
             if sender is not None:
                 sender.sending[lane].rebase(base)
+                sender.traffic[lane].batches_in += 1
         befores: list[Replayed | None] = [None] * len(batch.events)
         if replayed:
             befores = [Replayed(batch.after, lane, event.number) for event in batch.events]
@@ -135,8 +136,9 @@ class Intake:
                 self._counters.duplicates += 1
                 continue
             sending.book.accepted += 1
-            session.traffic.events_in += 1
-            session.traffic.bytes_in += len(event.payload) + len(event.topic)
+            traffic = session.traffic[lane]
+            traffic.events_in += 1
+            traffic.bytes_in += len(event.payload) + len(event.topic)
             if self._recovery.active and self._recovery.must_wait(session, sending, event.to, plan):
                 flags = EVENT_REPLAYED if replayed else 0
                 routed = self._routed(session, lane, event, flags, now, hold_until)

@@ -57,6 +57,10 @@ class Counters:
         self.control_out = ControlCounters()
         self.held = [Histogram() for _ in LANES]
         """How long the oldest event of each batch had been held, on both hops, when it left."""
+        self.busy = Histogram()
+        """How long the driver's turns took."""
+        self.late = Histogram()
+        """How much later than wanted a turn began that only a timer asked for."""
         self.errors: dict[str, int] = {}
         """Errors that peers were told, by label; as many keys as there are error numbers."""
         self.ignored_settlements = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import Attachment, Link, attached
+from lanebus.broker.sessions import Attachment, Event, Link, attached
 from lanebus.broker.settling import Settling
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane
@@ -66,6 +66,7 @@ class Receipts:
                 self._counters.ignored_settlements += 1
                 continue
             released = 0
+            last: Event | None = None
             part_ended = self._settling.part_ended
             outcome, reason = settlement.outcome, settlement.reason
             for number in numbers_in(settlement.runs):
@@ -74,7 +75,10 @@ class Receipts:
                     self._counters.ignored_settlements += 1
                     continue
                 released += event.size
+                last = event
                 part_ended(event, outcome, reason, now)
+            if last is not None:
+                session.traffic[lane].settled(now - last.arrived)
             if not numbers:
                 session.receiving[lane].unsettled.pop(settlement.origin, None)
             self._egress.release(session, lane, released)

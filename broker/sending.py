@@ -25,6 +25,7 @@ class Sending:
         "ends",
         "last",
         "parts",
+        "reasons",
         "skipped",
         "unreported",
         "unresolved",
@@ -45,6 +46,8 @@ class Sending:
         self.withheld = [0 for _ in WITHHELD]
         """How many of those, by how they ended."""
         self.parts = Book()
+        self.reasons: dict[tuple[Outcome, Reason], int] = {}
+        """How many events ended otherwise than delivered, and why; events that never came here are not among them."""
         self.ends: dict[tuple[Outcome, Reason], list[int]] = {}
         """Runs of numbers from `base` on, by how they ended; kept so that a resumed sender can be told again."""
         self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
@@ -75,6 +78,8 @@ class Sending:
         """Book the end of an event."""
         self.book.ended[outcome] += 1
         end = (outcome, reason)
+        if outcome is not Outcome.DELIVERED:
+            self.reasons[end] = self.reasons.get(end, 0) + 1
         for by_end in (self.ends, self.unreported):
             runs = by_end.get(end)
             if runs is None:

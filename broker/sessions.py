@@ -12,6 +12,7 @@ from lanebus.broker.places import Places
 from lanebus.broker.quality import Quality
 from lanebus.broker.sending import Sending
 from lanebus.broker.terms import Terms
+from lanebus.broker.traffic import Traffic
 from lanebus.wire.batches import EVENT_LATEST, EVENT_VOLATILE, DownEvent, UpBatch
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.kinds import LinkState
@@ -221,7 +222,7 @@ class Session:
         """Groups that it sends to, and the other servers that put members in, as it knows."""
         self.alone = (self,)
         self.ended = False
-        self.traffic = Traffic()
+        self.traffic = [Traffic() for _ in LANES]
 
     def recall(self, known: list[tuple[str, list[tuple[str, list[int], bool]]]], sent: Sequence[int]) -> None:
         """Take over what a peer knows of an earlier session.
@@ -267,19 +268,6 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.name} origin={self.origin}{' ended' if self.ended else ''}>"
-
-
-class Traffic:
-    """Events and bytes of one session, both directions."""
-
-    __slots__ = ("bytes_in", "bytes_out", "events_in", "events_out")
-
-    def __init__(self) -> None:
-        self.events_in = 0
-        self.events_out = 0
-        self.bytes_in = 0
-        """Sizes of its events' payloads and topics as they came."""
-        self.bytes_out = 0
 
 
 class Sent:

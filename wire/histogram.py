@@ -8,6 +8,7 @@ from typing import Final
 _EXACT: Final = 16
 """Values below this have a bucket each; above, every octave has eight."""
 _BUCKETS: Final = 256
+_SHOWN: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 MAX_VALUE_US: Final = (1 << 32) - 1
 
 
@@ -60,6 +61,12 @@ class Histogram:
     def mean_us(self) -> float | None:
         """The mean, microseconds; None while it is empty."""
         return self.sum_us / self.count if self.count else None
+
+    def in_ms(self) -> dict[str, float | None]:
+        """Median, 95th and 99th percentile and maximum by name, milliseconds; None while it is empty."""
+        figures = {name: self.quantile_us(share) for name, share in _SHOWN.items()}
+        figures["max"] = float(self.max_us) if self.count else None
+        return {name: None if value is None else value / 1e3 for name, value in figures.items()}
 
     def as_list(self) -> list[int]:
         """The histogram as plain numbers: sum, maximum, then the counts up to the last that is not 0."""

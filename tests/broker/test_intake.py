@@ -307,4 +307,5 @@ def test_traffic_is_counted_by_lane_and_by_session(bench: Bench, server: Peer, p
     assert (counters.batches, counters.events) == (1, 2)
     assert counters.bytes > 24
     traffic = bench.session("server:a").traffic
-    assert (traffic.events_in, traffic.bytes_in) == (2, 9)
+    assert [each.events_in for each in traffic] == [0, 0, 2]
+    assert (traffic[Lane.LOW].bytes_in, traffic[Lane.LOW].batches_in) == (9, 1)

@@ -74,3 +74,13 @@ def test_a_histogram_survives_the_way_over_the_wire(recorded: list[int]) -> None
     assert copy.as_list() == histogram.as_list()
     assert copy.count == histogram.count
     assert copy.quantile_us(0.9) == histogram.quantile_us(0.9)
+
+
+def test_the_figures_in_milliseconds_have_names_and_none_of_them_is_made_up() -> None:
+    histogram = Histogram()
+    assert histogram.in_ms() == {"p50": None, "p95": None, "p99": None, "max": None}
+    for value_us in (1_000, 2_000, 10_000):
+        histogram.record(value_us)
+    figures = histogram.in_ms()
+    assert figures["max"] == 10.0
+    assert figures["p50"] == pytest.approx(2.0, rel=0.07)

@@ -1,0 +1,59 @@
+"""Traffic: what one session sends and receives on one lane, in plain counters that only grow."""
+
+from __future__ import annotations
+
+from lanebus.wire.histogram import Histogram
+
+
+class Traffic:
+    """Events, bytes and batches of one session on one lane, both directions."""
+
+    __slots__ = (
+        "_settled",
+        "batches_in",
+        "batches_out",
+        "bytes_in",
+        "bytes_out",
+        "events_in",
+        "events_out",
+        "last_batch",
+        "resent",
+    )
+
+    def __init__(self) -> None:
+        self.events_in = 0
+        """Accepted from it, each number once."""
+        self.bytes_in = 0
+        """Of their payloads and topics."""
+        self.batches_in = 0
+        """Batches with events of it; resent ones too."""
+        self.events_out = 0
+        """Parts sent to it, each sending counted."""
+        self.bytes_out = 0
+        """Of those events as they are encoded, before compression."""
+        self.batches_out = 0
+        self.last_batch = 0
+        """Number of the latest batch on its link that held a part for it."""
+        self.resent = 0
+        """Of the parts sent, those that an earlier link may have delivered."""
+        self._settled: Histogram | None = None
+
+    def sent(self, batch: int, size_bytes: int) -> None:
+        """A part of `size_bytes` leaves for it, in a batch."""
+        self.events_out += 1
+        self.bytes_out += size_bytes
+        if self.last_batch != batch:
+            self.last_batch = batch
+            self.batches_out += 1
+
+    def settled(self, after_s: float) -> None:
+        """It has settled a part, so long after the broker accepted the event."""
+        if self._settled is None:
+            # Most sessions receive nothing on most lanes.
+            self._settled = Histogram()
+        self._settled.record(int(after_s * 1e6))
+
+    @property
+    def settled_after(self) -> Histogram | None:
+        """How long after its event was accepted a part was settled: one value for each settlement message."""
+        return self._settled

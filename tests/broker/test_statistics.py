@@ -1,0 +1,39 @@
+"""Statistics of one session by lane: what was sent, got, sent again, and how events ended."""
+
+from tests.broker.bench import Bench
+from tests.broker.peer import Peer
+
+from lanebus.broker.statistics import statistics
+from lanebus.wire.lanes import Lane
+
+
+def test_both_directions_are_counted_by_lane(bench: Bench) -> None:
+    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
+    server.send("tick", "player:1", Lane.CRITICAL)
+    server.send("tick", "player:1", Lane.CRITICAL)
+    server.send("chat", "player:2", Lane.LOW)
+    bench.advance(0.1)
+    player.settle_all()
+    bench.advance(0.3)
+    sent = statistics(bench.session("server:a"), bench.now)
+    got = statistics(bench.session("player:1"), bench.now)
+    assert sent["critical"]["in"]["events"] == sent["critical"]["in"]["ended"]["delivered"] == 2
+    assert sent["low"]["in"]["reasons"] == {"refused: unknown_destination": 1}
+    assert sent["normal"]["in"]["events"] == 0
+    out = got["critical"]["out"]
+    assert (out["events"], out["resent"], out["held_bytes"]) == (2, 0, 0)
+    assert 0 < out["settled_ms"]["max"] <= 400
+    assert got["low"]["out"]["settled_ms"]["p50"] is None
+
+
+def test_what_waits_has_an_age_and_what_goes_again_is_counted(bench: Bench) -> None:
+    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
+    server.send("tick", "player:1", Lane.NORMAL)
+    bench.advance(1.0)
+    player.cut()
+    player.attach()
+    bench.advance(0.5)
+    out = statistics(bench.session("player:1"), bench.now)["normal"]["out"]
+    assert (out["events"], out["resent"]) == (2, 1)
+    assert out["held_bytes"] > 0
+    assert out["oldest_age_s"] >= 1.5

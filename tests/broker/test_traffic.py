@@ -1,0 +1,22 @@
+"""The counters of one session on one lane."""
+
+from lanebus.broker.traffic import Traffic
+
+
+def test_parts_of_one_batch_are_one_batch() -> None:
+    traffic = Traffic()
+    for batch, size_bytes in ((7, 10), (7, 20), (9, 5)):
+        traffic.sent(batch, size_bytes)
+    assert (traffic.events_out, traffic.bytes_out, traffic.batches_out) == (3, 35, 2)
+
+
+def test_who_has_settled_nothing_has_no_times() -> None:
+    assert Traffic().settled_after is None
+
+
+def test_the_time_until_a_part_is_settled_is_kept_in_a_histogram() -> None:
+    traffic = Traffic()
+    traffic.settled(0.25)
+    histogram = traffic.settled_after
+    assert histogram is not None
+    assert (histogram.count, histogram.max_us) == (1, 250_000)
