@@ -1,0 +1,131 @@
+"""Verdicts: why a player's events are late or missing, in one ranked list with the figures that say so.
+
+Each cause is judged on its own by a share: how much of what is tolerable it takes. From 1 on it is a cause; the
+greatest is the verdict. Without I/O and without the broker's objects, so that every judgement is one line of a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+TOLERABLE_SETTLE_MS: Final = 1_000.0
+"""A receiver that takes longer to settle what it was sent, at the 99th percentile, is slow; 200 ms are control."""
+TOLERABLE_WAIT_S: Final = 1.0
+"""What waits longer than this in a policy's queue is felt."""
+TOLERABLE_LATE_MS: Final = 16.0
+"""A broker whose loop is later than this, at the 99th percentile, misses the critical lane's interval."""
+TOLERABLE_AGE_S: Final = 2.0
+"""A receiver whose oldest unsettled part is older than this does not keep up."""
+
+
+class Cause(StrEnum):
+    """Where the trouble is."""
+
+    AWAY = "away"
+    NETWORK = "network"
+    THROTTLED = "throttled"
+    SHAPED = "shaped"
+    HANDLER = "handler"
+    BROKER = "broker"
+    VIOLATIONS = "violations"
+    FINE = "fine"
+
+
+class Evidence(Struct, kw_only=True, frozen=True):
+    """What is known of one session. Times say for how long, or how late; None is what nobody has measured."""
+
+    away_s: float | None = None
+    """Since its links were lost."""
+    quality: str = "estimating"
+    quality_reason: str = ""
+    throttled: list[tuple[str, str, float]] = []
+    """Lanes on which it is held to a limit now: lane, name of the limit, seconds that its next event waits."""
+    shaped_bytes: int = 0
+    """What waits because its allowance is used up."""
+    shaped_age_s: float = 0.0
+    settled_p99_ms: float | None = None
+    """From an event's acceptance until it had handled it, of the worst lane."""
+    oldest_age_s: float = 0.0
+    """Of what it was sent and has not settled."""
+    held_bytes: int = 0
+    dropped: int = 0
+    """Parts that it lost because it was slow, since its session began."""
+    violations: int = 0
+    """Rules that it broke lately."""
+    broker_late_p99_ms: float | None = None
+
+
+class Verdict(NamedTuple):
+    """One cause, with the figures that speak for it."""
+
+    cause: Cause
+    share: float
+    """How much of what is tolerable it takes; from 1 on it is a cause."""
+    text: str
+
+
+def verdicts(evidence: Evidence) -> list[Verdict]:
+    """All that is found, the gravest first; `fine` leads where nothing reaches a share of 1."""
+    found = sorted(_found(evidence), key=lambda verdict: -verdict.share)
+    if found and found[0].share >= 1.0:
+        return found
+    return [Verdict(Cause.FINE, 0.0, _fine(evidence)), *found]
+
+
+def _found(evidence: Evidence) -> Iterator[Verdict]:
+    if evidence.away_s is not None:
+        yield Verdict(Cause.AWAY, 100.0, f"no connection for {evidence.away_s:.1f} s")
+    degrees = {"lost": 8.0, "poor": 4.0, "fair": 1.0, "good": 0.3}
+    if evidence.quality in degrees:
+        yield Verdict(
+            Cause.NETWORK, degrees[evidence.quality], f"{evidence.quality}: {evidence.quality_reason}"
+        )
+    for lane, limit, retry_s in evidence.throttled:
+        # Being held to a limit is a cause however short the next wait: what it sends waits at its sender.
+        yield Verdict(
+            Cause.THROTTLED,
+            2.0 + retry_s / TOLERABLE_WAIT_S,
+            f"held to {limit} on {lane}, its next event waits {retry_s:.1f} s",
+        )
+    if evidence.shaped_bytes:
+        yield Verdict(
+            Cause.SHAPED,
+            evidence.shaped_age_s / TOLERABLE_WAIT_S,
+            f"{evidence.shaped_bytes:,} bytes wait for its allowance, the oldest {evidence.shaped_age_s:.1f} s",
+        )
+    settled = (evidence.settled_p99_ms or 0.0) / TOLERABLE_SETTLE_MS
+    old = evidence.oldest_age_s / TOLERABLE_AGE_S
+    # What waits for shaping or for links is old for another reason.
+    if evidence.shaped_bytes or evidence.away_s is not None:
+        old = settled = 0.0
+    if max(settled, old) >= 0.3 or evidence.dropped:
+        times = (
+            ""
+            if evidence.settled_p99_ms is None
+            else f"handles within {evidence.settled_p99_ms:,.0f} ms (p99), "
+        )
+        yield Verdict(
+            Cause.HANDLER,
+            max(settled, old),
+            f"{times}oldest unsettled {evidence.oldest_age_s:.1f} s, {evidence.held_bytes:,} bytes held, "
+            f"{evidence.dropped:,} dropped",
+        )
+    if evidence.violations:
+        yield Verdict(Cause.VIOLATIONS, 1.0, f"{evidence.violations:,} rules broken lately")
+    if evidence.broker_late_p99_ms is not None:
+        share = evidence.broker_late_p99_ms / TOLERABLE_LATE_MS
+        if share >= 0.3:
+            yield Verdict(
+                Cause.BROKER, share, f"the broker's loop is {evidence.broker_late_p99_ms:.1f} ms late (p99)"
+            )
+
+
+def _fine(evidence: Evidence) -> str:
+    line = f"connection {evidence.quality}"
+    if evidence.settled_p99_ms is not None:
+        line += f", handles within {evidence.settled_p99_ms:,.0f} ms (p99)"
+    return f"{line}, nothing held back"
