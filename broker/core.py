@@ -16,11 +16,13 @@ from typing import Any
 
 from lanebus.broker.alerts import Alerts, SlowReceivers
 from lanebus.broker.budget import Budget
+from lanebus.broker.bus import Bus
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.draining import Draining
 from lanebus.broker.egress import Egress
 from lanebus.broker.failover import Failover
+from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.intake import Intake
 from lanebus.broker.leases import is_over, why_lost
 from lanebus.broker.links import Links
@@ -32,6 +34,7 @@ from lanebus.broker.requests import Requests
 from lanebus.broker.sessions import Attachment, Link, Session, attached
 from lanebus.broker.settling import Settling
 from lanebus.broker.timers import Timers
+from lanebus.broker.watching import Watching
 from lanebus.broker.welcome import make_welcome
 from lanebus.broker.whereabouts import Whereabouts
 from lanebus.conf.model import Config
@@ -82,8 +85,9 @@ class BrokerCore:
         self.counters = Counters()
         self.timers = Timers()
         self.outgoing = Outgoing(self.counters)
-        self.directory = Directory()
+        self.directory = Directory(config.broker.name)
         self.budget = Budget(config.egress.budget_bytes)
+        self.bus = Bus(self.directory.catalog, self.budget, started, SWEEP_S)
         self.settling = Settling(
             self.outgoing, self.timers, self.budget, config.window.control_interval_ms / 1e3
         )
@@ -122,9 +126,12 @@ class BrokerCore:
         self.directory.on_served = self.whereabouts.served
         self.directory.on_kept = self.whereabouts.kept
         self.recovery.on_absent = self.failover.leave
+        self.watching = Watching(self.outgoing, self.directory.catalog)
         self.requests = Requests(
             config.limits,
+            GroupRules(config.groups.client_may_join),
             self.directory,
+            self.watching,
             self.outgoing,
             self._open_session,
             self.registry.end_session,
@@ -189,6 +196,7 @@ class BrokerCore:
             self._give_way(now)
         self.egress.end_turn(now)
         self.whereabouts.end_turn()
+        self.watching.end_turn(now)
 
     def _give_way(self, now: float) -> None:
         """Make room, and go on with what was not accepted as soon as there is some."""
@@ -248,9 +256,10 @@ class BrokerCore:
                 return  # without an answer it is made again of the next broker, with all that depends on it
             self.requests.carry_out(link, attachment, kind, message, now)
             self.intake.unpark(attachment, now)
-            if kind is Kind.REGISTER:
+            has_changed = kind in (Kind.REGISTER, Kind.HEALTH)
+            if has_changed:
                 self.failover.retry(now)
-            if kind is Kind.REGISTER or attachment.request == attachment.recalled:
+            if has_changed or attachment.request == attachment.recalled:
                 self.recovery.retry(now)
         else:
             self._handlers[kind](link, message, now)
@@ -322,6 +331,7 @@ class BrokerCore:
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
             self.whereabouts.resumed(attachment)
+            self.watching.resumed(attachment)
 
     def _fence(self, old: Attachment, now: float) -> None:
         critical = old.links[Lane.CRITICAL]
@@ -395,6 +405,7 @@ class BrokerCore:
 
     def _sweep(self, now: float) -> None:
         self.timers.at(now + SWEEP_S, self._sweep)
+        self.bus.look(now)
         sessions = self.config.sessions
         for attachment in list(self.registry.attachments.values()):
             critical = attachment.links[Lane.CRITICAL]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from lanebus.broker.services import Facts, Service, Services
 from lanebus.broker.sessions import Attachment, Replayed, Served, Session
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.names import Destination, DestinationKind, PatternTable, Role, parse_destination
@@ -33,39 +33,19 @@ class Plan(NamedTuple):
     """Of a replayed event: whether it goes to an instance of a service that is not known to have had it."""
 
 
-class Service:
-    """Servers of the same kind."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.instances: dict[str, Session] = {}
-        self.away: set[str] = set()
-        """Instances that are not chosen while there are others."""
-        self.topics: set[str] = set()
-
-    def choose(self, sender: str, bound: str | None) -> Session | None:
-        """The instance for `sender`: the bound one, else the same one each time while the instances stay the same.
-
-        Rendezvous hashing: when an instance goes or comes, only the senders that it serves move.
-        """
-        names = self.instances.keys() - self.away or self.instances.keys()
-        if bound is not None and bound in names:
-            return self.instances[bound]
-        if not names:
-            return None
-        if len(names) == 1:
-            return self.instances[next(iter(names))]
-        key = sender.encode()
-        chosen = max(names, key=lambda name: blake2b(name.encode(), key=key[:64]).digest())
-        return self.instances[chosen]
-
-
 class Directory:
     """Names to sessions. Every change makes remembered routes invalid."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: str = "lanebus") -> None:
+        """
+        Args:
+            bus: the broker's name, among the services.
+        """
         self.peers: dict[str, Session] = {}
-        self.services: dict[str, Service] = {}
+        self.catalog = Services(bus)
+        """The services' instances and states."""
+        self.catalog.on_change = self._changed
+        self.services = self.catalog.by_name
         self.groups: dict[str, dict[str, Session]] = {}
         self._joins: dict[tuple[str, str], tuple[Attachment, int]] = {}
         """Group and member, to the attachment that asked for it first, and the number of its request."""
@@ -91,13 +71,8 @@ class Directory:
             del self.peers[session.name]
         for name in list(session.groups):
             self.leave(name, session)
-        for service in list(self.services.values()):
-            if service.instances.get(session.name) is session:
-                del service.instances[session.name]
-                service.away.discard(session.name)
-                if not service.instances:
-                    del self.services[service.name]
-                    self._topics.remove(service)
+        for service in self.catalog.remove(session):
+            self._topics.remove(service)
         for key in [key for key in self.bindings if key[0] == session.name]:
             del self.bindings[key]
         self.version += 1
@@ -108,29 +83,25 @@ class Directory:
         for group in old.groups:
             self.groups[group][new.name] = new
         new.groups, old.groups = old.groups, set()
-        for service in self.services.values():
-            if service.instances.get(old.name) is old:
-                service.instances[new.name] = new
-                service.away.discard(new.name)
+        self.catalog.succeed(old, new)
         self.version += 1
 
-    def register(self, session: Session, service_name: str, topics: Iterable[str]) -> None:
-        """`session` is an instance of a service that handles `topics`."""
-        service = self.services.get(service_name)
-        if service is None:
-            service = self.services[service_name] = Service(service_name)
-        service.instances[session.name] = session
+    def register(
+        self, session: Session, service_name: str, topics: Iterable[str], facts: Facts | None = None
+    ) -> None:
+        """`session` is an instance of a service that handles `topics`.
+
+        Raises:
+            CycleError: the service would depend on itself.
+        """
+        service = self.catalog.register(session, service_name, facts or Facts())
         for pattern in topics:
             if pattern not in service.topics:
                 self._topics.add(pattern, service)
                 service.topics.add(pattern)
         self.version += 1
 
-    def set_away(self, session: Session, *, away: bool) -> None:
-        """Choose `session` as an instance no longer while there are others; or do so again."""
-        for service in self.services.values():
-            if service.instances.get(session.name) is session:
-                (service.away.add if away else service.away.discard)(session.name)
+    def _changed(self) -> None:
         self.version += 1
 
     def instead_of(self, session: Session, sender: Session, topic: str, to: str | None) -> dict[str, Session]:
@@ -145,10 +116,12 @@ class Directory:
             had = service.name in sender.served and any(
                 each.instance == session.name for each in sender.served[service.name]
             )
-            if had or service.instances.get(session.name) is session:
-                other = service.choose(sender.name, self._wanted(sender, service))
-                if other is not None and other is not session:
-                    found[service.name] = other
+            instance = service.instances.get(session.name)
+            if had or (instance is not None and instance.session is session):
+                # To the sender its instance is gone: one that is starting is better than none.
+                other = service.choose(sender.name, self._wanted(sender, service) or session.name)
+                if other is not None and other.session is not None and other.session is not session:
+                    found[service.name] = other.session
         return found
 
     def assign(self, player: str, service: str, instance: str | None) -> None:
@@ -290,7 +263,8 @@ class Directory:
             wanted = wanted if had is None else had.instance
         if wanted is not None and wanted not in service.instances and self.expect is not None:
             return self.find(wanted)
-        session = service.choose(sender.name, wanted)
+        instance = service.choose(sender.name, wanted)
+        session = None if instance is None else instance.session
         if session is not None and replayed is None and sender.served_by.get(service.name) != session.name:
             since = [sending.next_routed for sending in sender.sending]
             self.note_served(sender, service.name, Served(session.name, since, moved=False))
@@ -332,7 +306,12 @@ class Directory:
 
     def _note_keepers(self, sender: Session, group: str, members: Iterable[str]) -> None:
         keepers = {self._joins[group, member][0].name for member in members}
-        servers = {name for name in keepers if name != sender.name and name in self.peers}
+        # Players who have joined by themselves do so again; nobody is to wait for one who stays away.
+        servers = {
+            name
+            for name in keepers
+            if name != sender.name and name in self.peers and self.peers[name].role is Role.SERVER
+        }
         known = set(sender.kept_by.get(group, ()))
         if self.expect is not None:
             servers |= known  # whoever has not come back yet may still do so

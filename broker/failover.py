@@ -55,7 +55,7 @@ class Failover:
             session = attachment.sessions.get(0)
             if session is not None and attachment.away_since == since:
                 self._gone[session] = None
-                self._directory.set_away(session, away=True)
+                self._directory.catalog.set_away(session, away=True)
                 self._move(session, now)
 
         self._timers.at(now + self._failover_s, give_up)
@@ -65,14 +65,14 @@ class Failover:
         session = attachment.sessions.get(0)
         if session is not None and session in self._gone:
             del self._gone[session]
-            self._directory.set_away(session, away=False)
+            self._directory.catalog.set_away(session, away=False)
         self.retry(now)
 
     def leave(self, attachment: Attachment, now: float) -> None:
         """An attachment says goodbye: nobody waits for it."""
         session = attachment.sessions.get(0)
         if session is not None and attachment.role is Role.SERVER:
-            self._directory.set_away(session, away=True)
+            self._directory.catalog.set_away(session, away=True)
             self._move(session, now)
 
     def retry(self, now: float) -> None:

@@ -6,14 +6,28 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from lanebus.broker.directory import Directory
+from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.services import CycleError, Facts
 from lanebus.broker.sessions import Attachment, Link, Session
+from lanebus.broker.watching import Watching
 from lanebus.conf.model import LimitsConfig
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES
-from lanebus.wire.messages import Assign, Close, Done, Join, Leave, Open, Register
+from lanebus.wire.messages import (
+    Assign,
+    Close,
+    Done,
+    HealthReport,
+    Join,
+    Leave,
+    Open,
+    Register,
+    Watch,
+)
 from lanebus.wire.names import Role, valid_group, valid_pattern, valid_peer, valid_service
+from lanebus.wire.services import BUS
 
 OpenSession = Callable[[Attachment, Open, float], Session]
 EndSession = Callable[[Session, float], None]
@@ -37,23 +51,30 @@ class Requests:
     def __init__(
         self,
         limits: LimitsConfig,
+        rules: GroupRules,
         directory: Directory,
+        watching: Watching,
         outgoing: Outgoing,
         open_session: OpenSession,
         end_session: EndSession,
     ) -> None:
         self._limits = limits
+        self._rules = rules
         self._directory = directory
+        self._watching = watching
         self._outgoing = outgoing
         self._open_session = open_session
         self._end_session = end_session
+        gateways, servers, everybody = frozenset({Role.GATEWAY}), frozenset({Role.SERVER}), frozenset(Role)
         self._actions: dict[Kind, tuple[frozenset[Role], Callable[[Attachment, Any, float], None]]] = {
-            Kind.OPEN: (frozenset({Role.GATEWAY}), self._open),
-            Kind.CLOSE: (frozenset({Role.GATEWAY}), self._close),
-            Kind.REGISTER: (frozenset({Role.SERVER}), self._register),
-            Kind.ASSIGN: (frozenset({Role.SERVER}), self._assign),
-            Kind.JOIN: (frozenset({Role.SERVER}), self._join),
-            Kind.LEAVE: (frozenset({Role.SERVER}), self._leave),
+            Kind.OPEN: (gateways, self._open),
+            Kind.CLOSE: (gateways, self._close),
+            Kind.REGISTER: (servers, self._register),
+            Kind.ASSIGN: (servers, self._assign),
+            Kind.JOIN: (everybody, self._join),
+            Kind.LEAVE: (everybody, self._leave),
+            Kind.HEALTH: (servers, self._health),
+            Kind.WATCH: (servers, self._watch),
         }
 
     def carry_out(self, link: Link, attachment: Attachment, kind: Kind, message: Any, now: float) -> None:
@@ -108,6 +129,11 @@ class Requests:
     def _register(self, attachment: Attachment, message: Register, now: float) -> None:
         if not valid_service(message.service):
             raise Refused(ErrorNumber.BAD_NAME, f"{message.service!r} cannot name a service")
+        if message.service == BUS:
+            raise Refused(ErrorNumber.NAME_IN_USE, f"the service {BUS} is the broker itself")
+        for name in message.depends_on:
+            if not valid_service(name):
+                raise Refused(ErrorNumber.BAD_NAME, f"{name!r} cannot name a service")
         if len(message.topics) > self._limits.topics_per_service:
             raise Refused(
                 ErrorNumber.TOO_MANY,
@@ -117,14 +143,33 @@ class Requests:
             if not valid_pattern(pattern):
                 raise Refused(ErrorNumber.BAD_TOPIC, f"{pattern!r} is no topic pattern")
         session = attachment.sessions[0]
-        others = [
-            service.name
-            for service in self._directory.services.values()
-            if session.name in service.instances and service.name != message.service
-        ]
+        known = list(self._directory.catalog.instances_of(session))
+        others = [instance for instance in known if instance.service != message.service]
         if len(others) >= self._limits.services_per_session:
             raise Refused(ErrorNumber.TOO_MANY, f"{session.name} has {len(others)} services, the limit")
-        self._directory.register(session, message.service, message.topics)
+        facts = Facts(
+            message.version,
+            message.priority,
+            message.weight,
+            tuple(message.tags),
+            tuple(message.depends_on),
+            message.health,
+            message.reason,
+        )
+        try:
+            self._directory.register(session, message.service, message.topics, facts)
+        except CycleError as error:
+            raise Refused(ErrorNumber.DEPENDENCY_CYCLE, f"services would need each other: {error}") from None
+
+    def _health(self, attachment: Attachment, message: HealthReport, now: float) -> None:
+        session = attachment.sessions[0]
+        if not self._directory.catalog.report(session, message.service, message.health, message.reason):
+            raise Refused(
+                ErrorNumber.UNKNOWN_SERVICE, f"{session.name} is no instance of service {message.service}"
+            )
+
+    def _watch(self, attachment: Attachment, message: Watch, now: float) -> None:
+        self._watching.watch(attachment.sessions[0], on=message.on)
 
     def _assign(self, attachment: Attachment, message: Assign, now: float) -> None:
         service = self._directory.services.get(message.service)
@@ -136,7 +181,22 @@ class Requests:
             raise Refused(ErrorNumber.BAD_NAME, f"{message.player!r} cannot name a player")
         self._directory.assign(message.player, message.service, message.instance)
 
+    def _check_membership(self, attachment: Attachment, message: Join | Leave) -> None:
+        """Players may change their own memberships alone, and those that a rule names."""
+        if attachment.role is Role.SERVER:
+            return
+        session = self._directory.peers.get(message.member)
+        if session is None or session.attachment is not attachment:
+            raise Refused(
+                ErrorNumber.NOT_ALLOWED, f"{attachment.name} may not say where {message.member} belongs"
+            )
+        if not self._rules.allow(message.group):
+            raise Refused(
+                ErrorNumber.NOT_ALLOWED, f"players may not join or leave group {message.group} by themselves"
+            )
+
     def _join(self, attachment: Attachment, message: Join, now: float) -> None:
+        self._check_membership(attachment, message)
         session = self._directory.find(message.member)
         if session is None:
             raise Refused(ErrorNumber.UNKNOWN_PEER, f"no session of {message.member}")
@@ -149,6 +209,7 @@ class Requests:
         self._directory.join(message.group, session, attachment, message.request)
 
     def _leave(self, attachment: Attachment, message: Leave, now: float) -> None:
+        self._check_membership(attachment, message)
         session = self._directory.peers.get(message.member)
         if session is not None:
             self._directory.leave(message.group, session)

@@ -30,6 +30,8 @@ Milliseconds = Annotated[float, Meta(gt=0.0, le=60_000.0)]
 Seconds = Annotated[float, Meta(gt=0.0, le=86_400.0)]
 """A time above zero, at most a day."""
 
+GroupPattern = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:*-]+\Z")]
+"""Names of groups: as one is written, with `*` for any characters or none."""
 
 MAX_DRAIN_S: Final = 25.0
 """The longest that a broker may be set to drain: systemd kills it after TimeoutStopSec, which has to be more."""
@@ -217,6 +219,13 @@ class AlertsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Age of the oldest part that a slow receiver has not settled, in seconds."""
 
 
+class GroupsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Section `[groups]`: what players may do with groups."""
+
+    client_may_join: Annotated[list[GroupPattern], Meta(max_length=256)] = []
+    """Groups that players may join and leave by themselves; `*` in a name stands for any characters."""
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[log]`: what the broker writes to standard error."""
 
@@ -259,6 +268,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     alerts: AlertsConfig = AlertsConfig()
     """When the broker raises an alert."""
+
+    groups: GroupsConfig = GroupsConfig()
+    """What players may do with groups."""
 
     log: LogConfig = LogConfig()
     """What the broker writes to standard error."""

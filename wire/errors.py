@@ -33,6 +33,7 @@ class ErrorNumber(IntEnum):
     FULL = 304
     DRAINING = 305
     BUSY = 306
+    DEPENDENCY_CYCLE = 311
 
     BAD_TOPIC = 401
     BAD_DESTINATION = 402

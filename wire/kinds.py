@@ -32,6 +32,9 @@ class Kind(IntEnum):
     SERVED = 19
     KEPT = 20
     DRAIN = 21
+    HEALTH = 25
+    SERVICES = 26
+    WATCH = 27
 
     @property
     def label(self) -> str:
@@ -57,7 +60,18 @@ class Side(Enum):
     BROKER = "broker"
 
 
-REQUESTS: Final = frozenset({Kind.OPEN, Kind.CLOSE, Kind.REGISTER, Kind.ASSIGN, Kind.JOIN, Kind.LEAVE})
+REQUESTS: Final = frozenset(
+    {
+        Kind.OPEN,
+        Kind.CLOSE,
+        Kind.REGISTER,
+        Kind.ASSIGN,
+        Kind.JOIN,
+        Kind.LEAVE,
+        Kind.HEALTH,
+        Kind.WATCH,
+    }
+)
 """Numbered requests of a peer; each is answered with one `done`."""
 
 _NOTHING: Final[frozenset[Kind]] = frozenset()
@@ -73,6 +87,7 @@ _BROKER_CONTROL: Final = frozenset(
         Kind.SERVED,
         Kind.KEPT,
         Kind.DRAIN,
+        Kind.SERVICES,
         Kind.BYE,
         Kind.ERROR,
     }

@@ -19,6 +19,18 @@ from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import BOOK_FIGURES, LEGAL_REASONS, OUTCOMES, WITHHELD, Outcome, Reason
 from lanebus.wire.runs import check_runs
+from lanebus.wire.services import (
+    ENTRIES,
+    MAX_INSTANCES,
+    Dependencies,
+    Health,
+    Instance,
+    Priority,
+    ServiceVersion,
+    Tags,
+    Weight,
+    Why,
+)
 
 PROCESS_BYTES: Final = 16
 """Size of the random id that tells one life of a peer's process from the next."""
@@ -174,11 +186,36 @@ class Close(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Register(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A server registers as an instance of a service, with the topics that it handles."""
+    """A server registers as an instance of a service, with the topics that it handles, or says it anew."""
 
     request: Unsigned
     service: Name
     topics: list[Name]
+    version: ServiceVersion = ""
+    priority: Priority = 0
+    weight: Weight = 1
+    tags: Tags = []
+    depends_on: Dependencies = []
+    """Services without which it is not ready."""
+    health: Health = Health.OK
+    reason: Why = ""
+    """Why it is not ok."""
+
+
+class HealthReport(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server says how an instance of it is now."""
+
+    request: Unsigned
+    service: Name
+    health: Health
+    reason: Why = ""
+
+
+class Watch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server wants to be told of all instances of all services, and of every change; or no longer."""
+
+    request: Unsigned
+    on: bool = True
 
 
 class Assign(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -191,7 +228,7 @@ class Assign(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Join(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A server puts a peer into a group."""
+    """A server puts a peer into a group; or a player goes into one, where a rule allows."""
 
     request: Unsigned
     group: Name
@@ -199,7 +236,7 @@ class Join(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Leave(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A server takes a peer out of a group."""
+    """A server takes a peer out of a group; or a player leaves one, where a rule allows."""
 
     request: Unsigned
     group: Name
@@ -286,6 +323,16 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of each group all of them; none if there are no others any more."""
 
 
+class Services(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Instances of services, for those who watch: all of them, in as many messages as it takes, or what has changed."""
+
+    entries: Annotated[list[Instance], Meta(max_length=ENTRIES)]
+    at: Unsigned = 0
+    """Of all instances: how many have come before these."""
+    of: Annotated[int, Meta(ge=0, le=MAX_INSTANCES)] = 0
+    """How many instances there are; 0 where these are changes."""
+
+
 class Drain(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The broker is about to end: settle at once, hold new events, and wait for its bye."""
 
@@ -327,6 +374,9 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.SERVED: Served,
     Kind.KEPT: Kept,
     Kind.DRAIN: Drain,
+    Kind.HEALTH: HealthReport,
+    Kind.SERVICES: Services,
+    Kind.WATCH: Watch,
     Kind.BYE: Bye,
     Kind.ERROR: ErrorMessage,
 }

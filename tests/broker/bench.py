@@ -12,6 +12,7 @@ from lanebus.conf.model import (
     CompressionConfig,
     Config,
     EgressConfig,
+    GroupsConfig,
     LimitsConfig,
     SessionsConfig,
     WindowConfig,
@@ -28,6 +29,7 @@ def small_config(
     window: WindowConfig | None = None,
     egress: EgressConfig | None = None,
     compression: CompressionConfig | None = None,
+    groups: GroupsConfig | None = None,
 ) -> Config:
     """The default configuration with limits that a test reaches within a few events."""
     return Config(
@@ -46,6 +48,7 @@ def small_config(
         window=window or WindowConfig(batches=8, bytes=8_192, control_interval_ms=200.0),
         egress=egress or EgressConfig(batch_bytes=1_024, credit_bytes=2_048, queue_bytes=4_096, age_s=5.0),
         compression=compression or CompressionConfig(threshold_bytes=256),
+        groups=groups or GroupsConfig(),
     )
 
 

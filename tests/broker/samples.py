@@ -13,6 +13,7 @@ from lanebus.wire.messages import (
     Done,
     Drain,
     ErrorMessage,
+    HealthReport,
     Hello,
     Join,
     Kept,
@@ -24,9 +25,12 @@ from lanebus.wire.messages import (
     Pong,
     Register,
     Served,
+    Services,
     Settle,
+    Watch,
 )
 from lanebus.wire.names import Role
+from lanebus.wire.services import Health
 
 PROCESS = b"p" * 16
 BODIES = {
@@ -48,6 +52,9 @@ BODIES = {
     Kind.KEPT: Kept(entries=[("room", ["server:a"])]),
     Kind.SERVED: Served(entries=[(0, "s", [("server:a", [1, 1, 1], False)])]),
     Kind.DRAIN: Drain(deadline_ms=1000.0),
+    Kind.HEALTH: HealthReport(request=1, service="s", health=Health.OK),
+    Kind.SERVICES: Services(entries=[]),
+    Kind.WATCH: Watch(request=1),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

@@ -166,7 +166,8 @@ def test_a_successor_stands_in_the_groups_and_services_of_its_predecessor(bench:
     Peer(bench, "player:1").attach()
     Peer(bench, "server:a").attach()
     assert set(bench.core.directory.groups["room"].values()) == {bench.session("player:1")}
-    assert set(bench.core.directory.services["arena"].instances.values()) == {bench.session("server:a")}
+    instances = bench.core.directory.services["arena"].instances
+    assert {each.session for each in instances.values()} == {bench.session("server:a")}
     assert server.errors == [ErrorNumber.FENCED]
 
 

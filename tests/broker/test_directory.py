@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from lanebus.broker.directory import Directory, Plan, Service
+from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Attachment, Replayed, Session
 from lanebus.conf.model import QualityConfig
@@ -174,34 +174,6 @@ def test_a_topic_that_no_service_handles_has_no_service(town: Town) -> None:
 def test_only_clients_leave_the_choice_to_the_broker(town: Town) -> None:
     town.directory.register(town["server:a"], "combat", ["**"])
     assert town.find("server:b", None) is Reason.UNKNOWN_DESTINATION
-
-
-def test_a_player_stays_with_its_instance_and_only_moved_players_change() -> None:
-    service = Service("combat")
-    instances = {f"server:{index}": a_session(f"server:{index}") for index in range(5)}
-    service.instances.update(instances)
-    players = [f"player:{number}" for number in range(400)]
-
-    def served() -> dict[str, str]:
-        chosen = {}
-        for player in players:
-            session = service.choose(player, None)
-            assert session is not None
-            chosen[player] = session.name
-        return chosen
-
-    before = served()
-    assert before == served()
-    assert all(40 < list(before.values()).count(name) < 130 for name in instances)
-    del service.instances["server:2"]
-    after = served()
-    assert all(after[player] == name for player, name in before.items() if name != "server:2")
-    service.instances["server:2"] = instances["server:2"]
-    assert served() == before
-
-
-def test_a_service_without_instances_chooses_nobody() -> None:
-    assert Service("combat").choose("player:1", "server:a") is None
 
 
 def test_a_binding_beats_stickiness_while_its_instance_is_there(town: Town) -> None:

@@ -5,12 +5,12 @@ from tests.broker.bench import Bench
 from tests.broker.peer import Peer
 
 from lanebus.broker.departure import MAX_DELIVERIES
-from lanebus.broker.directory import Service
 from lanebus.wire.batches import EVENT_REDELIVERED
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import Revoked, Served
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.services import Health, ServiceState
 
 FAILOVER_S = 2.0
 DELIVERED = (Outcome.DELIVERED, Reason.NONE)
@@ -122,24 +122,21 @@ def test_an_instance_without_links_is_chosen_only_if_there_is_no_other(town: Tow
     town.first.cut()
     town.player.send("attack", None)
     town.let_pass(FAILOVER_S + 0.5)
-    assert service.away == {"server:a"}
+    assert service.instances["server:a"].state is ServiceState.GONE
     town.first.attach()
-    assert service.away == set()
+    assert service.instances["server:a"].state is ServiceState.READY
     town.player.send("attack", None)
     town.bench.advance(0.1)
     assert [got.number for got in town.first.got] == [2]
 
 
-def test_the_last_instance_is_chosen_though_it_is_away() -> None:
-    service = Service("combat")
-    service.away.add("server:a")
-    assert service.choose("player:1", None) is None
-    alone = Bench()
-    server = Peer(alone, "server:a").attach()
-    service.instances["server:a"] = alone.session(server.name)
-    chosen = service.choose("player:1", None)
-    assert chosen is not None
-    assert chosen.name == "server:a"
+def test_events_move_to_an_instance_that_is_starting_where_no_other_is_left(town: Town) -> None:
+    town.second.ask(Kind.HEALTH, service="combat", health=Health.STARTING)
+    town.player.send("attack", None)
+    town.bench.advance(0.1)
+    town.first.bye()
+    town.let_pass(0.5)
+    assert [got.number for got in town.second.got] == [1]
 
 
 def test_a_part_that_no_instance_survives_is_poison_wherever_it_went(town: Town) -> None:

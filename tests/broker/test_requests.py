@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
-from tests.broker.bench import Bench
+from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
+from lanebus.conf.model import GroupsConfig
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import REQUESTS, Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.outcomes import Outcome
+from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.services import Health, ServiceState
 
 PROCESS = b"q" * 16
 FIELDS: dict[Kind, dict[str, Any]] = {
@@ -19,12 +21,20 @@ FIELDS: dict[Kind, dict[str, Any]] = {
     Kind.ASSIGN: {"player": "player:1", "service": "combat", "instance": None},
     Kind.JOIN: {"group": "room", "member": "player:1"},
     Kind.LEAVE: {"group": "room", "member": "player:1"},
+    Kind.HEALTH: {"service": "combat", "health": "ok"},
+    Kind.WATCH: {},
 }
 ALLOWED = {
     "gateway:g": {Kind.OPEN, Kind.CLOSE},
-    "server:a": {Kind.REGISTER, Kind.ASSIGN, Kind.JOIN, Kind.LEAVE},
+    "server:a": {Kind.REGISTER, Kind.ASSIGN, Kind.JOIN, Kind.LEAVE, Kind.WATCH},
     "player:1": set(),
 }
+REFUSED: dict[str, dict[Kind, ErrorNumber]] = {
+    "gateway:g": {Kind.JOIN: ErrorNumber.NOT_ALLOWED, Kind.LEAVE: ErrorNumber.NOT_ALLOWED},
+    "server:a": {Kind.HEALTH: ErrorNumber.UNKNOWN_SERVICE},
+    "player:1": {Kind.JOIN: ErrorNumber.NOT_ALLOWED, Kind.LEAVE: ErrorNumber.NOT_ALLOWED},
+}
+"""What a role may ask for, and is not given here."""
 
 
 @pytest.fixture
@@ -56,6 +66,8 @@ def test_a_role_may_ask_for_its_own_changes_alone(bench: Bench, name: str, kind:
     bench.turn()
     if kind in ALLOWED[name]:
         assert (peer.dones[1].error, peer.errors) == (0, [])
+    elif kind in REFUSED[name]:
+        assert (peer.dones[1].error, peer.errors) == (REFUSED[name][kind], [])
     else:
         assert peer.errors == [ErrorNumber.NOT_ALLOWED]
         assert peer.dones == {}
@@ -141,7 +153,101 @@ def test_leaving_a_group_that_one_is_not_in_changes_nothing(bench: Bench, server
     assert server.ask(Kind.LEAVE, group="room", member="player:404").error == 0
 
 
+# Groups that players join by themselves
+
+
+@pytest.fixture
+def open_bench() -> Bench:
+    return Bench(small_config(groups=GroupsConfig(client_may_join=["room:*"])))
+
+
+@pytest.mark.parametrize("name", ["player:1", "gateway:g"])
+def test_a_player_joins_and_leaves_the_groups_that_a_rule_names(open_bench: Bench, name: str) -> None:
+    server = Peer(open_bench, "server:a").attach()
+    peer = Peer(open_bench, name).attach()
+    index = 0
+    if name == "gateway:g":
+        index = 1
+        peer.open(index, "player:1")
+    assert peer.ask(Kind.JOIN, group="room:7", member="player:1").error == 0
+    server.send("inside", "group:room:7")
+    open_bench.advance(0.1)
+    assert peer.ask(Kind.LEAVE, group="room:7", member="player:1").error == 0
+    server.send("outside", "group:room:7")
+    open_bench.advance(0.1)
+    assert peer.topics(index) == ["inside"]
+
+
+@pytest.mark.parametrize("kind", [Kind.JOIN, Kind.LEAVE])
+@pytest.mark.parametrize("name", ["player:1", "gateway:g"])
+@pytest.mark.parametrize(
+    ("group", "member"), [("den", "player:1"), ("room:7", "player:2"), ("room:7", "player:404")]
+)
+def test_a_player_changes_no_other_groups_and_no_other_players(
+    open_bench: Bench, kind: Kind, name: str, group: str, member: str
+) -> None:
+    server = Peer(open_bench, "server:a").attach()
+    Peer(open_bench, "player:2").attach()
+    peer = Peer(open_bench, name).attach()
+    if name == "gateway:g":
+        peer.open(1, "player:1")
+    for each in ("player:1", "player:2"):
+        for joined in ("den", "room:7"):
+            server.ask(Kind.JOIN, group=joined, member=each)
+    before = {name: list(members) for name, members in open_bench.core.directory.groups.items()}
+    assert peer.ask(kind, group=group, member=member).error == ErrorNumber.NOT_ALLOWED
+    assert {name: list(members) for name, members in open_bench.core.directory.groups.items()} == before
+    assert peer.errors == []
+
+
+def test_nobody_is_told_to_wait_for_a_player_who_joined_by_itself(open_bench: Bench) -> None:
+    server = Peer(open_bench, "server:a").attach()
+    player = Peer(open_bench, "player:1").attach()
+    player.ask(Kind.JOIN, group="room:7", member="player:1")
+    server.send("t", "group:room:7")
+    open_bench.advance(0.1)
+    assert Kind.KEPT not in server.kinds()
+    assert player.topics() == ["t"]
+
+
 # Services
+
+
+def test_services_that_would_need_each_other_are_refused_and_named(bench: Bench, server: Peer) -> None:
+    for name, needed in (("combat", "world"), ("world", "chat")):
+        assert server.ask(Kind.REGISTER, service=name, topics=[], depends_on=[needed]).error == 0
+    done = server.ask(Kind.REGISTER, service="chat", topics=["say"], depends_on=["combat"])
+    assert done.error == ErrorNumber.DEPENDENCY_CYCLE
+    assert done.detail == "services would need each other: chat -> combat -> world -> chat"
+    assert "chat" not in bench.core.directory.services
+
+
+def test_the_brokers_own_service_is_nobody_elses(bench: Bench, server: Peer) -> None:
+    assert server.ask(Kind.REGISTER, service="bus", topics=["**"]).error == ErrorNumber.NAME_IN_USE
+    needs = server.ask(Kind.REGISTER, service="combat", topics=[], depends_on=["two words"])
+    assert needs.error == ErrorNumber.BAD_NAME
+
+
+def test_a_report_changes_the_state_of_an_instance(bench: Bench, server: Peer) -> None:
+    server.ask(Kind.REGISTER, service="combat", topics=["t"], health=Health.STARTING, reason="loading")
+    instance = bench.core.directory.services["combat"].instances["server:a"]
+    assert (instance.state, instance.reason) == (ServiceState.STARTING, "loading")
+    server.ask(Kind.HEALTH, service="combat", health=Health.OK)
+    assert (instance.state, instance.reason) == (ServiceState.READY, "")
+    assert server.ask(Kind.HEALTH, service="chat", health=Health.OK).error == ErrorNumber.UNKNOWN_SERVICE
+
+
+def test_events_of_newcomers_are_refused_until_an_instance_is_ready(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    server.ask(Kind.REGISTER, service="combat", topics=["t"], health=Health.STARTING)
+    player.send("t", None)
+    bench.advance(0.5)
+    assert player.end_of(1) == (Outcome.REFUSED, Reason.NO_SERVICE)
+    server.ask(Kind.HEALTH, service="combat", health=Health.OK)
+    player.send("t", None)
+    bench.advance(0.1)
+    assert server.topics() == ["t"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from lanebus.wire.messages import (
     Done,
     Drain,
     ErrorMessage,
+    HealthReport,
     Hello,
     Join,
     Kept,
@@ -32,13 +33,16 @@ from lanebus.wire.messages import (
     Pong,
     Register,
     Served,
+    Services,
     Settle,
     Settlement,
+    Watch,
     Welcome,
     decode_message,
 )
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.services import Health, Instance, ServiceState
 
 PROCESS = bytes(range(16))
 TOKEN = bytes(range(100, 116))
@@ -101,7 +105,18 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
     "register": (
         Kind.REGISTER,
         Lane.CRITICAL,
-        Register(request=3, service="combat", topics=["player.*", "combat.**"]),
+        Register(
+            request=3,
+            service="combat",
+            topics=["player.*", "combat.**"],
+            version="1.4",
+            priority=-10,
+            weight=2,
+            tags=["eu", "ranked"],
+            depends_on=["world"],
+            health=Health.STARTING,
+            reason="loading the map",
+        ),
     ),
     "assign": (
         Kind.ASSIGN,
@@ -120,6 +135,24 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
     ),
     "kept": (Kind.KEPT, Lane.CRITICAL, Kept(entries=[("room:7", ["server:matchmaker"])])),
     "drain": (Kind.DRAIN, Lane.CRITICAL, Drain(deadline_ms=1500.0)),
+    "health": (
+        Kind.HEALTH,
+        Lane.CRITICAL,
+        HealthReport(request=7, service="combat", health=Health.DEGRADED, reason="the database is slow"),
+    ),
+    "services": (
+        Kind.SERVICES,
+        Lane.CRITICAL,
+        Services(
+            entries=[
+                Instance("combat", "server:arena-1", ServiceState.READY, "", "1.4", -10, 2, ["eu"]),
+                Instance("world", "server:world-1", ServiceState.GONE, "it has left"),
+            ],
+            at=64,
+            of=66,
+        ),
+    ),
+    "watch": (Kind.WATCH, Lane.CRITICAL, Watch(request=8, on=False)),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),
     "error": (Kind.ERROR, Lane.NORMAL, ErrorMessage(number=204, text="batch 7, expected 6")),
 }
