@@ -267,6 +267,9 @@ class Adapter(Speaker):
     def handlers_changed(self) -> None:
         """What a kind of adapter does after `on`."""
 
+    def in_turn(self, now: float) -> None:
+        """What a kind of adapter does in every turn, once what has come is handled."""
+
     def check_undirected(self) -> None:
         raise ValueError(
             f"{self.name} must say whom an event is for: to='player:42', 'group:room:7', 'all' …"
@@ -310,6 +313,7 @@ class Adapter(Speaker):
         if core.requests.failed:
             self._report_failed()
         now = time.monotonic()
+        self.in_turn(now)
         core.end_turn(now, now + next_turn_in_s)
         self._act()
         return handled

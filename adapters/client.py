@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
+from lanebus.adapters.memberships import Memberships
 from lanebus.wire.names import Role, full_name
 
 
@@ -29,6 +30,23 @@ class ClientAdapter(Adapter):
         super().__init__(
             full_name(name, Role.CLIENT), Role.CLIENT, broker=broker, outbox_bytes=outbox_bytes, strict=strict
         )
+
+        self._memberships = Memberships(self.core, self.touch)
+
+    def join(self, group: str) -> None:
+        """Go into a group, where the broker's rules (`groups.client_may_join`) let players do so by themselves.
+
+        Returns at once; a refusal is logged as an error.
+
+        Raises:
+            ValueError: `group` cannot name a group.
+            Closed: the adapter is closed.
+        """
+        self._memberships.join(group, self.name)
+
+    def leave(self, group: str) -> None:
+        """Leave a group that players may join by themselves, whoever put this one into it; raises as `join` does."""
+        self._memberships.leave(group, self.name)
 
     def check_undirected(self) -> None:
         """A client may leave the choice to the broker."""

@@ -25,6 +25,7 @@ from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.requests import Request, Requests
 from lanebus.adapters.retry import Backoff, Patience
+from lanebus.adapters.services import Watched
 from lanebus.adapters.session import SessionCore, changed_books
 from lanebus.adapters.suspension import Suspension
 from lanebus.wire.bodies import encode_body, open_body
@@ -37,7 +38,6 @@ from lanebus.wire.messages import (
     Ack,
     Bye,
     Close,
-    Done,
     Drain,
     ErrorMessage,
     Hello,
@@ -78,6 +78,7 @@ class AttachmentCore:
         self.outgoing = Outgoing(self.sessions, self.clock, lambda *ended: self.told.append(ended))
         self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes], self.clock)
         self.requests = Requests(self._control)
+        self.services = Watched()
         self.told: list[tuple[SessionCore, Unsettled]] = []
         """Ends other than delivered; the driver takes them and tells the program."""
         self.control_messages_out = self.control_bytes_out = 0
@@ -112,7 +113,8 @@ class AttachmentCore:
             Kind.ACK: self._ack,
             Kind.SETTLE: self._settle,
             Kind.PONG: self._pong,
-            Kind.DONE: self._done,
+            Kind.DONE: lambda lane, message, now: self.requests.done(message),
+            Kind.SERVICES: self.services.told,
             Kind.PAUSE: self._pause,
             Kind.UNPAUSE: self._unpause,
             Kind.SERVED: self._served,
@@ -388,9 +390,6 @@ class AttachmentCore:
         rtt_s = now - message.clock_us / 1e6
         if rtt_s >= 0:
             self.clock.measure(message.clock, rtt_s, now)
-
-    def _done(self, lane: Lane, message: Done, now: float) -> None:
-        self.requests.done(message)
 
     def _pause(self, lane: Lane, message: Pause, now: float) -> None:
         self.outgoing.pause(message.session, message.lane, message.destination)

@@ -8,6 +8,8 @@ from typing import Any
 
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
 from lanebus.adapters.dispatch import requeue
+from lanebus.adapters.errors import Closed
+from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.speaker import Speaker
@@ -24,6 +26,7 @@ class GatewaySession(Speaker):
         super().__init__(gateway, session)
         self._gateway = gateway
         self._opening = opening
+        self._memberships = Memberships(gateway.core, gateway.touch)
 
     @property
     def reading(self) -> bool:
@@ -40,12 +43,32 @@ class GatewaySession(Speaker):
             self._gateway.touch()
         session.reading = value
 
+    def join(self, group: str) -> None:
+        """Put the player into a group, where the broker's rules let players join it by themselves; see `ClientAdapter`.
+
+        Raises:
+            ValueError: `group` cannot name a group.
+            Closed: the session or its gateway is closed.
+        """
+        self._check_open()
+        self._memberships.join(group, self.name)
+
+    def leave(self, group: str) -> None:
+        """Take the player out of such a group; raises as `join` does."""
+        self._check_open()
+        self._memberships.leave(group, self.name)
+
+    def _check_open(self) -> None:
+        if self._session.closed:
+            raise Closed(f"{self.name} is closed")
+
     def close(self) -> int:
         """End the player's session.
 
         Returns:
             Events that were not settled; they end as ``unknown: closed``.
         """
+        self._memberships.forget()
         return self._gateway._close_session(self._session, self._opening)
 
 

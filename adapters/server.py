@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from time import monotonic
+from typing import Any, TypeVar
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
+from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.requests import Request
+from lanebus.adapters.services import HEALTH_INTERVAL_S, HealthCheck, Registration, ServiceChange
 from lanebus.wire.kinds import Kind
-from lanebus.wire.messages import Assign, Join, Leave, Register
-from lanebus.wire.names import Role, full_name, valid_group, valid_service
+from lanebus.wire.messages import Assign, Watch
+from lanebus.wire.names import Role, full_name
+from lanebus.wire.services import Instance
+
+ServiceT = TypeVar("ServiceT", bound=Callable[[ServiceChange], Any])
 
 
 class ServerAdapter(Adapter):
@@ -19,6 +25,15 @@ class ServerAdapter(Adapter):
     Args:
         name: ``arena-1`` or ``server:arena-1``.
         service: the service that it is an instance of; the patterns of its handlers are the topics it handles.
+        version: of the instance, any text of at most 64 characters.
+        priority: -1000 to 1000: instances of a higher one are to be started before others, and ended after them.
+        weight: 1 to 1000: its share of the players, against the weights of the service's other instances.
+        tags: at most 16 short texts, for whoever looks for an instance.
+        depends_on: services of which one instance has to be ready before this one is.
+        health: called in `poll` and `wait` every `health_interval_s`, and whenever `ready` is; it answers None, True or
+            ``ok``, False or ``degraded``, or a text: degraded for this reason. What it raises counts as degraded.
+        health_interval_s: seconds between two calls of `health`; with nothing else to do they come a little later.
+        starting: whether it gets no new players before the program calls `ready`.
         broker: address of the broker's critical lane, or a list to go through.
         outbox_bytes: how much may be sent and not settled.
         strict: raise what handlers raise; for tests.
@@ -32,6 +47,14 @@ class ServerAdapter(Adapter):
         name: str,
         *,
         service: str | None = None,
+        version: str = "",
+        priority: int = 0,
+        weight: int = 1,
+        tags: Sequence[str] = (),
+        depends_on: Sequence[str] = (),
+        health: HealthCheck | None = None,
+        health_interval_s: float = HEALTH_INTERVAL_S,
+        starting: bool = False,
         broker: str | Sequence[str] = DEFAULT_BROKER,
         outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
@@ -39,12 +62,104 @@ class ServerAdapter(Adapter):
         super().__init__(
             full_name(name, Role.SERVER), Role.SERVER, broker=broker, outbox_bytes=outbox_bytes, strict=strict
         )
-        if service is not None and not valid_service(service):
-            raise ValueError(f"{service!r} cannot name a service: letters, digits, '_', '.' and '-'")
-        self.service = service
-        self._registration: Request | None = None
-        self._groups: dict[tuple[str, str], Request] = {}
+        self._registration: Registration | None = None
+        self._registered: Request | None = None
+        self._watch: Request | None = None
+        self._memberships = Memberships(self.core, self.touch)
         self._bindings: dict[tuple[str, str], Request] = {}
+        if service is not None:
+            self.register(
+                service,
+                version=version,
+                priority=priority,
+                weight=weight,
+                tags=tags,
+                depends_on=depends_on,
+                health=health,
+                health_interval_s=health_interval_s,
+                starting=starting,
+            )
+
+    @property
+    def service(self) -> str | None:
+        """The service that it is an instance of."""
+        return None if self._registration is None else self._registration.service
+
+    def register(
+        self,
+        service: str,
+        *,
+        version: str = "",
+        priority: int = 0,
+        weight: int = 1,
+        tags: Sequence[str] = (),
+        depends_on: Sequence[str] = (),
+        health: HealthCheck | None = None,
+        health_interval_s: float = HEALTH_INTERVAL_S,
+        starting: bool = False,
+    ) -> None:
+        """Be an instance of a service, or say anew all that this instance is; the arguments are those of the class.
+
+        Raises:
+            ValueError: an argument is malformed, or this is an instance of another service.
+            Closed: the adapter is closed.
+        """
+        if self.service not in (None, service):
+            raise ValueError(f"{self.name} is an instance of {self.service}, and cannot be one of {service}")
+        self._registration = Registration(
+            service,
+            version=version,
+            priority=priority,
+            weight=weight,
+            tags=tags,
+            depends_on=depends_on,
+            health=health,
+            health_interval_s=health_interval_s,
+            starting=starting,
+        )
+        if self.core.state is not State.NEW:
+            self._register()
+
+    def ready(self) -> None:
+        """An instance that was registered as starting may get new players now; no-op for others."""
+        registration = self._registration
+        if registration is not None and registration.starting:
+            registration.ready()
+            registration.look(monotonic())
+            if self.core.state not in (State.NEW, State.CLOSED):
+                self._report(registration)
+
+    @property
+    def services(self) -> Mapping[str, Mapping[str, Instance]]:
+        """All services and their instances by name, without those that are gone; empty without `watch_services`.
+
+        It is kept up to date while the adapter is polled.
+        """
+        return self.core.services.services
+
+    def watch_services(self, on: bool = True) -> None:
+        """Be told of all instances of all services from now on, the broker's own among them; or no longer.
+
+        Raises:
+            Closed: the adapter is closed.
+        """
+        if on or self._watch is not None:
+            request = self._request(
+                Kind.WATCH,
+                lambda number: Watch(request=number, on=on),
+                "watching services" if on else "watching services no longer",
+                key="watch",
+                replaces=self._watch,
+                keep=on,
+            )
+            self._watch = request if on else None
+        if not on:
+            self.core.services.forget()
+
+    def on_service(self, function: ServiceT) -> ServiceT:
+        """Decorate a function that is told of every change of an instance, after `services` shows it."""
+        self.core.services.functions.append(function)
+        return function
 
     def join(self, group: str, member: str | None = None) -> None:
         """Put a peer with a session into a group; itself by default.
@@ -52,29 +167,11 @@ class ServerAdapter(Adapter):
         Raises:
             ValueError: `group` cannot name a group.
         """
-        who = member or self.name
-        _check_group(group)
-        old = self._groups.pop((group, who), None)
-        self._groups[group, who] = self._request(
-            Kind.JOIN,
-            lambda number: Join(request=number, group=group, member=who),
-            f"putting {who} into group {group}",
-            key=("member", group, who),
-            replaces=old,
-        )
+        self._memberships.join(group, member or self.name)
 
     def leave(self, group: str, member: str | None = None) -> None:
         """Take a peer out of a group; itself by default."""
-        who = member or self.name
-        _check_group(group)
-        self.core.requests.withdraw(self._groups.pop((group, who), None))
-        self._request(
-            Kind.LEAVE,
-            lambda number: Leave(request=number, group=group, member=who),
-            f"taking {who} out of group {group}",
-            key=("member", group, who),
-            keep=False,
-        )
+        self._memberships.leave(group, member or self.name)
 
     def assign(self, player: str, service: str, instance: str | None = None) -> None:
         """Bind a player to an instance of a service, whatever the broker would have chosen; None takes it away.
@@ -112,6 +209,8 @@ class ServerAdapter(Adapter):
         return request
 
     def before_start(self) -> None:
+        if self._registration is not None:
+            self._registration.look(monotonic())
         self._register()
 
     def handlers_changed(self) -> None:
@@ -119,21 +218,33 @@ class ServerAdapter(Adapter):
         if self.core.state is not State.NEW:
             self._register()
 
+    def in_turn(self, now: float) -> None:
+        """Look after the instance's health, and tell the program of the services that it watches."""
+        registration = self._registration
+        if registration is not None and self.core.state is not State.CLOSED and registration.look(now):
+            self._report(registration)
+        self.core.services.tell()
+
     def _register(self) -> None:
-        if self.service is None:
+        registration = self._registration
+        if registration is None:
             return
-        service = self.service
         patterns = self._session.handlers.patterns
-        # One assertion, made from the patterns of the moment, stands for all.
-        self._registration = self._request(
+        # One assertion, made from the patterns and the health of the moment, stands for all.
+        self._registered = self._request(
             Kind.REGISTER,
-            lambda number: Register(request=number, service=service, topics=patterns),
-            f"registering as {service}",
-            key=("service", service),
-            replaces=self._registration,
+            lambda number: registration.message(number, patterns),
+            f"registering as {registration.service}",
+            key=("service", registration.service),
+            replaces=self._registered,
         )
 
-
-def _check_group(group: str) -> None:
-    if not valid_group(group):
-        raise ValueError(f"{group!r} cannot name a group: letters, digits, '_', '.', ':' and '-'")
+    def _report(self, registration: Registration) -> None:
+        # Not kept: another broker learns it from the registration.
+        self._request(
+            Kind.HEALTH,
+            registration.report,
+            f"reporting the health of {registration.service}",
+            key=("health", registration.service),
+            keep=False,
+        )

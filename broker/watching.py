@@ -59,7 +59,5 @@ class Watching:
                 self._watchers[session] = True
                 every = every or [instance.entry() for instance in self._services.all()]
                 for first in range(0, len(every), ENTRIES):
-                    part = messages.Services(
-                        entries=every[first : first + ENTRIES], at=first, of=len(every)
-                    )
+                    part = messages.Services(entries=every[first : first + ENTRIES], at=first, of=len(every))
                     self._outgoing.control(link, Kind.SERVICES, part)

@@ -9,8 +9,10 @@ from lanebus.adapters.gateway import GatewayAdapter, GatewaySession
 from lanebus.adapters.loop import Loop
 from lanebus.adapters.retry import Retry
 from lanebus.adapters.server import ServerAdapter
+from lanebus.adapters.services import ServiceChange
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Book, Outcome, Reason
+from lanebus.wire.services import Instance, ServiceState
 
 __version__ = "0.1.0"
 
@@ -23,6 +25,7 @@ __all__ = [
     "GatewayAdapter",
     "GatewaySession",
     "HelloRefused",
+    "Instance",
     "Lane",
     "LanebusError",
     "Loop",
@@ -34,6 +37,8 @@ __all__ = [
     "Receipt",
     "Retry",
     "ServerAdapter",
+    "ServiceChange",
+    "ServiceState",
     "TooLarge",
     "Unsettled",
 ]

@@ -8,6 +8,8 @@ from tests.adapters.real import RunningBroker, until
 from lanebus.adapters.client import ClientAdapter
 from lanebus.adapters.errors import Closed
 from lanebus.adapters.server import ServerAdapter
+from lanebus.adapters.services import ServiceChange
+from lanebus.wire.services import ServiceState
 
 
 @pytest.mark.parametrize("name", ["arena-1", "server:arena-1"])
@@ -155,3 +157,87 @@ def test_a_binding_to_what_is_no_instance_is_refused_and_logged(
         with caplog.at_level(logging.ERROR):
             until(lambda: "was refused" in caplog.text, server, what="the refusal is logged")
         assert "binding player:42 to server:m2 for match was refused" in caplog.text
+
+
+# Services
+
+
+def test_an_instance_is_of_one_service() -> None:
+    server = ServerAdapter("a", service="combat")
+    server.register("combat", weight=3)
+    with pytest.raises(ValueError, match="is an instance of combat, and cannot be one of chat"):
+        server.register("chat")
+    server.close(0.0)
+
+
+def test_what_an_instance_is_reaches_the_broker_and_changes_there(broker: RunningBroker) -> None:
+    healthy: list[str | bool] = [True]
+    with (
+        ServerAdapter("w", broker=broker.address) as world,
+        ServerAdapter(
+            "a",
+            service="combat",
+            version="1.4",
+            priority=10,
+            weight=2,
+            tags=["eu"],
+            depends_on=["world"],
+            health=lambda: healthy[0],
+            health_interval_s=0.01,
+            starting=True,
+            broker=broker.address,
+        ) as server,
+    ):
+        instance = broker.broker.core.directory.services["combat"].instances["server:a"]
+        until(lambda: not server.requests_pending, server, what="it is registered")
+        assert instance.facts[:5] == ("1.4", 10, 2, ("eu",), ("world",))
+        server.ready()
+        until(lambda: instance.reason == "needs world", server, what="it has begun")
+        assert not instance.serves
+        world.register("world")
+        until(lambda: instance.state is ServiceState.READY, server, world, what="all is there")
+        healthy[0] = "the disk is full"
+        until(lambda: instance.reason == "the disk is full", server, what="it is not well")
+        server.register("combat", version="1.5")
+        until(lambda: instance.facts.version == "1.5", server, what="it is another version")
+        assert instance.state is ServiceState.READY
+        server.ready()
+        assert server.requests_pending == 0
+
+
+def test_a_watcher_knows_all_instances_and_asks_a_new_broker_again(broker: RunningBroker) -> None:
+    with ServerAdapter("w", broker=broker.address) as watcher:
+        heard: list[tuple[str, str]] = []
+
+        @watcher.on_service
+        def changed(change: ServiceChange) -> None:
+            heard.append((change.instance.name, change.instance.state.value))
+
+        watcher.watch_services()
+        until(lambda: "bus" in watcher.services, watcher, what="it is told of the broker")
+        with ServerAdapter("a", service="combat", version="1.4", broker=broker.address):
+            until(lambda: "combat" in watcher.services, watcher, what="it is told of the server")
+            assert watcher.services["combat"]["server:a"].version == "1.4"
+        until(lambda: "combat" not in watcher.services, watcher, what="the server is gone")
+        assert heard == [("lanebus", "ready"), ("server:a", "ready"), ("server:a", "gone")]
+        broker.stop()
+        broker.come_back()
+        until(lambda: watcher.core.connects == 2 and watcher.state == "up", watcher, what="it is back")
+        with ServerAdapter("b", service="chat", broker=broker.address):
+            until(lambda: "chat" in watcher.services, watcher, what="it watches again")
+        watcher.watch_services(False)
+        assert watcher.services == {}
+        until(lambda: not watcher.requests_pending, watcher, what="it watches no longer")
+        assert watcher.core.requests.assertions == {}
+
+
+def test_a_circle_of_services_is_refused_and_logged(
+    broker: RunningBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        ServerAdapter("a", service="combat", depends_on=["world"], broker=broker.address) as first,
+        ServerAdapter("b", service="world", depends_on=["combat"], broker=broker.address) as second,
+    ):
+        with caplog.at_level(logging.ERROR):
+            until(lambda: "was refused" in caplog.text, first, second, what="the refusal is logged")
+        assert "world -> combat -> world (error 311)" in caplog.text

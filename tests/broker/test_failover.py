@@ -118,13 +118,14 @@ def test_what_is_revoked_is_told_until_its_sender_is_past_it(town: Town) -> None
 
 
 def test_an_instance_without_links_is_chosen_only_if_there_is_no_other(town: Town) -> None:
-    service = town.bench.core.directory.services["combat"]
+    instances = town.bench.core.directory.services["combat"].instances
+    assert [each.state for each in instances.values()] == [ServiceState.READY] * 2
     town.first.cut()
     town.player.send("attack", None)
     town.let_pass(FAILOVER_S + 0.5)
-    assert service.instances["server:a"].state is ServiceState.GONE
+    assert [each.state for each in instances.values()] == [ServiceState.GONE, ServiceState.READY]
     town.first.attach()
-    assert service.instances["server:a"].state is ServiceState.READY
+    assert [each.state for each in instances.values()] == [ServiceState.READY] * 2
     town.player.send("attack", None)
     town.bench.advance(0.1)
     assert [got.number for got in town.first.got] == [2]

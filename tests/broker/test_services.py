@@ -26,9 +26,7 @@ STARTING, READY, DEGRADED, GONE = (
 
 def a_session(name: str) -> Session:
     attachment = Attachment(name, Role.SERVER, b"p" * 16, b"t" * 16, 0.0)
-    return Session(
-        attachment, 0, name, Role.SERVER, b"p" * 16, next(_origins), Quality(QualityConfig()), 0.0
-    )
+    return Session(attachment, 0, name, Role.SERVER, b"p" * 16, next(_origins), Quality(QualityConfig()), 0.0)
 
 
 class Town:
@@ -185,8 +183,8 @@ def test_states_are_what_the_services_there_are_make_of_them(steps: list[tuple[i
             continue
         if number % 4 == 3:
             town.services.remove(town.session(f"s{(number + 2) % 5}"))
-    for service in town.services.by_name.values():
-        for instance in service.instances.values():
+    for each_service in town.services.by_name.values():
+        for instance in each_service.instances.values():
             served = {name for name, each in town.services.by_name.items() if each.serves}
             missing = set(instance.facts.depends_on) - served
             assert (instance.state is READY) is not bool(missing)

@@ -1,0 +1,245 @@
+"""Services as a server knows them: what it says of itself, and what it is told of all others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.lanes import Lane
+from lanebus.wire.messages import HealthReport, Register, Services
+from lanebus.wire.names import valid_service
+from lanebus.wire.services import (
+    MAX_DEPENDENCIES,
+    MAX_INSTANCES,
+    MAX_PRIORITY,
+    MAX_REASON_CHARACTERS,
+    MAX_TAG_CHARACTERS,
+    MAX_TAGS,
+    MAX_VERSION_CHARACTERS,
+    MAX_WEIGHT,
+    Health,
+    Instance,
+    ServiceState,
+)
+
+log = logging.getLogger("lanebus.adapters")
+
+HEALTH_INTERVAL_S: Final = 5.0
+"""Seconds between two calls of a health check, unless the program wants other ones."""
+
+HealthCheck = Callable[[], str | bool | None]
+
+
+class Registration:
+    """A server as an instance of a service.
+
+    Args:
+        service: its name.
+        version: any text of at most 64 characters.
+        priority: -1000 to 1000; instances of a higher one are to be started before others, and ended after them.
+        weight: 1 to 1000; its share of the players, against the weights of the other instances.
+        tags: at most 16 texts of at most 32 characters.
+        depends_on: services without which it is not ready; at most 16.
+        health: says how it is: None, True or ``ok``; False or ``degraded``; or a text: degraded for this reason.
+        health_interval_s: seconds between two calls of `health`.
+        starting: whether it is to get no new players before `ready`.
+
+    Raises:
+        ValueError: one of them is malformed.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        version: str = "",
+        priority: int = 0,
+        weight: int = 1,
+        tags: Sequence[str] = (),
+        depends_on: Sequence[str] = (),
+        health: HealthCheck | None = None,
+        health_interval_s: float = HEALTH_INTERVAL_S,
+        starting: bool = False,
+    ) -> None:
+        for name in (service, *([depends_on] if isinstance(depends_on, str) else depends_on)):
+            if not valid_service(name):
+                raise ValueError(f"{name!r} cannot name a service: letters, digits, '_', '.' and '-'")
+        for what, value, (least, most) in (
+            ("priority", priority, (-MAX_PRIORITY, MAX_PRIORITY)),
+            ("weight", weight, (1, MAX_WEIGHT)),
+        ):
+            if int(value) != value or not least <= value <= most:
+                raise ValueError(f"{what} is {value!r}: give a whole number from {least} to {most}")
+        if len(version) > MAX_VERSION_CHARACTERS:
+            raise ValueError(f"the version has {len(version)} characters, at most {MAX_VERSION_CHARACTERS}")
+        if isinstance(tags, str) or isinstance(depends_on, str):
+            raise ValueError("tags and depends_on are lists of texts, and not one text")
+        if len(tags) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG_CHARACTERS for tag in tags):
+            raise ValueError(f"tags are at most {MAX_TAGS} texts of 1 to {MAX_TAG_CHARACTERS} characters")
+        if len(depends_on) > MAX_DEPENDENCIES:
+            raise ValueError(f"depends on {len(depends_on)} services, at most {MAX_DEPENDENCIES}")
+        if not health_interval_s > 0:
+            raise ValueError(f"health_interval_s is {health_interval_s!r}: give seconds, more than 0")
+        self.service = service
+        self.version = str(version)
+        self.priority = priority
+        self.weight = weight
+        self.tags = list(map(str, tags))
+        self.depends_on = list(map(str, depends_on))
+        self.said = (Health.STARTING if starting else Health.OK), ""
+        """How it is, and why."""
+        self._check = health
+        self._interval_s = health_interval_s
+        self._due = float("-inf")
+
+    @property
+    def starting(self) -> bool:
+        """Whether it wants no newcomers yet."""
+        return self.said[0] is Health.STARTING
+
+    def ready(self) -> None:
+        """It is not starting any more; the health check is called at the next look."""
+        if self.starting:
+            self.said = Health.OK, ""
+
+    def look(self, now: float) -> bool:
+        """Call the health check if it is due; say whether the answer is another one than before."""
+        if self._check is None or self.starting or now < self._due:
+            return False
+        self._due = now + self._interval_s
+        before = self.said
+        try:
+            self.said = _understood(self._check())
+        except Exception as error:
+            log.exception("! the health check of %s failed", self.service)
+            self.said = _understood(f"its check failed: {type(error).__name__}")
+        return self.said != before
+
+    def message(self, number: int, topics: list[str]) -> Register:
+        """The request that says all of it."""
+        health, reason = self.said
+        return Register(
+            request=number,
+            service=self.service,
+            topics=topics,
+            version=self.version,
+            priority=self.priority,
+            weight=self.weight,
+            tags=self.tags,
+            depends_on=self.depends_on,
+            health=health,
+            reason=reason,
+        )
+
+    def report(self, number: int) -> HealthReport:
+        """The request that says how it is."""
+        health, reason = self.said
+        return HealthReport(request=number, service=self.service, health=health, reason=reason)
+
+
+def _understood(answer: str | bool | None) -> tuple[Health, str]:
+    if answer is None or answer is True or answer == "ok":
+        return Health.OK, ""
+    if answer is False or answer == "degraded":
+        return Health.DEGRADED, ""
+    return Health.DEGRADED, str(answer)[:MAX_REASON_CHARACTERS]
+
+
+class ServiceChange(NamedTuple):
+    """What has become of an instance, as `on_service` gets it."""
+
+    instance: Instance
+    """As it is now; with the state ``gone``: as it was last."""
+    was: ServiceState | None
+    """Its state before; None if it was not known."""
+
+
+class Watched:
+    """All instances of all services, as the broker tells who watches."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, dict[str, Instance]] = {}
+        """By service and full name of the server; without those that are gone."""
+        self.functions: list[Callable[[ServiceChange], Any]] = []
+        self._changes: list[ServiceChange] = []
+        self._coming: dict[tuple[str, str], Instance] = {}
+        """What has come of all instances, while they come in parts."""
+        self._count = 0
+
+    def told(self, lane: Lane, message: Services, now: float) -> None:
+        """The broker says what there is, or what has changed.
+
+        Raises:
+            ProtocolError: a part is missing, or there are too many.
+        """
+        if not message.of:
+            for entry in message.entries:
+                self._note(entry)
+            return
+        if message.at == 0:
+            self._coming.clear()
+        if message.at != len(self._coming):
+            raise ProtocolError(
+                ErrorNumber.BAD_BODY, f"services from {message.at} on, expected {len(self._coming)}"
+            )
+        self._coming.update(((entry.service, entry.name), entry) for entry in message.entries)
+        if len(self._coming) >= message.of:
+            coming, self._coming = self._coming, {}
+            for instances in list(self.services.values()):
+                for each in list(instances.values()):
+                    if (each.service, each.name) not in coming:
+                        self._note(_gone(each))
+            for entry in coming.values():
+                self._note(entry)
+
+    def forget(self) -> None:
+        """Nobody watches any more."""
+        self.services.clear()
+        self._changes.clear()
+        self._coming.clear()
+        self._count = 0
+
+    def tell(self) -> None:
+        """Tell the program of what has changed; what it raises is logged."""
+        changes, self._changes = self._changes, []
+        for change in changes:
+            for function in self.functions:
+                try:
+                    function(change)
+                except Exception:
+                    log.exception("! on_service failed on %s", change.instance.name)
+
+    def _note(self, entry: Instance) -> None:
+        instances = self.services.get(entry.service, {})
+        old = instances.get(entry.name)
+        if entry.state is ServiceState.GONE:
+            if old is None:
+                return
+            del instances[entry.name]
+            self._count -= 1
+            if not instances:
+                del self.services[entry.service]
+        elif entry == old:
+            return
+        else:
+            self._count += old is None
+            if self._count > MAX_INSTANCES:
+                raise ProtocolError(ErrorNumber.BAD_BODY, f"more than {MAX_INSTANCES} instances")
+            self.services.setdefault(entry.service, {})[entry.name] = entry
+        if self.functions:
+            self._changes.append(ServiceChange(entry, None if old is None else old.state))
+
+
+def _gone(instance: Instance) -> Instance:
+    return Instance(
+        instance.service,
+        instance.name,
+        ServiceState.GONE,
+        "",
+        instance.version,
+        instance.priority,
+        instance.weight,
+        instance.tags,
+    )

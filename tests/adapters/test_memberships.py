@@ -1,0 +1,60 @@
+"""Memberships are asked for once, asserted to a new broker, and withdrawn when they are left."""
+
+import pytest
+from tests.adapters.hand import Hand
+
+from lanebus.adapters.memberships import Memberships
+from lanebus.wire.kinds import Kind
+
+
+class Scene:
+    """An attachment, and the joins it made."""
+
+    def __init__(self) -> None:
+        self.hand = Hand().up()
+        self.touched = 0
+        self.memberships = Memberships(self.hand.core, self.touch)
+
+    def touch(self) -> None:
+        self.touched += 1
+
+    def asked(self) -> list[tuple[Kind, str, str]]:
+        """The requests since the last call."""
+        return [(kind, message.group, message.member) for _, kind, message in self.hand.sent()]
+
+    def asserted(self) -> list[str]:
+        return [request.what for request in self.hand.core.requests.assertions]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_membership_is_asserted_until_it_is_left(scene: Scene) -> None:
+    for _ in range(2):
+        scene.memberships.join("room", "player:1")
+    scene.memberships.join("room", "player:2")
+    assert scene.asked() == [
+        (Kind.JOIN, "room", "player:1"),
+        (Kind.JOIN, "room", "player:1"),
+        (Kind.JOIN, "room", "player:2"),
+    ]
+    assert scene.asserted() == ["putting player:1 into group room", "putting player:2 into group room"]
+    scene.memberships.leave("room", "player:1")
+    assert scene.asked() == [(Kind.LEAVE, "room", "player:1")]
+    assert scene.asserted() == ["putting player:2 into group room"]
+    assert scene.touched == 4
+
+
+def test_memberships_of_who_is_gone_are_not_asserted(scene: Scene) -> None:
+    scene.memberships.join("room", "player:1")
+    scene.memberships.forget()
+    assert scene.asserted() == []
+
+
+def test_a_name_that_no_group_can_have_is_refused(scene: Scene) -> None:
+    for change in (scene.memberships.join, scene.memberships.leave):
+        with pytest.raises(ValueError, match="cannot name a group"):
+            change("two words", "player:1")
+    assert scene.asked() == []
