@@ -154,6 +154,10 @@ class Directory:
                 del self.groups[group]
             self.version += 1
 
+    def keeper(self, group: str, member: str) -> str:
+        """Who put a member into a group: a server, or a player's own process or gateway."""
+        return self._joins[group, member][0].name
+
     def resolve(
         self,
         sender: Session,
@@ -305,7 +309,7 @@ class Directory:
         return () if session is None else (session,)
 
     def _note_keepers(self, sender: Session, group: str, members: Iterable[str]) -> None:
-        keepers = {self._joins[group, member][0].name for member in members}
+        keepers = {self.keeper(group, member) for member in members}
         # Players who have joined by themselves do so again; nobody is to wait for one who stays away.
         servers = {
             name

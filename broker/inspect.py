@@ -15,6 +15,7 @@ import msgspec
 from lanebus.broker.alerts import AlertKind, held
 from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.inspect_services import groups, members, services
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.statistics import statistics
@@ -36,6 +37,7 @@ class Inspector:
         self._addresses = addresses
         # Looked up once: it reads folders, and what it leaves behind is kept.
         self._version = _version()
+        core.bus.say_version(self._version)
         self._commands: dict[str, Callable[[float], Any]] = {
             "status": self.status,
             "queues": self.queues,
@@ -44,6 +46,8 @@ class Inspector:
             "dead": self.dead,
             "alerts": self.alerts,
             "stats": self.stats,
+            "services": lambda now: services(core, now),
+            "groups": lambda now: groups(core),
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes | None:
@@ -59,9 +63,14 @@ class Inspector:
             if command == "drain":
                 self._core.draining.begin(now, self._deadline_s(request))
                 return None
+            if command == "members":
+                found = members(self._core, request.get("group"))
+                return msgspec.msgpack.encode({"ok": True, "result": found})
             action = self._commands.get(command) if isinstance(command, str) else None
             if action is None:
-                raise ValueError(f"no command {command!r}; there are {', '.join(self._commands)}, drain")
+                raise ValueError(
+                    f"no command {command!r}; there are {', '.join(self._commands)}, members, drain"
+                )
             return msgspec.msgpack.encode({"ok": True, "result": action(now)})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:

@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "queues": _Entry("lanebus.cli.inspect", "queues", "Show what waits for whom."),
     "peers": _Entry("lanebus.cli.inspect", "peers", "Show who is attached, and how well."),
     "stats": _Entry("lanebus.cli.stats", "stats", "Show what peers send and receive, by lane."),
+    "services": _Entry("lanebus.cli.services", "services", "Show the instances of all services."),
+    "groups": _Entry("lanebus.cli.services", "groups", "Show groups, or the members of one."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
     "alerts": _Entry("lanebus.cli.inspect", "alerts", "Show who was slow, and for how long."),
     "drain": _Entry("lanebus.cli.drain", "drain", "Let a broker settle what is under way, and end."),

@@ -11,7 +11,7 @@ import pytest
 
 from lanebus.broker.core import BrokerCore
 from lanebus.conf.model import Config
-from lanebus.wire import batches, header, messages, names
+from lanebus.wire import batches, header, messages, names, services
 from lanebus.wire.bodies import compress, encode_body, open_body
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
@@ -107,8 +107,8 @@ def test_the_table_of_legal_kinds_is_the_codes() -> None:
 def test_every_request_is_in_the_table_of_requests() -> None:
     rows = table("request", "role", "refused with")
     assert {row[0] for row in rows} == {kind.label for kind in REQUESTS}
-    assert {row[1] for row in rows} <= {role.value for role in names.Role}
     for row in rows:
+        assert words(row[1]) <= {role.value for role in names.Role}
         assert {ErrorNumber(int(number)) for number in words(row[2])} <= set(ErrorNumber)
 
 
@@ -135,6 +135,10 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "close": messages.Close,
     "register": messages.Register,
     "assign": messages.Assign,
+    "health": messages.HealthReport,
+    "watch": messages.Watch,
+    "services": messages.Services,
+    "instance, in services": services.Instance,
     "join": messages.Join,
     "leave": messages.Leave,
     "done": messages.Done,
@@ -207,6 +211,8 @@ def test_the_limits_are_the_codes() -> None:
     assert rows["events in a batch"][1] == str(batches.MAX_BATCH_EVENTS) == str(defaults.batch_events)
     assert str(defaults.destinations) in rows["destinations in a list"][1]
     assert f"{messages.MAX_SETTLEMENTS:,}" in rows["settlements in a settle"][1]
+    assert f"at most {services.ENTRIES} instances" in DOCUMENT
+    assert services.MAX_INSTANCES == 1 << 20
     assert messages.MAX_SETTLED_NUMBERS == 1 << 22
     assert "2^22" in rows["settlements in a settle"][1]
     assert MAX_RUN_NUMBERS == 1 << 20

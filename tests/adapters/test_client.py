@@ -92,32 +92,30 @@ def test_the_same_client_is_served_by_the_same_instance(broker: RunningBroker) -
 
 def test_a_player_joins_the_groups_that_a_rule_names_and_no_others(caplog: pytest.LogCaptureFixture) -> None:
     rules = GroupsConfig(client_may_join=["room:*"])
-    with RunningBroker(Config(groups=rules, sessions=SessionsConfig(recovery_s=0.0))) as broker:
-        with (
-            ServerAdapter("a", broker=broker.address) as server,
-            ClientAdapter("42", broker=broker.address) as client,
-        ):
-            got: list[object] = []
-            client.on("news")(lambda event: got.append(event.payload))
-            client.join("room:7")
-            until(lambda: not client.requests_pending, client, what="the player is in")
-            server.send("news", 1, to="group:room:7")
-            until(lambda: not server.in_flight, client, server, what="it is settled")
-            broker.stop()
-            broker.come_back()
-            until(
-                lambda: client.core.connects == 2 and not client.requests_pending, client, what="it is back"
-            )
-            server.send("news", 2, to="group:room:7")
-            until(lambda: not server.in_flight, client, server, what="it is settled")
-            client.leave("room:7")
-            client.join("den")
-            with caplog.at_level(logging.ERROR):
-                until(lambda: not client.requests_pending, client, what="both are answered")
-            assert "players may not join or leave group den by themselves (error 405)" in caplog.text
-            assert broker.broker.core.directory.groups == {}
-            assert got == [1, 2]
-            assert client.core.requests.assertions == {}
+    with (
+        RunningBroker(Config(groups=rules, sessions=SessionsConfig(recovery_s=0.0))) as broker,
+        ServerAdapter("a", broker=broker.address) as server,
+        ClientAdapter("42", broker=broker.address) as client,
+    ):
+        got: list[object] = []
+        client.on("news")(lambda event: got.append(event.payload))
+        client.join("room:7")
+        until(lambda: not client.requests_pending, client, what="the player is in")
+        server.send("news", 1, to="group:room:7")
+        until(lambda: not server.in_flight, client, server, what="it is settled")
+        broker.stop()
+        broker.come_back()
+        until(lambda: client.core.connects == 2 and not client.requests_pending, client, what="it is back")
+        server.send("news", 2, to="group:room:7")
+        until(lambda: not server.in_flight, client, server, what="it is settled")
+        client.leave("room:7")
+        client.join("den")
+        with caplog.at_level(logging.ERROR):
+            until(lambda: not client.requests_pending, client, what="both are answered")
+        assert "players may not join or leave group den by themselves (error 405)" in caplog.text
+        assert broker.broker.core.directory.groups == {}
+        assert got == [1, 2]
+        assert client.core.requests.assertions == {}
 
 
 def test_a_closed_client_and_a_group_that_cannot_be_are_refused() -> None:

@@ -173,19 +173,21 @@ def test_players_send_values_that_replace_each_other(pair: tuple[ServerAdapter, 
 
 def test_players_join_groups_behind_a_gateway() -> None:
     rules = GroupsConfig(client_may_join=["room:*"])
-    with RunningBroker(Config(groups=rules, sessions=SessionsConfig(recovery_s=0.0))) as broker:
-        with GatewayAdapter("gw-1", broker=broker.address) as gateway:
-            groups = broker.broker.core.directory.groups
-            players = [gateway.open(name) for name in ("1", "2")]
-            for player in players:
-                player.join("room:7")
-            until(lambda: not gateway.requests_pending, gateway, what="both are in")
-            assert list(groups["room:7"]) == ["player:1", "player:2"]
-            players[0].leave("room:7")
-            players[1].close()
-            until(lambda: not gateway.requests_pending, gateway, what="nobody is in")
-            assert groups == {}
-            assert [request.what for request in gateway.core.requests.assertions] == ["opening player:1"]
-            for change in (players[1].join, players[1].leave):
-                with pytest.raises(Closed, match="player:2 is closed"):
-                    change("room:7")
+    with (
+        RunningBroker(Config(groups=rules, sessions=SessionsConfig(recovery_s=0.0))) as broker,
+        GatewayAdapter("gw-1", broker=broker.address) as gateway,
+    ):
+        groups = broker.broker.core.directory.groups
+        players = [gateway.open(name) for name in ("1", "2")]
+        for player in players:
+            player.join("room:7")
+        until(lambda: not gateway.requests_pending, gateway, what="both are in")
+        assert list(groups["room:7"]) == ["player:1", "player:2"]
+        players[0].leave("room:7")
+        players[1].close()
+        until(lambda: not gateway.requests_pending, gateway, what="nobody is in")
+        assert groups == {}
+        assert [request.what for request in gateway.core.requests.assertions] == ["opening player:1"]
+        for change in (players[1].join, players[1].leave):
+            with pytest.raises(Closed, match="player:2 is closed"):
+                change("room:7")

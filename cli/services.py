@@ -1,0 +1,120 @@
+"""The commands that show who does what, and who belongs together: `services`, `groups`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+from rich.text import Text
+
+from lanebus.cli.control_client import ControlClient, control_options
+from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+
+STATE_STYLES: Final = {
+    "starting": "yellow",
+    "ready": "green",
+    "degraded": "bold yellow",
+    "gone": "bold red",
+    "up": "green",
+    "away": "red",
+}
+"""How the state of an instance or a member is shown."""
+_MOST_KEEPERS: Final = 4
+"""Who keeps a group: so many names are shown."""
+
+
+@click.command(
+    epilog="The instances stand in the order in which they are to be started: by priority, the highest first; they are "
+    "to be ended in the opposite order. The broker starts and ends nobody."
+)
+@control_options
+@output_option
+def services(server: str, timeout_s: float, output_format: Format) -> None:
+    """Show the instances of all services: their state and why, and whom they serve.
+
+    An instance is ready while it says that it is well and every service that it depends on has an instance; else it is
+    starting, or degraded if it has been ready before. New players go to those that are ready, then to those that are
+    degraded; WEIGHT is the share of them. GONE is who has lost its links for longer than the failover time. CLIENTS are
+    players and servers whose events for the service went to this instance last.
+    """
+    with ControlClient(server, timeout_s=timeout_s) as client:
+        result = client.request("services")
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    table = new_table(
+        ["SERVICE", "INSTANCE", "STATE", "VERSION", "TAGS", "PRIORITY", "WEIGHT", "CLIENTS", "SINCE"],
+        text_columns=5,
+    )
+    add_rows(table, [_service_row(out, instance) for instance in result])
+    out.table(table)
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@control_options
+@output_option
+def groups(name: str | None, server: str, timeout_s: float, output_format: Format) -> None:
+    """Show all groups, or the members of the group NAME.
+
+    KEEPERS are those who put the members in: servers, or players themselves (behind a gateway: the gateway) where
+    groups.client_may_join lets them. A group that has no member any more is gone.
+    """
+    with ControlClient(server, timeout_s=timeout_s) as client:
+        if name is None:
+            result = client.request("groups")
+        else:
+            result = client.request("members", group=name.removeprefix("group:"))
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    if name is not None:
+        table = new_table(["MEMBER", "ROLE", "VIA", "STATE", "KEEPER"], text_columns=5)
+        add_rows(table, [_member_row(member) for member in result])
+        out.table(table)
+        out.line(out.things(len(result), "member"))
+        return
+    if not result:
+        out.line("no group has a member")
+        return
+    table = new_table(["GROUP", "KEEPERS", "MEMBERS"], text_columns=2)
+    add_rows(
+        table, [[str(each["group"]), _names(each["keepers"]), out.count(each["members"])] for each in result]
+    )
+    out.table(table)
+    out.line(out.things(len(result), "group"))
+
+
+def _service_row(out: Out, instance: Mapping[str, Any]) -> list[str | Text]:
+    state = str(instance["state"])
+    reason = f": {instance['reason']}" if instance["reason"] else ""
+    return [
+        str(instance["service"]),
+        str(instance["instance"]),
+        styled(state + reason, STATE_STYLES.get(state, "")),
+        str(instance["version"] or "-"),
+        ", ".join(instance["tags"]) or "-",
+        out.count(instance["priority"]),
+        out.count(instance["weight"]),
+        out.count(instance["clients"]),
+        out.time(instance["since_s"]),
+    ]
+
+
+def _member_row(member: Mapping[str, Any]) -> list[str | Text]:
+    state = str(member["state"])
+    return [
+        str(member["member"]),
+        str(member["role"]),
+        str(member["via"] or "-"),
+        styled(state, STATE_STYLES.get(state, "")),
+        str(member["keeper"]),
+    ]
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_KEEPERS} more" if len(names) > _MOST_KEEPERS else ""
+    return ", ".join(names[:_MOST_KEEPERS]) + more
