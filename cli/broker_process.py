@@ -225,7 +225,7 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 
 def toml_text(settings: Mapping[str, Any]) -> str:
-    """Nested settings as TOML: strings, numbers, booleans, and dicts as tables.
+    """Nested settings as TOML: strings, numbers, booleans, lists of strings, and dicts as tables.
 
     Raises:
         TypeError: there is another kind of value in it.
@@ -239,7 +239,9 @@ def _toml_lines(settings: Mapping[str, Any], path: tuple[str, ...]) -> list[str]
     for name, value in settings.items():
         if isinstance(value, Mapping):
             tables += _toml_lines(value, (*path, name))
-        elif isinstance(value, bool | int | float | str):
+        elif isinstance(value, bool | int | float | str) or (
+            isinstance(value, list) and all(isinstance(each, str) for each in value)
+        ):
             # What JSON writes for these is TOML too.
             lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
         else:

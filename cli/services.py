@@ -20,6 +20,20 @@ STATE_STYLES: Final = {
     "away": "red",
 }
 """How the state of an instance or a member is shown."""
+_COLUMNS: Final = [
+    "SERVICE",
+    "INSTANCE",
+    "STATE",
+    "VERSION",
+    "TAGS",
+    "PRIORITY",
+    "WEIGHT",
+    "CLIENTS",
+    "SINCE",
+]
+_NARROW: Final = ("SERVICE", "INSTANCE", "STATE", "WEIGHT", "CLIENTS", "SINCE")
+"""What is left of the table on a terminal of fewer columns than `_WIDE`; reasons stand below it."""
+_WIDE: Final = 120
 _MOST_KEEPERS: Final = 4
 """Who keeps a group: so many names are shown."""
 
@@ -33,10 +47,10 @@ _MOST_KEEPERS: Final = 4
 def services(server: str, timeout_s: float, output_format: Format) -> None:
     """Show the instances of all services: their state and why, and whom they serve.
 
-    An instance is ready while it says that it is well and every service that it depends on has an instance; else it is
-    starting, or degraded if it has been ready before. New players go to those that are ready, then to those that are
-    degraded; WEIGHT is the share of them. GONE is who has lost its links for longer than the failover time. CLIENTS are
-    players and servers whose events for the service went to this instance last.
+    An instance is ready while it says that it is well and every service that it depends on has an instance that is
+    ready or degraded. Else it is starting, or degraded once it has been ready. New players go to those that are ready,
+    then to those that are degraded, and WEIGHT is the share of them. One that has lost its links for longer than the
+    failover time is gone. CLIENTS are players and servers whose events for the service went to this instance last.
     """
     with ControlClient(server, timeout_s=timeout_s) as client:
         result = client.request("services")
@@ -44,12 +58,16 @@ def services(server: str, timeout_s: float, output_format: Format) -> None:
     if out.is_json:
         out.json(result)
         return
-    table = new_table(
-        ["SERVICE", "INSTANCE", "STATE", "VERSION", "TAGS", "PRIORITY", "WEIGHT", "CLIENTS", "SINCE"],
-        text_columns=5,
-    )
-    add_rows(table, [_service_row(out, instance) for instance in result])
+    is_wide = out.width >= _WIDE
+    kept = [position for position, name in enumerate(_COLUMNS) if is_wide or name in _NARROW]
+    table = new_table([_COLUMNS[position] for position in kept], text_columns=5 if is_wide else 3)
+    rows = [_service_row(out, instance, with_reason=is_wide) for instance in result]
+    add_rows(table, [[row[position] for position in kept] for row in rows])
     out.table(table)
+    if not is_wide:
+        for instance in result:
+            if instance["reason"]:
+                out.line(f"{instance['instance']} ({instance['service']}): {instance['reason']}")
 
 
 @click.command()
@@ -88,9 +106,9 @@ def groups(name: str | None, server: str, timeout_s: float, output_format: Forma
     out.line(out.things(len(result), "group"))
 
 
-def _service_row(out: Out, instance: Mapping[str, Any]) -> list[str | Text]:
+def _service_row(out: Out, instance: Mapping[str, Any], *, with_reason: bool) -> list[str | Text]:
     state = str(instance["state"])
-    reason = f": {instance['reason']}" if instance["reason"] else ""
+    reason = f": {instance['reason']}" if with_reason and instance["reason"] else ""
     return [
         str(instance["service"]),
         str(instance["instance"]),

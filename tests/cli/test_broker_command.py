@@ -143,11 +143,13 @@ def test_overrides_are_written_as_toml() -> None:
         "broker": {"name": 'a "quoted" name, größer'},
         "lanes": {"low": {"hold_ms": 12.5}},
         "compression": {"threshold_bytes": 0},
+        "groups": {"client_may_join": ["room:*", "lobby"]},
     }
     config = loads(toml_text(overrides), "test")
     assert config.broker.name == 'a "quoted" name, größer'
     assert config.lanes.low.hold_ms == 12.5
     assert config.compression.threshold_bytes == 0
+    assert config.groups.client_may_join == ["room:*", "lobby"]
     with pytest.raises(TypeError, match="'x'"):
         toml_text({"x": None})
 

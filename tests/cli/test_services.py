@@ -110,6 +110,14 @@ def test_services_are_one_row_an_instance(desk: Desk) -> None:
     assert "\x1b" not in combat[0]
 
 
+def test_on_a_narrow_terminal_the_reasons_stand_below(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lanebus.cli.output.Out.width", 80)
+    head, _, combat, reason = rows(run("services"))
+    assert head == ["SERVICE", "INSTANCE", "STATE", "WEIGHT", "CLIENTS", "SINCE"]
+    assert combat[1:] == ["server:arena-1", "degraded", "2", "17", "60.000"]
+    assert reason == [r"server:arena-1 (combat\x1b[2J): needs world"]
+
+
 def test_groups_are_one_row_a_group(desk: Desk) -> None:
     head, den, room, count = rows(run("groups"))
     assert head == ["GROUP", "KEEPERS", "MEMBERS"]
