@@ -262,11 +262,14 @@ class Services:
             state, reason = self._state(instance)
             if (state, reason) == (instance.state, instance.reason):
                 continue
+            self.changed[instance] = None
+            instance.reason = reason
+            if state is instance.state:
+                continue
             service = self.by_name.get(instance.service)
             served = service is not None and service.serves
-            instance.state, instance.reason = state, reason
+            instance.state = state
             instance.begun = instance.begun or instance.serves
-            self.changed[instance] = None
             if service is not None and service.serves is not served:
                 waiting.extend(self._dependents(service.name))
             if self.on_change is not None:

@@ -6,7 +6,10 @@ from enum import IntEnum
 
 
 class ErrorNumber(IntEnum):
-    """The number that an `error` message carries. 1xx frame, 2xx state, 3xx hello and registration, 4xx content, 5xx request."""
+    """The number that an `error` message carries.
+
+    1xx frame, 2xx state, 3xx hello and registration, 4xx content, 5xx request.
+    """
 
     SHORT_FRAME = 101
     BAD_MAGIC = 102

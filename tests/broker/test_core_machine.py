@@ -17,6 +17,7 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.services import Health
 
 SERVERS = ("server:a", "server:b")
 PLAYERS = ("player:1", "player:2", "player:3")
@@ -150,6 +151,18 @@ class CoreMachine(RuleBasedStateMachine):
         server = self.peers.get("server:b")
         if server is not None and server.up:
             server.request(Kind.ASSIGN, player=player, service="combat", instance=instance)
+
+    @rule(name=st.sampled_from(SERVERS), health=st.sampled_from(Health), data=st.data())
+    def an_instance_says_how_it_is(self, name: str, health: Health, data: st.DataObject) -> None:
+        server = self.peers.get(name)
+        if server is None or not server.up:
+            return
+        if data.draw(st.booleans()):
+            server.request(Kind.HEALTH, service="combat", health=health)
+        else:
+            needs = data.draw(st.sampled_from([[], ["bus"], ["nobody"]]))
+            facts = {"weight": data.draw(st.integers(1, 9)), "depends_on": needs, "health": health}
+            server.request(Kind.REGISTER, service="combat", topics=["player.*"], **facts)
 
     # Events
 

@@ -306,5 +306,7 @@ def test_only_a_change_of_state_makes_routes_be_looked_for_anew(town: Town) -> N
     town.register("a", "combat")
     town.report("a", "combat", Health.OK)
     assert len(changes) == 1
-    town.report("a", "combat", Health.DEGRADED, "slow")
+    for reason in ("slow", "slower"):
+        town.report("a", "combat", Health.DEGRADED, reason)
     assert len(changes) == 2
+    assert town.services.by_name["combat"].instances["server:a"].reason == "slower"
