@@ -160,10 +160,12 @@ class Peer:
         requeue(self.core, waiting)
         self.wake()
 
-    def register(self, service: str, topics: list[str]) -> None:
-        """Be an instance of a service."""
+    def register(self, service: str, topics: list[str], **facts: Any) -> None:
+        """Be an instance of a service, with what else its registration says."""
         request = Request(
-            Kind.REGISTER, lambda number: Register(request=number, service=service, topics=topics), "register"
+            Kind.REGISTER,
+            lambda number: Register(request=number, service=service, topics=topics, **facts),
+            "register",
         )
         self.core.requests.withdraw(self._registrations.get(service))
         self._registrations[service] = request
