@@ -228,6 +228,12 @@ def test_the_brokers_own_service_is_nobody_elses(bench: Bench, server: Peer) -> 
     assert needs.error == ErrorNumber.BAD_NAME
 
 
+def test_the_services_of_a_server_are_limited(bench: Bench, server: Peer) -> None:
+    errors = [server.ask(Kind.REGISTER, service=f"s{n}", topics=[]).error for n in range(17)]
+    assert errors == [*[0] * 16, ErrorNumber.TOO_MANY]
+    assert server.ask(Kind.REGISTER, service="s0", topics=[], weight=2).error == 0
+
+
 def test_a_report_changes_the_state_of_an_instance(bench: Bench, server: Peer) -> None:
     server.ask(Kind.REGISTER, service="combat", topics=["t"], health=Health.STARTING, reason="loading")
     instance = bench.core.directory.services["combat"].instances["server:a"]

@@ -46,6 +46,12 @@ def test_sections_are_frozen_and_strict(section: type[msgspec.Struct]) -> None:
     assert config.forbid_unknown_fields
 
 
+@pytest.mark.parametrize("pattern", ["", "two words", "room:?", "x" * 129, "room\n"])
+def test_a_pattern_that_no_group_can_match_is_refused(pattern: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match="client_may_join"):
+        msgspec.convert({"groups": {"client_may_join": [pattern]}}, Config)
+
+
 def test_lanes_are_as_the_protocol_promises() -> None:
     lanes = Config().lanes
     assert [
