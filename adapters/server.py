@@ -12,7 +12,7 @@ from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.requests import Request
 from lanebus.adapters.services import HEALTH_INTERVAL_S, HealthCheck, Registration, ServiceChange
 from lanebus.wire.kinds import Kind
-from lanebus.wire.messages import Assign, Watch
+from lanebus.wire.messages import Assign, Watch, Watched
 from lanebus.wire.names import Role, full_name
 from lanebus.wire.services import Instance
 
@@ -146,9 +146,9 @@ class ServerAdapter(Adapter):
         if on or self._watch is not None:
             request = self._request(
                 Kind.WATCH,
-                lambda number: Watch(request=number, on=on),
+                lambda number: Watch(request=number, what=Watched.SERVICES, on=on),
                 "watching services" if on else "watching services no longer",
-                key="watch",
+                key=("watch", Watched.SERVICES),
                 replaces=self._watch,
                 keep=on,
             )

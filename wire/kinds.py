@@ -32,9 +32,9 @@ class Kind(IntEnum):
     SERVED = 19
     KEPT = 20
     DRAIN = 21
+    WATCH = 23
     HEALTH = 25
     SERVICES = 26
-    WATCH = 27
 
     @property
     def label(self) -> str:

@@ -6,6 +6,7 @@ Greetings and requests are maps, which can grow; what travels all the time (ack,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -211,10 +212,18 @@ class HealthReport(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     reason: Why = ""
 
 
+class Watched(StrEnum):
+    """What a server may watch."""
+
+    SERVICES = "services"
+    """All instances of all services."""
+
+
 class Watch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A server wants to be told of all instances of all services, and of every change; or no longer."""
+    """A server wants to be told of all that there is of something, and of every change; or no longer."""
 
     request: Unsigned
+    what: Watched
     on: bool = True
 
 

@@ -28,6 +28,7 @@ from lanebus.wire.messages import (
     Services,
     Settle,
     Watch,
+    Watched,
 )
 from lanebus.wire.names import Role
 from lanebus.wire.services import Health
@@ -54,7 +55,7 @@ BODIES = {
     Kind.DRAIN: Drain(deadline_ms=1000.0),
     Kind.HEALTH: HealthReport(request=1, service="s", health=Health.OK),
     Kind.SERVICES: Services(entries=[]),
-    Kind.WATCH: Watch(request=1),
+    Kind.WATCH: Watch(request=1, what=Watched.SERVICES),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

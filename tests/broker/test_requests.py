@@ -22,7 +22,7 @@ FIELDS: dict[Kind, dict[str, Any]] = {
     Kind.JOIN: {"group": "room", "member": "player:1"},
     Kind.LEAVE: {"group": "room", "member": "player:1"},
     Kind.HEALTH: {"service": "combat", "health": "ok"},
-    Kind.WATCH: {},
+    Kind.WATCH: {"what": "services"},
 }
 ALLOWED = {
     "gateway:g": {Kind.OPEN, Kind.CLOSE},

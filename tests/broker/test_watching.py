@@ -33,7 +33,7 @@ class Watcher:
 @pytest.fixture
 def watcher(bench: Bench) -> Watcher:
     watcher = Watcher(bench)
-    watcher.peer.ask(Kind.WATCH)
+    watcher.peer.ask(Kind.WATCH, what="services")
     watcher.told()
     return watcher
 
@@ -43,7 +43,7 @@ def test_a_watcher_is_told_of_everybody_at_first(bench: Bench) -> None:
     server.ask(Kind.REGISTER, service="combat", topics=[], version="1.4", weight=2, tags=["eu"])
     watcher = Watcher(bench)
     assert watcher.told() == []
-    watcher.peer.ask(Kind.WATCH)
+    watcher.peer.ask(Kind.WATCH, what="services")
     (message,) = watcher.told()
     bus, combat = message.entries
     assert (message.at, message.of, bus.service, bus.name) == (0, 2, "bus", "lanebus")
@@ -80,10 +80,10 @@ def test_a_watcher_that_resumes_is_told_of_everybody_again(bench: Bench, watcher
 
 def test_who_watches_no_longer_or_has_left_is_told_nothing(bench: Bench, watcher: Watcher) -> None:
     server = Peer(bench, "server:a").attach()
-    watcher.peer.ask(Kind.WATCH, on=False)
+    watcher.peer.ask(Kind.WATCH, what="services", on=False)
     server.ask(Kind.REGISTER, service="combat", topics=[])
     assert watcher.told() == []
-    watcher.peer.ask(Kind.WATCH)
+    watcher.peer.ask(Kind.WATCH, what="services")
     assert len(watcher.told()) == 1
     watcher.peer.bye()
     server.ask(Kind.HEALTH, service="combat", health=Health.STARTING)
@@ -96,7 +96,7 @@ def test_many_instances_come_in_parts(bench: Bench) -> None:
     for number in range(ENTRIES):
         bench.core.directory.register(session, f"service-{number}", [])
     watcher = Watcher(bench)
-    watcher.peer.ask(Kind.WATCH)
+    watcher.peer.ask(Kind.WATCH, what="services")
     first, second = watcher.told()
     assert [(each.at, each.of, len(each.entries)) for each in (first, second)] == [
         (0, ENTRIES + 1, ENTRIES),

@@ -37,6 +37,7 @@ from lanebus.wire.messages import (
     Settle,
     Settlement,
     Watch,
+    Watched,
     Welcome,
     decode_message,
 )
@@ -152,7 +153,7 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
             of=66,
         ),
     ),
-    "watch": (Kind.WATCH, Lane.CRITICAL, Watch(request=8, on=False)),
+    "watch": (Kind.WATCH, Lane.CRITICAL, Watch(request=8, what=Watched.SERVICES, on=False)),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),
     "error": (Kind.ERROR, Lane.NORMAL, ErrorMessage(number=204, text="batch 7, expected 6")),
 }
