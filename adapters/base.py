@@ -16,6 +16,7 @@ from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed, NotConnected
 from lanebus.adapters.outlane import LaneStats
+from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
 from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
 from lanebus.adapters.speaker import Speaker
@@ -98,6 +99,13 @@ class Adapter(Speaker):
         """The last round trip to the broker and back, milliseconds; None before the first."""
         rtt_s = self.core.clock.rtt_s
         return None if rtt_s is None else rtt_s * 1e3
+
+    @property
+    def quality(self) -> ConnectionQuality:
+        """How the connection to the broker is, from this side: by pings alone, with the default bounds."""
+        core = self.core
+        is_up = core.state is State.UP
+        return core.line.quality(time.monotonic(), is_up=is_up, ping_interval_s=core.ping_interval_s)
 
     @property
     def requests_pending(self) -> int:
@@ -312,6 +320,8 @@ class Adapter(Speaker):
             self._tell()
         if core.requests.failed:
             self._report_failed()
+        if core.players.changes:
+            core.players.tell()
         now = time.monotonic()
         self.in_turn(now)
         core.end_turn(now, now + next_turn_in_s)

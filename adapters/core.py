@@ -15,6 +15,8 @@ from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import astuple
+
 from lanebus.adapters.actions import Action, Dial, HangUp, Send, State
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.complaints import Complaints
@@ -23,6 +25,8 @@ from lanebus.adapters.event import Unsettled
 from lanebus.adapters.incoming import Incoming
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
+from lanebus.adapters.players import Players
+from lanebus.adapters.quality import OwnLine
 from lanebus.adapters.requests import Request, Requests
 from lanebus.adapters.retry import Backoff, Patience
 from lanebus.adapters.services import Watched
@@ -45,7 +49,6 @@ from lanebus.wire.messages import (
     LaneHello,
     LaneWelcome,
     Limits,
-    Pause,
     Ping,
     Pong,
     Served,
@@ -79,6 +82,7 @@ class AttachmentCore:
         self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes], self.clock)
         self.requests = Requests(self._control)
         self.services = Watched()
+        self.players, self.line = Players(), OwnLine()
         self.told: list[tuple[SessionCore, Unsettled]] = []
         """Ends other than delivered; the driver takes them and tells the program."""
         self.control_messages_out = self.control_bytes_out = 0
@@ -103,7 +107,7 @@ class AttachmentCore:
         self._next_ping: float | None = None
         self._control_due: float | None = None
         self._control_interval_s = 0.2
-        self._ping_interval_s = 2.0
+        self.ping_interval_s = 2.0
         self._lease_s = 10.0
         self._credit_bytes = 1 << 20
         self._suspension = Suspension()
@@ -113,10 +117,11 @@ class AttachmentCore:
             Kind.ACK: self._ack,
             Kind.SETTLE: self._settle,
             Kind.PONG: self._pong,
-            Kind.DONE: lambda lane, message, now: self.requests.done(message),
+            Kind.DONE: lambda _, message, now: self.requests.done(message),
             Kind.SERVICES: self.services.told,
-            Kind.PAUSE: self._pause,
-            Kind.UNPAUSE: self._unpause,
+            Kind.PRESENCE: self.players.told,
+            Kind.PAUSE: lambda _, message, now: self.outgoing.pause(*astuple(message)),
+            Kind.UNPAUSE: lambda _, message, now: self.outgoing.unpause(*astuple(message)),
             Kind.SERVED: self._served,
             Kind.KEPT: self._kept,
             Kind.DRAIN: self._drain,
@@ -289,6 +294,7 @@ class AttachmentCore:
         self._ready = [False for _ in LANES]
         self.draining = False
         self.requests.lost()
+        self.line.away()
         self._give_up_at = self._next_ping = self._control_due = None
 
     def _welcomed(self, lane: Lane, message: Welcome | LaneWelcome, now: float) -> None:
@@ -322,7 +328,7 @@ class AttachmentCore:
         self.limits = welcome.limits
         self.outgoing.adopt(welcome)
         self._control_interval_s = welcome.control_interval_ms / 1e3
-        self._ping_interval_s = welcome.ping_interval_ms / 1e3
+        self.ping_interval_s = welcome.ping_interval_ms / 1e3
         self._lease_s = welcome.lease_ms / 1e3
         self._credit_bytes = welcome.credit_bytes
         if self.role is Role.SERVER:
@@ -390,12 +396,7 @@ class AttachmentCore:
         rtt_s = now - message.clock_us / 1e6
         if rtt_s >= 0:
             self.clock.measure(message.clock, rtt_s, now)
-
-    def _pause(self, lane: Lane, message: Pause, now: float) -> None:
-        self.outgoing.pause(message.session, message.lane, message.destination)
-
-    def _unpause(self, lane: Lane, message: Pause, now: float) -> None:
-        self.outgoing.unpause(message.session, message.lane, message.destination)
+            self.line.answered(rtt_s, now)
 
     def _served(self, lane: Lane, message: Served, now: float) -> None:
         for index, service, history in message.entries:
@@ -493,6 +494,7 @@ class AttachmentCore:
             self._ping(now)
 
     def _ping(self, now: float) -> None:
-        self._next_ping = now + self._ping_interval_s
+        self._next_ping = now + self.ping_interval_s
+        self.line.pinged(self.ping_interval_s, now)
         rtt_us = int((self.clock.rtt_s or 0.0) * 1e6)
         self._control(Kind.PING, Ping(int(now * 1e6), rtt_us, changed_books(self.sessions)))

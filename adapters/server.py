@@ -9,14 +9,17 @@ from typing import Any, TypeVar
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
 from lanebus.adapters.memberships import Memberships
+from lanebus.adapters.players import OnPlayer, Player
 from lanebus.adapters.requests import Request
 from lanebus.adapters.services import HEALTH_INTERVAL_S, HealthCheck, Registration, ServiceChange
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import Assign, Watch, Watched
 from lanebus.wire.names import Role, full_name
+from lanebus.wire.presence import What
 from lanebus.wire.services import Instance
 
 ServiceT = TypeVar("ServiceT", bound=Callable[[ServiceChange], Any])
+OnPlayerT = TypeVar("OnPlayerT", bound=OnPlayer)
 
 
 class ServerAdapter(Adapter):
@@ -64,7 +67,7 @@ class ServerAdapter(Adapter):
         )
         self._registration: Registration | None = None
         self._registered: Request | None = None
-        self._watch: Request | None = None
+        self._watches: dict[Watched, Request] = {}
         self._memberships = Memberships(self.core, self.touch)
         self._bindings: dict[tuple[str, str], Request] = {}
         if service is not None:
@@ -143,16 +146,7 @@ class ServerAdapter(Adapter):
         Raises:
             Closed: the adapter is closed.
         """
-        if on or self._watch is not None:
-            request = self._request(
-                Kind.WATCH,
-                lambda number: Watch(request=number, what=Watched.SERVICES, on=on),
-                "watching services" if on else "watching services no longer",
-                key=("watch", Watched.SERVICES),
-                replaces=self._watch,
-                keep=on,
-            )
-            self._watch = request if on else None
+        self._watch(Watched.SERVICES, on=on)
         if not on:
             self.core.services.forget()
 
@@ -192,6 +186,68 @@ class ServerAdapter(Adapter):
         )
         if target is not None:
             self._bindings[who, service] = request
+
+    @property
+    def players(self) -> Mapping[str, Player]:
+        """All players with a session, by full name; empty until `watch_players` was called and the broker answered."""
+        return self.core.players
+
+    def watch_players(self) -> None:
+        """Ask the broker to tell who there is and what becomes of them: `players`, and the decorators `on_player_…`.
+
+        No-op where it was asked before. A new broker is asked again.
+        """
+        if Watched.PLAYERS not in self._watches:
+            self._watch(Watched.PLAYERS, on=True)
+            self.core.players.watch(on=True)
+
+    def unwatch_players(self) -> None:
+        """Be told no longer; `players` is empty from now on, and handlers are not called."""
+        if Watched.PLAYERS in self._watches:
+            self.core.players.watch(on=False)
+            self._watch(Watched.PLAYERS, on=False)
+
+    def _watch(self, what: Watched, *, on: bool) -> None:
+        before = self._watches.pop(what, None)
+        if on or before is not None:
+            request = self._request(
+                Kind.WATCH,
+                lambda number: Watch(request=number, what=what, on=on),
+                f"watching {what.value}{'' if on else ' no longer'}",
+                key=("watch", what),
+                replaces=before,
+                keep=on,
+            )
+            if on:
+                self._watches[what] = request
+
+    def on_player_joined(self, function: OnPlayerT) -> OnPlayerT:
+        """Decorate a function that is told of every player whose session begins, and at first of those who are there.
+
+        This and the decorators below ask the broker to tell (`watch_players`). Each function gets a `PlayerChange`.
+        """
+        return self._on_player(What.JOINED, function)
+
+    def on_player_left(self, function: OnPlayerT) -> OnPlayerT:
+        """Decorate a function that is told of every player whose session has ended, and why."""
+        return self._on_player(What.LEFT, function)
+
+    def on_player_away(self, function: OnPlayerT) -> OnPlayerT:
+        """Decorate a function that is told of every player who has lost its links; its session waits for it."""
+        return self._on_player(What.AWAY, function)
+
+    def on_player_resumed(self, function: OnPlayerT) -> OnPlayerT:
+        """Decorate a function that is told of every player who was away and is back."""
+        return self._on_player(What.RESUMED, function)
+
+    def on_player_quality(self, function: OnPlayerT) -> OnPlayerT:
+        """Decorate a function that is told when a player's connection has become better or worse, and why."""
+        return self._on_player(What.QUALITY, function)
+
+    def _on_player(self, what: What, function: OnPlayerT) -> OnPlayerT:
+        self.core.players.handlers[what].append(function)
+        self.watch_players()
+        return function
 
     def _request(
         self,

@@ -25,8 +25,10 @@ from lanebus.broker.failover import Failover
 from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.intake import Intake
 from lanebus.broker.leases import is_over, why_lost
+from lanebus.broker.lines import Lines
 from lanebus.broker.links import Links
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
+from lanebus.broker.presence import Watchers
 from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import Registry
@@ -127,6 +129,9 @@ class BrokerCore:
         self.directory.on_kept = self.whereabouts.kept
         self.recovery.on_absent = self.failover.leave
         self.watching = Watching(self.outgoing, self.directory.catalog)
+        self.watchers = Watchers(self.outgoing, self.registry.sessions, recovering=recovery_s > 0)
+        self.registry.on_presence = self.watchers.session
+        self.lines = Lines(config, self.timers, self.registry.sessions, self.watchers.quality, started)
         self.requests = Requests(
             config.limits,
             GroupRules(config.groups.client_may_join),
@@ -135,9 +140,10 @@ class BrokerCore:
             self.outgoing,
             self._open_session,
             self.registry.end_session,
+            self.watchers,
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
-        self.links = Links(self.outgoing, self.failover.away)
+        self.links = Links(self.outgoing, self._away)
         self._receipts = Receipts(self.egress, self.settling, self.counters)
         self._pushed_back = False
         self._frame_bytes = config.limits.frame_bytes
@@ -153,6 +159,7 @@ class BrokerCore:
         self.timers.at(started + SWEEP_S, self._sweep)
         if recovery_s > 0:
             self.timers.at(started + recovery_s, self.recovery.end)
+            self.timers.at(started + recovery_s, self.watchers.recovered)
 
     # The driver's calls
 
@@ -197,6 +204,7 @@ class BrokerCore:
         self.egress.end_turn(now)
         self.whereabouts.end_turn()
         self.watching.end_turn(now)
+        self.watchers.end_turn(now)
 
     def _give_way(self, now: float) -> None:
         """Make room, and go on with what was not accepted as soon as there is some."""
@@ -328,6 +336,8 @@ class BrokerCore:
         if self.draining.active:
             self.draining.tell(attachment, now)
         if resumed:
+            self.lines.resumed(attachment, now)
+            self.watchers.resumed(attachment, now)
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
             self.whereabouts.resumed(attachment)
@@ -338,12 +348,19 @@ class BrokerCore:
         if critical is not None:
             text = f"a newer process of {old.name} has taken over"
             self.outgoing.control(critical, Kind.ERROR, ErrorMessage(number=ErrorNumber.FENCED, text=text))
-            self.links.drop(critical, now)
+            self.links.drop(critical, now, leaves=not old.targeted)
         if old.targeted:
             # Its players may come back one by one, behind its successor or elsewhere; they have the grace period.
             self.registry.retire(old, now)
         else:
-            self.registry.end_attachment(old, now)
+            self.registry.end_attachment(old, now, "a newer process has the name")
+
+    def _away(self, attachment: Attachment, now: float, leaves: bool) -> None:
+        self.failover.away(attachment, now)
+        if leaves:
+            return
+        self.lines.away(attachment, now)
+        self.watchers.away(attachment, now)
 
     def _open_session(self, gateway: Attachment, message: Open, now: float) -> Session:
         # The player may have been attached on links of its own.
@@ -377,9 +394,7 @@ class BrokerCore:
     def _ping(self, link: Link, message: Ping, now: float) -> None:
         attachment = attached(link)
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
-        for session in attachment.sessions.values():
-            if message.rtt_us and session.index == 0:
-                session.quality.record(message.rtt_us / 1e3)
+        self.lines.ping(attachment, message.rtt_us, now)
         self._books(attachment, message.books)
 
     def _books(self, attachment: Attachment, books: list[Any]) -> None:
@@ -391,9 +406,9 @@ class BrokerCore:
     def _bye(self, link: Link, message: Bye, now: float) -> None:
         attachment = attached(link)
         self._books(attachment, message.books)
-        self.links.drop(link, now)
+        self.links.drop(link, now, leaves=True)
         self.failover.leave(attachment, now)
-        self.registry.end_attachment(attachment, now)
+        self.registry.end_attachment(attachment, now, message.reason or "bye")
         log.info("= %s left: %s", attachment.name, message.reason or "bye")
 
     def _error(self, link: Link, message: ErrorMessage, now: float) -> None:
@@ -414,8 +429,9 @@ class BrokerCore:
                 log.info("= %s %s", attachment.name, why)
                 self.links.drop(critical, now)
             if is_over(attachment, sessions, now):
-                self.registry.end_attachment(attachment, now)
-                log.info("= %s did not come back within %.0f s", attachment.name, sessions.grace_s)
+                reason = f"did not come back within {sessions.grace_s:.0f} s"
+                self.registry.end_attachment(attachment, now, reason)
+                log.info("= %s %s", attachment.name, reason)
                 continue
             for session in attachment.sessions.values():
                 self.egress.sweep(session, now)

@@ -9,6 +9,7 @@ from collections import deque
 
 import zmq
 
+from lanebus.broker import tcpinfo
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.descriptors import room_for
 from lanebus.broker.inspect import Inspector
@@ -206,6 +207,7 @@ class Broker:
         """Hand frames of one lane to the core, until there is none, or the portion is used up: then True."""
         socket = self._sockets[lane]
         receive = self.core.receive
+        lines = self.core.lines
         clock = time.monotonic
         try:
             while most:
@@ -217,6 +219,9 @@ class Broker:
                     socket.recv(_NOBLOCK)
                 now = clock()
                 receive(lane, route, frame.bytes, now, more=more)
+                if lines.wanted is not None:
+                    # The frame is fresh: later its descriptor may be another connection's.
+                    lines.network(tcpinfo.look(int(frame.get(zmq.SRCFD))))
                 if now >= until:
                     return True
         except zmq.Again:

@@ -265,7 +265,7 @@ class Egress:
                 out.dirty = False
                 if not out.queue:
                     continue
-                due = min(out.last_flush + interval_s, out.hold_until)
+                due = min(out.last_flush + interval_s, out.hold_until) + out.extra_s
                 if self.hurried or due <= now + TIMER_SLACK_S or out.queued_bytes >= self._batch_bytes:
                     self.flush(out, now)
                 elif out.due is None or due < out.due:

@@ -16,6 +16,8 @@ from lanebus.broker.alerts import AlertKind, held
 from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.inspect_services import groups, members, services
+from lanebus.broker.lines import mean_ping_ms
+from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.statistics import statistics
@@ -66,11 +68,12 @@ class Inspector:
             if command == "members":
                 found = members(self._core, request.get("group"))
                 return msgspec.msgpack.encode({"ok": True, "result": found})
+            if command == "quality":
+                return msgspec.msgpack.encode({"ok": True, "result": self.quality(request.get("peer"), now)})
             action = self._commands.get(command) if isinstance(command, str) else None
             if action is None:
-                raise ValueError(
-                    f"no command {command!r}; there are {', '.join(self._commands)}, members, drain"
-                )
+                known = ", ".join(self._commands)
+                raise ValueError(f"no command {command!r}; there are {known}, members, quality, drain")
             return msgspec.msgpack.encode({"ok": True, "result": action(now)})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
@@ -93,7 +96,6 @@ class Inspector:
         core = self._core
         sessions = list(core.registry.sessions())
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        pings = [rtt for session in sessions if (rtt := session.quality.rtt_ms) is not None]
         summed = books(core)
         return {
             "name": core.config.broker.name,
@@ -114,7 +116,7 @@ class Inspector:
             "cpu_s": time.process_time(),
             "rss_bytes": _resident_bytes(),
             "rss_peak_bytes": usage.ru_maxrss * 1024,
-            "ping_mean_ms": sum(pings) / len(pings) if pings else None,
+            "ping_mean_ms": mean_ping_ms(sessions, now),
             "lanes": {lane.label: self._lane(lane) for lane in LANES},
             "control": {
                 "in": core.counters.control_in.as_dict(),
@@ -197,10 +199,7 @@ class Inspector:
 
     def _peer(self, session: Session, now: float) -> dict[str, Any]:
         attachment = session.attachment
-        label, reason = session.quality.label()
         links = sum(link is not None for link in attachment.links)
-        if not links:
-            label, reason = "lost", "no link"
         # Counts and firsts only: `queues` looks at every part, which takes milliseconds when many wait.
         links_queue = 0 if attachment.targeted else sum(len(out.queue) for out in attachment.outbound)
         holding = [held(receiving, now) for receiving in session.receiving]
@@ -211,10 +210,7 @@ class Inspector:
             "state": "up" if links == len(LANES) else "joining" if links else "away",
             "connected_s": now - session.since,
             "idle_s": now - attachment.last_seen,
-            "rtt_ms": session.quality.rtt_ms,
-            "jitter_ms": session.quality.jitter_ms,
-            "quality": label,
-            "reason": reason,
+            **line_figures(session, now),
             "events_in": sum(traffic.events_in for traffic in session.traffic),
             "events_out": sum(traffic.events_out for traffic in session.traffic),
             "bytes_in": sum(traffic.bytes_in for traffic in session.traffic),
@@ -244,6 +240,17 @@ class Inspector:
             {"name": session.name, "role": session.role.value, "lanes": statistics(session, now)}
             for session in self._core.registry.sessions()
         ]
+
+    def quality(self, peer: object, now: float) -> dict[str, Any]:
+        """One peer's line, with its history.
+
+        Raises:
+            ValueError: there is no session of that name.
+        """
+        session = self._core.directory.peers.get(peer) if isinstance(peer, str) else None
+        if session is None:
+            raise ValueError(f"no session of {peer!r}")
+        return history(session, now)
 
     def audit(self, now: float) -> dict[str, Any]:
         """The books of both sides, and whether they balance."""

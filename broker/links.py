@@ -19,10 +19,10 @@ log = logging.getLogger("lanebus.broker")
 class Links:
     """All links of all lanes."""
 
-    def __init__(self, outgoing: Outgoing, on_away: Callable[[Attachment, float], None]) -> None:
+    def __init__(self, outgoing: Outgoing, on_away: Callable[[Attachment, float, bool], None]) -> None:
         """
         Args:
-            on_away: told when an attachment has lost its links.
+            on_away: told when an attachment has lost its links, and whether that is because it ends.
         """
         self._outgoing = outgoing
         self._on_away = on_away
@@ -54,8 +54,12 @@ class Links:
             )
         return None
 
-    def drop(self, link: Link, now: float) -> None:
-        """End a link, and with it the attachment's others: it resumes as a whole, on fresh ones."""
+    def drop(self, link: Link, now: float, *, leaves: bool = False) -> None:
+        """End a link, and with it the attachment's others: it resumes as a whole, on fresh ones.
+
+        Args:
+            leaves: whether it does not resume, since it is about to end.
+        """
         attachment = link.attachment
         links = [link] if attachment is None else list(attachment.live_links())
         for each in links:
@@ -65,5 +69,5 @@ class Links:
             attachment.links = [None for _ in LANES]
             if attachment.away_since is None:
                 attachment.away_since = now
-                self._on_away(attachment, now)
+                self._on_away(attachment, now, leaves)
                 log.info("= %s is away", attachment.name)

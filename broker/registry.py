@@ -65,6 +65,8 @@ class Registry:
         self.totals = Totals()
         self.on_departure: Callable[[Session, float], None] | None = None
         """Called when a session has ended, before its parts go to its successor or end."""
+        self.on_presence: Callable[[Session, str | None, float], None] | None = None
+        """Called when a session has begun, with None, and when one has ended, with the reason."""
 
     def by_token(self, token: bytes) -> Attachment | None:
         """The attachment that was given this token."""
@@ -139,20 +141,21 @@ class Registry:
         )
         self._next_origin += 1
         if rtt_ms is not None:
-            session.rtt_outside_ms = rtt_ms
-            session.quality.record(rtt_ms)
+            session.quality.outside_ms = rtt_ms
         old = self._directory.peers.get(name)
         if old is not None:
             self._directory.succeed(old, session)
-            self._depart(old, now)
+            self._depart(old, now, "a newer session has the name")
             self._departures.inherit(old, session, now)
             if old.attachment.targeted:
                 self._settling.fenced(old, now)
             elif old.attachment.expected:
-                self.end_attachment(old.attachment, now)
+                self.end_attachment(old.attachment, now, "it is back")
         else:
             self._directory.add(session)
         attachment.sessions[index] = session
+        if self.on_presence is not None:
+            self.on_presence(session, None, now)
         return session
 
     def expect(self, name: str, role: Role, now: float) -> Session | None:
@@ -170,18 +173,18 @@ class Registry:
         for attachment in [each for each in self.attachments.values() if each.expected]:
             for session in list(attachment.sessions.values()):
                 self._directory.remove(session)
-                self._depart(session, now)
+                self._depart(session, now, "did not come back")
                 self._departures.end(session, now, Reason.UNKNOWN_DESTINATION)
-            self.end_attachment(attachment, now)
+            self.end_attachment(attachment, now, "did not come back")
 
-    def end_session(self, session: Session, now: float) -> None:
+    def end_session(self, session: Session, now: float, reason: str) -> None:
         """End a session for good. What the broker had accepted from it is still delivered."""
         if not session.ended:
             self._directory.remove(session)
-            self._depart(session, now)
+            self._depart(session, now, reason)
             self._departures.end(session, now, Reason.RECEIVER_GONE)
 
-    def _depart(self, session: Session, now: float) -> None:
+    def _depart(self, session: Session, now: float, reason: str) -> None:
         session.ended = True
         attachment = session.attachment
         attachment.sessions.pop(session.index, None)
@@ -190,6 +193,8 @@ class Registry:
         self.ended[session.origin] = session
         if self.on_departure is not None:
             self.on_departure(session, now)
+        if self.on_presence is not None:
+            self.on_presence(session, reason, now)
 
     def retire(self, attachment: Attachment, now: float) -> None:
         """A gateway has lost its name: its players' sessions wait, without links, to be opened by another."""
@@ -201,10 +206,10 @@ class Registry:
         self._absent += 1
         self._by_token.pop(attachment.token, None)
 
-    def end_attachment(self, attachment: Attachment, now: float) -> None:
+    def end_attachment(self, attachment: Attachment, now: float, reason: str) -> None:
         """End an attachment and all its sessions."""
         for session in list(attachment.sessions.values()):
-            self.end_session(session, now)
+            self.end_session(session, now, reason)
         self._by_token.pop(attachment.token, None)
         if self.attachments.get(attachment.key) is attachment:
             del self.attachments[attachment.key]

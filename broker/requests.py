@@ -8,6 +8,7 @@ from typing import Any, Final
 from lanebus.broker.directory import Directory
 from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.presence import Watchers
 from lanebus.broker.services import CycleError, Facts
 from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.watching import Watching
@@ -25,12 +26,13 @@ from lanebus.wire.messages import (
     Open,
     Register,
     Watch,
+    Watched,
 )
 from lanebus.wire.names import Role, valid_group, valid_pattern, valid_peer, valid_service
 from lanebus.wire.services import BUS
 
 OpenSession = Callable[[Attachment, Open, float], Session]
-EndSession = Callable[[Session, float], None]
+EndSession = Callable[[Session, float, str], None]
 
 REFUSALS_REMEMBERED: Final = 256
 """Refused requests per attachment whose answer is remembered; twice what an adapter has under way."""
@@ -57,6 +59,7 @@ class Requests:
         outgoing: Outgoing,
         open_session: OpenSession,
         end_session: EndSession,
+        watchers: Watchers,
     ) -> None:
         self._limits = limits
         self._rules = rules
@@ -65,6 +68,7 @@ class Requests:
         self._outgoing = outgoing
         self._open_session = open_session
         self._end_session = end_session
+        self._watchers = watchers
         gateways, servers, everybody = frozenset({Role.GATEWAY}), frozenset({Role.SERVER}), frozenset(Role)
         self._actions: dict[Kind, tuple[frozenset[Role], Callable[[Attachment, Any, float], None]]] = {
             Kind.OPEN: (gateways, self._open),
@@ -124,7 +128,7 @@ class Requests:
         if session is not None:
             if len(message.books) == len(LANES):
                 session.report(message.books)
-            self._end_session(session, now)
+            self._end_session(session, now, f"closed by {gateway.name}")
 
     def _register(self, attachment: Attachment, message: Register, now: float) -> None:
         if not valid_service(message.service):
@@ -169,7 +173,10 @@ class Requests:
             )
 
     def _watch(self, attachment: Attachment, message: Watch, now: float) -> None:
-        self._watching.watch(attachment.sessions[0], on=message.on)
+        if message.what is Watched.PLAYERS:
+            self._watchers.watch(attachment, on=message.on)
+        else:
+            self._watching.watch(attachment.sessions[0], on=message.on)
 
     def _assign(self, attachment: Attachment, message: Assign, now: float) -> None:
         service = self._directory.services.get(message.service)

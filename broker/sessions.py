@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from lanebus.broker.line import Line
 from lanebus.broker.places import Places
 from lanebus.broker.quality import Quality
 from lanebus.broker.sending import Sending
@@ -174,7 +175,6 @@ class Session:
         "role",
         "route_version",
         "routes",
-        "rtt_outside_ms",
         "sending",
         "served",
         "served_by",
@@ -202,8 +202,6 @@ class Session:
         """The broker's number for this session as a sender; never used again in one epoch."""
         self.quality = quality
         self.since = since
-        self.rtt_outside_ms: float | None = None
-        """Round trip between a gateway and its player, as the gateway said."""
         self.sending = [Sending() for _ in LANES]
         self.receiving = [Receiving() for _ in LANES]
         self.reported: list[Book] | None = None
@@ -296,6 +294,7 @@ class Outbound:
         "dirty",
         "due",
         "expires",
+        "extra_s",
         "hold_until",
         "lane",
         "last_flush",
@@ -323,6 +322,8 @@ class Outbound:
         """Earliest `hold_until` of the events in the queue."""
         self.due: float | None = None
         """When a timer will flush it."""
+        self.extra_s = 0.0
+        """How much longer what is in it waits for company than its lane says, where the line is poor."""
         self.dirty = False
         """Whether it waits for the end of this turn."""
         self.last_flush = -NO_HOLD
@@ -388,6 +389,7 @@ class Attachment:
         "key",
         "last_index",
         "last_seen",
+        "line",
         "links",
         "lz4",
         "name",
@@ -420,6 +422,7 @@ class Attachment:
         self.last_index = 0
         """Highest index that a gateway has opened, or tried to: up to it, one that is not open was once."""
         self.last_seen = now
+        self.line = Line(now)
         self.away_since: float | None = None
         """Since when it has no critical link; its sessions end a grace period later."""
         self.request = 0

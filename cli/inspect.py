@@ -39,8 +39,7 @@ _STATE_STYLES: Final = {
 _ENDED = ("dropped", "expired", "superseded")
 """How parts end in a receiver's queue."""
 _PEER_FIGURES: Final = (
-    "RTT MS",
-    "JITTER",
+    *("RTT MS", "APP", "JITTER", "LOSS", "QUEUE", "RECONNECTS"),
     "EVENTS IN",
     "OUT",
     "BYTES IN",
@@ -54,7 +53,7 @@ _PEER_FIGURES: Final = (
 )
 _NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD", "OLDEST", "DROPPED")
 """What is left of the peers' table on a terminal of fewer columns than `_WIDE`."""
-_WIDE: Final = 150
+_WIDE: Final = 180
 _MAX_RETRIES: Final = 20
 """Retry queues that are shown without `--all`."""
 _LANE_FIGURES: Final = (
@@ -446,7 +445,11 @@ def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
         styled(f"{state}, slow", "bold red") if peer["slow"] else styled(state, _STATE_STYLES.get(state, "")),
         styled(quality + reason, QUALITY_STYLES.get(quality, "")),
         out.ms(peer["rtt_ms"]),
+        out.ms(peer["app_rtt_ms"]),
         out.ms(peer["jitter_ms"]),
+        out.share(peer["loss_share"]),
+        out.ms(peer["queue_ms"]),
+        out.count(peer["resumes"]),
         out.count(peer["events_in"]),
         out.count(peer["events_out"]),
         out.size(peer["bytes_in"]),

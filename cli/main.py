@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "stats": _Entry("lanebus.cli.stats", "stats", "Show what peers send and receive, by lane."),
     "services": _Entry("lanebus.cli.services", "services", "Show the instances of all services."),
     "groups": _Entry("lanebus.cli.services", "groups", "Show groups, or the members of one."),
+    "quality": _Entry("lanebus.cli.quality", "quality", "Show how one peer's connection was, and why."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
     "alerts": _Entry("lanebus.cli.inspect", "alerts", "Show who was slow, and for how long."),
     "drain": _Entry("lanebus.cli.drain", "drain", "Let a broker settle what is under way, and end."),

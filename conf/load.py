@@ -36,6 +36,10 @@ _AT_MOST = (
     ("quality.good_rtt_ms", "quality.fair_rtt_ms"),
     ("quality.excellent_jitter_ms", "quality.good_jitter_ms"),
     ("quality.good_jitter_ms", "quality.fair_jitter_ms"),
+    ("quality.excellent_loss_percent", "quality.good_loss_percent"),
+    ("quality.good_loss_percent", "quality.fair_loss_percent"),
+    ("quality.excellent_queue_ms", "quality.good_queue_ms"),
+    ("quality.good_queue_ms", "quality.fair_queue_ms"),
 )
 """Pairs of settings of which the first must not be larger than the second."""
 
@@ -127,6 +131,13 @@ def _check(config: Config, source: str) -> None:
                 f"{source}: {_label(smaller)} = {_toml(low)} is more than {_label(larger)} = {_toml(high)}; "
                 "lower the first or raise the second"
             )
+    samples_s = config.quality.min_samples * config.sessions.ping_interval_s
+    if samples_s > config.quality.window_s:
+        raise ConfigError(
+            f"{source}: [quality] window_s = {_toml(config.quality.window_s)} holds fewer than min_samples = "
+            f"{config.quality.min_samples} pings, one each {_toml(config.sessions.ping_interval_s)} s; "
+            f"raise it to {samples_s:g} at least, or lower min_samples"
+        )
     owners: dict[int, str] = {}
     for name in _PORTS:
         port = _get(config, name)

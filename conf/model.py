@@ -32,6 +32,9 @@ Seconds = Annotated[float, Meta(gt=0.0, le=86_400.0)]
 
 GroupPattern = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:*-]+\Z")]
 """Names of groups: as one is written, with `*` for any characters or none."""
+Percent = Annotated[float, Meta(ge=0.0, le=100.0)]
+"""Hundredths of a whole."""
+
 
 MAX_DRAIN_S: Final = 25.0
 """The longest that a broker may be set to drain: systemd kills it after TimeoutStopSec, which has to be more."""
@@ -197,16 +200,40 @@ class QualityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Network round trip of a fair connection, in milliseconds."""
 
     excellent_jitter_ms: Milliseconds = 20.0
-    """Variation of the round trip of an excellent connection, in milliseconds."""
+    """Standard deviation of the round trip of an excellent connection, in milliseconds."""
 
     good_jitter_ms: Milliseconds = 50.0
-    """Variation of the round trip of a good connection, in milliseconds."""
+    """Standard deviation of the round trip of a good connection, in milliseconds."""
 
     fair_jitter_ms: Milliseconds = 100.0
-    """Variation of the round trip of a fair connection, in milliseconds."""
+    """Standard deviation of the round trip of a fair connection, in milliseconds."""
 
-    min_samples: Annotated[int, Meta(ge=1, le=1_000)] = 5
-    """Samples before a judgement; until then the quality is `estimating`."""
+    excellent_loss_percent: Percent = 1.0
+    """What an excellent connection loses: sent again or not answered, in percent of what was sent."""
+
+    good_loss_percent: Percent = 2.5
+    """What a good connection loses, in percent."""
+
+    fair_loss_percent: Percent = 6.0
+    """What a fair connection loses, in percent."""
+
+    excellent_queue_ms: Milliseconds = 500.0
+    """Wait in the broker of the oldest event for an excellent connection, in milliseconds."""
+
+    good_queue_ms: Milliseconds = 1000.0
+    """Wait in the broker of the oldest event for a good connection, in milliseconds."""
+
+    fair_queue_ms: Milliseconds = 2000.0
+    """Wait in the broker of the oldest event for a fair connection, in milliseconds."""
+
+    min_samples: Annotated[int, Meta(ge=1, le=100)] = 5
+    """Samples in a window before a judgement; until then the quality is `estimating`."""
+
+    window_s: Annotated[float, Meta(ge=1.0, le=200.0)] = 20.0
+    """How far back figures are taken together, and how long a better quality has to hold, in seconds."""
+
+    poor_stretch: Annotated[float, Meta(ge=1.0, le=10.0)] = 2.0
+    """By what the intervals of the normal and low lanes are stretched for a player whose connection is poor."""
 
 
 class AlertsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ import pytest
 
 from lanebus.broker.core import BrokerCore
 from lanebus.conf.model import Config
-from lanebus.wire import batches, header, messages, names, services
+from lanebus.wire import batches, header, messages, names, presence, services
 from lanebus.wire.bodies import compress, encode_body, open_body
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
@@ -144,6 +144,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "done": messages.Done,
     "pause": messages.Pause,
     "drain": messages.Drain,
+    "presence": presence.Presence,
+    "entry, in a presence": presence.PresenceEntry,
     "bye": messages.Bye,
     "error": messages.ErrorMessage,
 }

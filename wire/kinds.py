@@ -33,6 +33,7 @@ class Kind(IntEnum):
     KEPT = 20
     DRAIN = 21
     WATCH = 23
+    PRESENCE = 24
     HEALTH = 25
     SERVICES = 26
 
@@ -88,6 +89,7 @@ _BROKER_CONTROL: Final = frozenset(
         Kind.KEPT,
         Kind.DRAIN,
         Kind.SERVICES,
+        Kind.PRESENCE,
         Kind.BYE,
         Kind.ERROR,
     }

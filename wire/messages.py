@@ -19,6 +19,7 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import BOOK_FIGURES, LEGAL_REASONS, OUTCOMES, WITHHELD, Outcome, Reason
+from lanebus.wire.presence import Presence
 from lanebus.wire.runs import check_runs
 from lanebus.wire.services import (
     ENTRIES,
@@ -217,6 +218,8 @@ class Watched(StrEnum):
 
     SERVICES = "services"
     """All instances of all services."""
+    PLAYERS = "players"
+    """All players, and how their connections are."""
 
 
 class Watch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -386,6 +389,7 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.HEALTH: HealthReport,
     Kind.SERVICES: Services,
     Kind.WATCH: Watch,
+    Kind.PRESENCE: Presence,
     Kind.BYE: Bye,
     Kind.ERROR: ErrorMessage,
 }

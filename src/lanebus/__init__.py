@@ -7,6 +7,8 @@ from lanebus.adapters.errors import Closed, HelloRefused, LanebusError, NotConne
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.gateway import GatewayAdapter, GatewaySession
 from lanebus.adapters.loop import Loop
+from lanebus.adapters.players import Player, PlayerChange
+from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
 from lanebus.adapters.server import ServerAdapter
 from lanebus.adapters.services import ServiceChange
@@ -20,6 +22,7 @@ __all__ = [
     "Book",
     "ClientAdapter",
     "Closed",
+    "ConnectionQuality",
     "Event",
     "Gap",
     "GatewayAdapter",
@@ -32,6 +35,8 @@ __all__ = [
     "NotConnected",
     "OutboxFull",
     "Outcome",
+    "Player",
+    "PlayerChange",
     "Raw",
     "Reason",
     "Receipt",

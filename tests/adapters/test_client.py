@@ -126,3 +126,16 @@ def test_a_closed_client_and_a_group_that_cannot_be_are_refused() -> None:
     for change in (client.join, client.leave):
         with pytest.raises(Closed):
             change("room")
+
+
+def test_a_client_knows_its_own_quality(broker: RunningBroker) -> None:
+    client = ClientAdapter("1", broker=broker.address)
+    assert (client.quality.label.value, client.quality.reason) == ("lost", "no link")
+    client.start()
+    until(lambda: client.quality.rtt_ms is not None, client, what="a ping is answered")
+    found = client.quality
+    assert (found.label.value, found.jitter_ms) == ("estimating", None)
+    assert found.rtt_ms is not None
+    assert 0.0 < found.rtt_ms < 5000.0
+    client.close()
+    assert client.quality.label.value == "lost"

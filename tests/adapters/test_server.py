@@ -7,6 +7,7 @@ from tests.adapters.real import RunningBroker, until
 
 from lanebus.adapters.client import ClientAdapter
 from lanebus.adapters.errors import Closed
+from lanebus.adapters.players import PlayerChange
 from lanebus.adapters.server import ServerAdapter
 from lanebus.adapters.services import ServiceChange
 from lanebus.wire.services import ServiceState
@@ -241,3 +242,57 @@ def test_a_circle_of_services_is_refused_and_logged(
         with caplog.at_level(logging.ERROR):
             until(lambda: "was refused" in caplog.text, first, second, what="the refusal is logged")
         assert "world -> combat -> world (error 311)" in caplog.text
+
+
+def test_a_server_that_watches_is_told_of_players(broker: RunningBroker) -> None:
+    server = ServerAdapter("a", broker=broker.address)
+    told: list[tuple[str, str]] = []
+
+    def note(change: PlayerChange) -> None:
+        told.append((change.player.name, change.what.value))
+
+    for decorate in (
+        server.on_player_joined,
+        server.on_player_left,
+        server.on_player_away,
+        server.on_player_resumed,
+        server.on_player_quality,
+    ):
+        assert decorate(note) is note
+    assert server.requests_pending == 1
+    with ClientAdapter("1", broker=broker.address) as early:
+        server.connect()
+        until(lambda: "player:1" in server.players, server, early, what="the server knows who is there")
+        late = ClientAdapter("2", broker=broker.address)
+        late.start()
+        until(lambda: len(server.players) == 2, server, early, late, what="it knows who has come")
+        late.close()
+        until(lambda: len(server.players) == 1, server, early, what="it knows who has left")
+        assert told == [("player:1", "joined"), ("player:2", "joined"), ("player:2", "left")]
+        assert server.players["player:1"].state == "up"
+        server.unwatch_players()
+        server.unwatch_players()
+        assert len(server.players) == 0
+        server.watch_players()
+        until(lambda: len(server.players) == 1, server, early, what="it is told anew")
+    server.close()
+
+
+def test_a_new_broker_is_asked_to_tell_again(broker: RunningBroker) -> None:
+    server, client = ServerAdapter("a", broker=broker.address), ClientAdapter("1", broker=broker.address)
+    server.watch_players()
+    both = (server, client)
+    for adapter in both:
+        adapter.start()
+    until(lambda: "player:1" in server.players, *both, what="the server knows the player")
+    since = server.players["player:1"].since
+    broker.stop()
+    until(lambda: "up" not in (server.state, client.state), *both, what="both know that it is gone")
+    broker.come_back()
+    until(
+        lambda: "player:1" in server.players and server.players["player:1"].since > since,
+        *both,
+        what="the new broker tells",
+    )
+    for adapter in both:
+        adapter.close()

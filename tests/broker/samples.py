@@ -31,6 +31,7 @@ from lanebus.wire.messages import (
     Watched,
 )
 from lanebus.wire.names import Role
+from lanebus.wire.presence import Presence
 from lanebus.wire.services import Health
 
 PROCESS = b"p" * 16
@@ -56,6 +57,7 @@ BODIES = {
     Kind.HEALTH: HealthReport(request=1, service="s", health=Health.OK),
     Kind.SERVICES: Services(entries=[]),
     Kind.WATCH: Watch(request=1, what=Watched.SERVICES),
+    Kind.PRESENCE: Presence(entries=[]),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

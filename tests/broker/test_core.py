@@ -317,6 +317,11 @@ def test_connections_that_come_and_go_leave_nothing_behind(bench: Bench) -> None
 # Ping, clock and goodbye
 
 
+def rtt_ms_of(bench: Bench, name: str) -> float | None:
+    session = bench.session(name)
+    return session.quality.figures(session.attachment.line, None, bench.now).rtt_ms
+
+
 def test_a_ping_is_answered_with_its_clock_and_the_brokers(bench: Bench) -> None:
     peer = Peer(bench, "player:1").attach()
     bench.now = 3.0
@@ -324,14 +329,15 @@ def test_a_ping_is_answered_with_its_clock_and_the_brokers(bench: Bench) -> None
     bench.turn()
     pong = peer.last(Kind.PONG)
     assert (pong.clock_us, pong.clock) == (12_345, 3 * TICKS_PER_S)
-    assert bench.session("player:1").quality.rtt_ms == 20.0
+    assert rtt_ms_of(bench, "player:1") == 20.0
 
 
-def test_a_gateways_round_trip_is_not_that_of_its_players(bench: Bench) -> None:
+def test_a_gateways_round_trip_is_that_of_its_players_too(bench: Bench) -> None:
     gateway = Peer(bench, "gateway:g").attach()
     gateway.open(1, "player:1")
+    gateway.open(2, "player:2", rtt_ms=35.0)
     gateway.say(Kind.PING, Ping(1, 20_000, [(9, [[0] * 7] * 3)]))
-    assert bench.session("player:1").quality.rtt_ms is None
+    assert [rtt_ms_of(bench, f"player:{number}") for number in (1, 2)] == [20.0, 55.0]
 
 
 def test_the_core_always_wants_another_turn(bench: Bench) -> None:

@@ -17,9 +17,17 @@ from tests.broker.traffic import DELIVERED
 
 from lanebus.broker import driver
 from lanebus.broker.driver import BindError, Broker
+from lanebus.broker.line import NETWORK
 from lanebus.broker.notify import Notifier
 from lanebus.broker.sockets import port_of
-from lanebus.conf.model import Config, ControlConfig, LaneConfig, LanesConfig, WindowConfig
+from lanebus.conf.model import (
+    Config,
+    ControlConfig,
+    LaneConfig,
+    LanesConfig,
+    SessionsConfig,
+    WindowConfig,
+)
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.header import decode_header
 from lanebus.wire.kinds import Kind
@@ -415,3 +423,23 @@ def test_a_flood_on_a_low_lane_is_read_to_its_end(running: Running) -> None:
     deadline = time.monotonic() + WAIT_S
     while running.ask("status")["result"]["errors"].get("short_frame") != 3000:
         assert time.monotonic() < deadline
+
+
+def test_a_ping_lets_the_driver_look_at_its_connection() -> None:
+    running = Running(small_config(sessions=SessionsConfig(recovery_s=0.0, ping_interval_s=0.02)))
+    try:
+        player = Peer(running.sockets, "player:1").attach()
+        line = running.broker.core.registry.attachments["player:1"].line
+
+        def look() -> float | None:
+            player.say(Kind.PING, Ping(0, 900_000, []))
+            return line.mean_of(NETWORK, 60.0, time.monotonic())
+
+        running.sockets.until(lambda: look() is not None, "the kernel's round trip")
+        rtt_ms = look()
+        assert rtt_ms is not None
+        assert 0.0 < rtt_ms < 500.0
+    finally:
+        running.stop()
+        running.sockets.close()
+        running.broker.close()

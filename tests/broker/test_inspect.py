@@ -303,3 +303,18 @@ def test_a_source_tree_that_is_not_installed_has_no_version(
 
     monkeypatch.setattr("lanebus.broker.inspect.version", not_installed)
     assert Scene(bench).ask("status")["version"] == "unknown"
+
+
+def test_quality_is_one_peers_history(scene: Scene) -> None:
+    scene.server.say(Kind.PING, Ping(0, 5_000, []))
+    reply = answer(scene.inspector, {"command": "quality", "peer": "server:a"}, scene.bench.now)
+    assert reply["ok"]
+    assert reply["result"]["name"] == "server:a"
+    assert [row["app_rtt_ms"] for row in reply["result"]["samples"]] == [5.0]
+
+
+@pytest.mark.parametrize("peer", ["player:99", None, 7, ["player:1"]])
+def test_quality_of_nobody_is_refused(scene: Scene, peer: object) -> None:
+    reply = answer(scene.inspector, {"command": "quality", "peer": peer})
+    assert not reply["ok"]
+    assert reply["error"] == f"no session of {peer!r}"

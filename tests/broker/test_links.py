@@ -18,8 +18,11 @@ class Scene:
 
     def __init__(self) -> None:
         self.outgoing = Outgoing(Counters())
-        self.away: list[tuple[str, float]] = []
-        self.links = Links(self.outgoing, lambda attachment, now: self.away.append((attachment.name, now)))
+        self.away: list[tuple[str, float, bool]] = []
+        self.links = Links(self.outgoing, self._note)
+
+    def _note(self, attachment: Attachment, now: float, leaves: bool) -> None:
+        self.away.append((attachment.name, now, leaves))
 
     def hello(self, lane: Lane, route: bytes) -> Link:
         link = self.links.first(lane, route, header(Kind.HELLO, lane), 1.0)
@@ -59,7 +62,8 @@ def test_an_error_of_a_stranger_is_not_answered(scene: Scene) -> None:
     assert scene.outgoing.take() == []
 
 
-def test_the_links_of_an_attachment_end_together_and_it_is_away_once(scene: Scene) -> None:
+@pytest.mark.parametrize("leaves", [False, True])
+def test_the_links_of_an_attachment_end_together_and_it_is_away_once(scene: Scene, leaves: bool) -> None:
     attachment = Attachment("player:1", Role.CLIENT, b"p" * 16, b"t" * 16, 1.0)
     for lane in LANES:
         attachment.links[lane] = scene.hello(lane, b"r")
@@ -67,12 +71,12 @@ def test_the_links_of_an_attachment_end_together_and_it_is_away_once(scene: Scen
     for link in links:
         link.attachment = attachment
     attachment.away_since = None
-    scene.links.drop(links[1], 5.0)
+    scene.links.drop(links[1], 5.0, leaves=leaves)
     scene.links.drop(links[0], 6.0)
     assert {link.state for link in links} == {LinkState.CLOSED}
     assert list(scene.links) == []
     assert list(attachment.live_links()) == []
-    assert scene.away == [("player:1", 5.0)]
+    assert scene.away == [("player:1", 5.0, leaves)]
 
 
 def test_a_connection_without_an_attachment_ends_alone(scene: Scene) -> None:

@@ -1,58 +1,85 @@
-"""Connection quality: the worse of round trip and jitter decides, once there are enough samples."""
+"""The quality of one session: its line judged, and how stable it was."""
 
 import pytest
 
-from lanebus.broker.quality import RING_SAMPLES, Quality
+from lanebus.broker.line import Line
+from lanebus.broker.quality import CHANGES, Change, Quality, thresholds_of
 from lanebus.conf.model import QualityConfig
+from lanebus.wire.quality import Degree, Thresholds
 
-CONFIG = QualityConfig(min_samples=4)
+CONFIG = QualityConfig()
 
 
-def of(*samples_ms: float) -> Quality:
+def line_of(rtt_ms: float) -> Line:
+    line = Line(0.0)
+    for number in range(10):
+        line.ping(rtt_ms, 2.0, number * 2.0)
+    return line
+
+
+def test_the_defaults_of_both_sides_are_the_same() -> None:
+    assert thresholds_of(CONFIG) == Thresholds()
+
+
+def test_a_change_has_its_time_and_its_reason() -> None:
     quality = Quality(CONFIG)
-    for sample in samples_ms:
-        quality.record(sample)
-    return quality
+    change = quality.consider(line_of(150.0), 0.0, 18.0)
+    assert change == Change(18.0, Degree.ESTIMATING, Degree.GOOD, "round trip 150 ms")
+    assert quality.changes == [change]
+    assert quality.consider(line_of(150.0), 0.0, 19.0) is None
 
 
-def test_without_samples_there_are_no_figures() -> None:
-    quality = of()
-    assert quality.rtt_ms is None
-    assert quality.jitter_ms is None
-    assert quality.label() == ("estimating", "0 of 4 samples")
+def test_what_waits_in_our_own_queues_counts() -> None:
+    quality = Quality(CONFIG)
+    change = quality.consider(line_of(10.0), 2500.0, 18.0)
+    assert change is not None
+    assert (change.after, change.reason) == (Degree.POOR, "queue 2500 ms")
 
 
-def test_jitter_needs_two_samples() -> None:
-    quality = of(10.0)
-    assert quality.rtt_ms == 10.0
-    assert quality.jitter_ms is None
+@pytest.mark.parametrize(("line", "rtt_ms"), [(Line(0.0), 90.0), (line_of(30.0), 120.0)])
+def test_behind_a_gateway_both_round_trips_count(line: Line, rtt_ms: float) -> None:
+    quality = Quality(CONFIG)
+    quality.outside_ms = 90.0
+    assert quality.figures(line, None, 18.0).rtt_ms == rtt_ms
 
 
-def test_too_few_samples_are_an_estimate() -> None:
-    assert of(10.0, 10.0, 10.0).label() == ("estimating", "3 of 4 samples")
+def test_a_gateway_that_says_nothing_adds_nothing() -> None:
+    quality = Quality(CONFIG)
+    assert quality.figures(Line(0.0), None, 18.0).rtt_ms is None
+    assert quality.figures(line_of(30.0), None, 18.0).rtt_ms == 30.0
 
 
-@pytest.mark.parametrize(
-    ("samples_ms", "label", "reason"),
-    [
-        ((50.0,) * 4, "excellent", "round trip 50.0 ms, jitter 0.0 ms"),
-        ((100.0,) * 4, "excellent", "round trip 100.0 ms, jitter 0.0 ms"),
-        ((150.0,) * 4, "good", "round trip 150.0 ms, jitter 0.0 ms"),
-        ((300.0,) * 4, "fair", "round trip 300.0 ms, jitter 0.0 ms"),
-        ((500.0,) * 4, "poor", "round trip 500 ms"),
-        ((10.0, 60.0, 10.0, 60.0), "good", "round trip 35.0 ms, jitter 28.9 ms"),
-        ((10.0, 150.0, 10.0, 150.0), "fair", "round trip 80.0 ms, jitter 80.8 ms"),
-        ((10.0, 400.0, 10.0, 400.0), "poor", "jitter 225 ms"),
-    ],
-)
-def test_the_worse_of_round_trip_and_jitter_decides_and_is_the_reason(
-    samples_ms: tuple[float, ...], label: str, reason: str
-) -> None:
-    assert of(*samples_ms).label() == (label, reason)
+def test_outages_are_counted_and_the_longest_is_known() -> None:
+    quality = Quality(CONFIG)
+    assert quality.longest_s(5.0) == 0.0
+    for away, back in ((10.0, 14.0), (20.0, 21.0)):
+        quality.away(away)
+        quality.back(back)
+    assert (quality.outages, quality.resumes, quality.longest_s(30.0)) == (2, 2, 4.0)
+    quality.away(30.0)
+    assert quality.longest_s(37.0) == 7.0
+    assert [change.after for change in quality.changes] == [
+        Degree.LOST,
+        Degree.ESTIMATING,
+        Degree.LOST,
+        Degree.ESTIMATING,
+        Degree.LOST,
+    ]
 
 
-def test_only_the_latest_samples_count() -> None:
-    quality = of(*(900.0,) * RING_SAMPLES, *(20.0,) * RING_SAMPLES)
-    assert len(quality.samples_ms) == RING_SAMPLES
-    assert quality.rtt_ms == 20.0
-    assert quality.label()[0] == "excellent"
+def test_silence_is_news_once_and_is_over_with_the_next_judgement() -> None:
+    quality = Quality(CONFIG)
+    change = quality.silent(5.5, 20.0)
+    assert change == Change(20.0, Degree.ESTIMATING, Degree.LOST, "silent for 5.5 s")
+    assert quality.silent(7.5, 22.0) is None
+    regained = quality.consider(line_of(30.0), 0.0, 18.0)
+    assert regained is not None
+    assert regained.after is Degree.EXCELLENT
+
+
+def test_changes_are_bounded() -> None:
+    quality = Quality(CONFIG)
+    for number in range(CHANGES):
+        quality.away(number)
+        quality.back(number + 0.5)
+    assert len(quality.changes) == CHANGES

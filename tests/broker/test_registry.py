@@ -267,8 +267,8 @@ def test_sessions_that_never_told_their_books_are_counted(bench: Bench) -> None:
 def test_ending_a_session_twice_ends_it_once(bench: Bench) -> None:
     Peer(bench, "server:a").attach()
     session = bench.session("server:a")
-    bench.core.registry.end_session(session, bench.now)
-    bench.core.registry.end_session(session, bench.now)
+    bench.core.registry.end_session(session, bench.now, "bye")
+    bench.core.registry.end_session(session, bench.now, "bye")
     assert list(bench.core.registry.ended) == [session.origin]
 
 

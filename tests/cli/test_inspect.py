@@ -99,7 +99,12 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
         "connected_s": 60.0,
         "idle_s": 0.5,
         "rtt_ms": 1.25,
+        "network_rtt_ms": 1.25,
+        "app_rtt_ms": 2.5,
         "jitter_ms": None,
+        "loss_share": 0.015,
+        "queue_ms": 7.0,
+        "resumes": 1,
         "quality": "poor",
         "reason": "round trip 900 ms",
         "events_in": 5,
@@ -204,7 +209,8 @@ def test_few_retry_queues_are_listed_unless_all_are_asked_for(canned: dict[str, 
 
 def test_peers_are_sorted_and_explained(canned: dict[str, Any]) -> None:
     lines = table("peers")
-    assert lines[1] == r"player:a\x1b[31m gateway:g up good 1.25 - 5 6 700 800 2 0 0.000 0 0.500 60.000"
+    figures = "1.25 2.50 - 0.0150 7.00 1 5 6 700 800 2 0 0.000 0 0.500 60.000"
+    assert lines[1] == rf"player:a\x1b[31m gateway:g up good {figures}"
     assert lines[2].startswith("player:b - up poor: round trip 900 ms")
     assert lines[3] == "2 peers"
 

@@ -92,6 +92,14 @@ def test_port_zero_is_legal_everywhere() -> None:
             r"x: \[limits\] event_bytes = 2000000 is more than \[limits\] frame_bytes = 1048576; .*",
         ),
         (
+            "[quality]\nexcellent_loss_percent = 3",
+            r"x: \[quality\] excellent_loss_percent = 3.0 is more than \[quality\] good_loss_percent = 2.5; .*",
+        ),
+        (
+            "[quality]\nwindow_s = 9",
+            r"x: \[quality\] window_s = 9.0 holds fewer than min_samples = 5 pings, one each 2.0 s; raise it to 10 .*",
+        ),
+        (
             "[control]\nport = 5570",
             r"x: \[control\] port = 5570 is also \[lanes.critical\] port; give each a port of its own",
         ),

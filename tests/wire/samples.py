@@ -43,6 +43,8 @@ from lanebus.wire.messages import (
 )
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.presence import Presence, PresenceEntry, What
+from lanebus.wire.quality import Degree
 from lanebus.wire.services import Health, Instance, ServiceState
 
 PROCESS = bytes(range(16))
@@ -154,6 +156,17 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
         ),
     ),
     "watch": (Kind.WATCH, Lane.CRITICAL, Watch(request=8, what=Watched.SERVICES, on=False)),
+    "presence": (
+        Kind.PRESENCE,
+        Lane.CRITICAL,
+        Presence(
+            entries=[
+                PresenceEntry(
+                    "player:7", What.QUALITY, Degree.POOR, Degree.GOOD, "jitter 150 ms", 90_000, 1, 1, 3_500
+                )
+            ]
+        ),
+    ),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),
     "error": (Kind.ERROR, Lane.NORMAL, ErrorMessage(number=204, text="batch 7, expected 6")),
 }

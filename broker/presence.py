@@ -1,0 +1,148 @@
+"""Presence: telling servers that watch which players there are, and what becomes of them.
+
+Changes are told in order, merged into one message a turn. Who has fresh links is told all anew: it may not have heard
+the last ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.quality import Change
+from lanebus.broker.sessions import Attachment, Session
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
+from lanebus.wire.names import Role
+from lanebus.wire.presence import MAX_PRESENCE_ENTRIES, Presence, PresenceEntry, What
+from lanebus.wire.quality import Degree
+
+REASON_CHARACTERS: Final = 200
+
+
+class Watchers:
+    """What servers that watch are to be told at the end of the turn.
+
+    Args:
+        sessions: all that there are.
+    """
+
+    def __init__(
+        self, outgoing: Outgoing, sessions: Callable[[], Iterator[Session]], *, recovering: bool
+    ) -> None:
+        self._outgoing = outgoing
+        self._sessions = sessions
+        self._recovering = recovering
+        """Whether players of an earlier broker may still come back, who are then only away to those that knew them."""
+        self._watchers: dict[Attachment, None] = {}
+        self._to_list: dict[Attachment, None] = {}
+        """Watchers that are told of all players, and of no single changes this turn."""
+        self._changes: list[PresenceEntry] = []
+
+    def watch(self, attachment: Attachment, *, on: bool) -> None:
+        """A server wants to be told, or no longer."""
+        if on:
+            self._watchers[attachment] = self._to_list[attachment] = None
+        else:
+            self.forget(attachment)
+
+    def forget(self, attachment: Attachment) -> None:
+        """An attachment is over."""
+        self._watchers.pop(attachment, None)
+        self._to_list.pop(attachment, None)
+
+    def recovered(self, now: float) -> None:
+        """The recovery time is over: players who have not come back by now are gone."""
+        self._recovering = False
+        self._to_list.update(self._watchers)
+
+    def session(self, session: Session, reason: str | None, now: float) -> None:
+        """A session has begun (None), or ended for a reason."""
+        if reason is None:
+            self._note(session, What.JOINED, session.quality.judgement.reason, now)
+            return
+        if session.role is Role.SERVER:
+            self.forget(session.attachment)
+        self._note(session, What.LEFT, reason, now)
+
+    def away(self, attachment: Attachment, now: float) -> None:
+        """An attachment has lost its links."""
+        if self._watchers:
+            for session in attachment.sessions.values():
+                self._note(session, What.AWAY, "no link", now)
+
+    def resumed(self, attachment: Attachment, now: float) -> None:
+        """An attachment has fresh links."""
+        if attachment in self._watchers:
+            self._to_list[attachment] = None
+        if self._watchers:
+            for session in attachment.sessions.values():
+                self._note(session, What.RESUMED, session.quality.judgement.reason, now)
+
+    def quality(self, session: Session, change: Change) -> None:
+        """The quality of a session's connection has changed while it has links."""
+        self._note(session, What.QUALITY, change.reason, change.at, change.before)
+
+    def _note(
+        self, session: Session, what: What, reason: str, now: float, before: Degree | None = None
+    ) -> None:
+        if self._watchers and _is_player(session):
+            self._changes.append(_entry(session, what, reason, now, before))
+
+    def end_turn(self, now: float) -> None:
+        """Tell what has changed; who has no link is told all when it resumes."""
+        if self._changes:
+            for attachment in self._watchers:
+                if attachment not in self._to_list:
+                    self._tell(attachment, self._changes, whole=False)
+            self._changes.clear()
+        if self._to_list:
+            players = [
+                _entry(session, What.JOINED, session.quality.judgement.reason, now)
+                if here
+                else _entry(session, What.AWAY, "no link", now)
+                for session in self._sessions()
+                if _is_player(session)
+                for here in [session.attachment.away_since is None]
+            ]
+            for attachment in self._to_list:
+                self._tell(attachment, players, whole=True)
+            self._to_list.clear()
+
+    def _tell(self, attachment: Attachment, entries: list[PresenceEntry], *, whole: bool) -> None:
+        link = attachment.links[Lane.CRITICAL]
+        if link is None:
+            return
+        count = len(entries)
+        for first in range(0, count or 1, MAX_PRESENCE_ENTRIES):
+            end = first + MAX_PRESENCE_ENTRIES
+            message = Presence(
+                entries=entries[first:end],
+                begins=whole and first == 0,
+                ends=whole and end >= count,
+                recovering=self._recovering,
+            )
+            self._outgoing.control(link, Kind.PRESENCE, message)
+
+
+def _is_player(session: Session) -> bool:
+    """Whether it is that of a player, and not of one who is only expected."""
+    return session.role is Role.CLIENT and not session.attachment.expected
+
+
+def _entry(
+    session: Session, what: What, reason: str, now: float, before: Degree | None = None
+) -> PresenceEntry:
+    quality = session.quality
+    return PresenceEntry(
+        session.name,
+        what,
+        quality.judgement.degree,
+        before or quality.judgement.degree,
+        reason[:REASON_CHARACTERS],
+        int((now - session.since) * 1e3),
+        quality.resumes,
+        quality.outages,
+        int(quality.longest_s(now) * 1e3),
+    )

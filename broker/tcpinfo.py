@@ -1,0 +1,71 @@
+"""What the kernel knows of a connection: its round trip, and what it had to send again. Linux only; else nothing."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Final, NamedTuple
+
+_BYTES: Final = 160
+"""Up to the last figure that is read; older kernels give fewer."""
+_ROUND_TRIPS: Final = struct.Struct("=II")
+_FIGURE: Final = struct.Struct("=I")
+_RTT_AT: Final = 68
+_RETRANSMITTED_AT: Final = 100
+_LEAST_RTT_AT: Final = 148
+_SEGMENTS_AT: Final = 156
+_LEVEL: Final = socket.IPPROTO_TCP
+_OPTION: Final[int | None] = getattr(socket, "TCP_INFO", None)
+
+
+class Look(NamedTuple):
+    """One look at a connection."""
+
+    peer: object
+    """The far end's address. A descriptor may be another connection's by now: two looks with one address are at one."""
+    rtt_ms: float
+    """Smoothed round trip, milliseconds. Where a peer has nothing to send, its kernel's delay of acknowledgements is
+    in it: up to 40 ms."""
+    deviation_ms: float
+    """Mean deviation of the round trip, milliseconds; less than the standard deviation."""
+    least_rtt_ms: float
+    """The least round trip of the last minutes, milliseconds."""
+    segments: int
+    """Segments with data that were sent, those sent again included, modulo 2^32."""
+    retransmitted: int
+    """Segments that were sent again, modulo 2^32."""
+
+
+def look(descriptor: int) -> Look | None:
+    """Look at the connection of a descriptor; None where there is nothing to see.
+
+    The address is read after the figures: if it is still that of an earlier look, so were they.
+    """
+    if _OPTION is None or descriptor < 0:
+        return None
+    try:
+        connection = socket.socket(fileno=descriptor)
+    except OSError:  # closed meanwhile
+        return None
+    try:
+        info = connection.getsockopt(_LEVEL, _OPTION, _BYTES)
+        peer = connection.getpeername()
+    except OSError:  # no TCP, or not connected any more
+        return None
+    finally:
+        # It is libzmq's, and stays open.
+        connection.detach()
+    return read(info, peer)
+
+
+def read(info: bytes, peer: object) -> Look | None:
+    """The figures in what the kernel gave; None if it gave too few."""
+    if len(info) < _BYTES:
+        return None
+    rtt_us, deviation_us = _ROUND_TRIPS.unpack_from(info, _RTT_AT)
+    (retransmitted,) = _FIGURE.unpack_from(info, _RETRANSMITTED_AT)
+    (least_us,) = _FIGURE.unpack_from(info, _LEAST_RTT_AT)
+    (segments,) = _FIGURE.unpack_from(info, _SEGMENTS_AT)
+    if not rtt_us:
+        return None  # nothing was measured yet
+    return Look(peer, rtt_us / 1e3, deviation_us / 1e3, min(least_us, rtt_us) / 1e3, segments, retransmitted)
