@@ -20,6 +20,7 @@ from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
 from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
 from lanebus.adapters.speaker import Speaker
+from lanebus.adapters.throttle import ThrottledLane
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import PROCESS_BYTES
 from lanebus.wire.names import Role
@@ -123,6 +124,11 @@ class Adapter(Speaker):
             None if due is None else max(0.0, due - time.monotonic()),
             sum(lane.to_resend(is_lost=is_lost) for lane in core.outgoing.lanes),
         )
+
+    @property
+    def throttled(self) -> list[ThrottledLane]:
+        """The sessions and lanes that are held to a limit of the broker: their events wait here, none is lost."""
+        return self.core.outgoing.throttled(time.monotonic())
 
     def stats(self) -> AdapterStats:
         """What went over the links so far."""

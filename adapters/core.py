@@ -110,8 +110,7 @@ class AttachmentCore:
         self.ping_interval_s = 2.0
         self._lease_s = 10.0
         self._credit_bytes = 1 << 20
-        self._suspension = Suspension()
-        self._complaints = Complaints()
+        self._suspension, self._complaints = Suspension(), Complaints()
         self._handlers: dict[Kind, Callable[[Lane, Any, float], None]] = {
             Kind.WELCOME: self._welcomed,
             Kind.ACK: self._ack,
@@ -122,6 +121,7 @@ class AttachmentCore:
             Kind.PRESENCE: self.players.told,
             Kind.PAUSE: lambda _, message, now: self.outgoing.pause(*astuple(message)),
             Kind.UNPAUSE: lambda _, message, now: self.outgoing.unpause(*astuple(message)),
+            Kind.THROTTLE: lambda _, message, now: self.outgoing.throttle(message.entries, now),
             Kind.SERVED: self._served,
             Kind.KEPT: self._kept,
             Kind.DRAIN: self._drain,
@@ -206,7 +206,7 @@ class AttachmentCore:
             next_turn: when the next turn is expected; what would miss its hold until then leaves now.
         """
         self._timers(now)
-        self.outgoing.expire(now)
+        self.outgoing.turn(now)
         self.incoming.expire(now)
         for lane in LANES:
             out = self.outgoing.lanes[lane]
@@ -227,7 +227,7 @@ class AttachmentCore:
         if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         if self.state is not State.CLOSED:
-            times.extend(at for at in (self.outgoing.expires_at, self.incoming.expires_at) if at != inf)
+            times.extend(at for at in (self.outgoing.turn_at, self.incoming.expires_at) if at != inf)
         return min((time for time in times if time is not None), default=None)
 
     def take(self) -> list[Action]:

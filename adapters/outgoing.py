@@ -1,8 +1,9 @@
-"""What goes out: accepted events by lane, those held for a paused destination, and what to send again."""
+"""What goes out: accepted events by lane, those held for a paused destination or a limit, and what to send again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Final
 
@@ -13,9 +14,10 @@ from lanebus.adapters.outlane import OutLane, Window
 from lanebus.adapters.requests import Renumbered
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import Terms
+from lanebus.adapters.throttle import Hold, ThrottledLane
 from lanebus.wire.batches import EncodedBatch
 from lanebus.wire.lanes import LANES, Lane, LaneTiming
-from lanebus.wire.messages import Welcome
+from lanebus.wire.messages import Throttled, Welcome
 from lanebus.wire.outcomes import Outcome, Reason
 
 EXPIRY_S: Final = 0.1
@@ -44,6 +46,7 @@ class Outgoing:
         self._sessions = sessions
         self._clock = clock
         self._paused: dict[tuple[int, Lane, str], list[OutEvent]] = {}
+        self._holds: dict[tuple[int, Lane], Hold] = {}
         self.window = Window()
         self.lanes = [OutLane(lane, self.window) for lane in LANES]
 
@@ -76,7 +79,18 @@ class Outgoing:
                     terms.paused = True
                     self._paused_deadline = min(self._paused_deadline, terms.deadline)
                 return
-        self.lanes[event.lane].put(event)
+        self._queue(event)
+
+    def _queue(self, event: OutEvent) -> None:
+        """Queue an event, or hold it while its session is over a limit on the lane."""
+        hold = self._holds.get((event.session, event.lane)) if self._holds else None
+        if hold is None:
+            self.lanes[event.lane].put(event)
+            return
+        hold.events.append(event)
+        if event.terms is not None:
+            event.terms.paused = True
+            self._paused_deadline = min(self._paused_deadline, event.terms.deadline)
 
     def _placed(self, event: OutEvent, terms: Terms) -> bool:
         """Whether the event needs no place of its own at the end of a queue."""
@@ -121,19 +135,25 @@ class Outgoing:
                 self._end_late(lane)
         if self._paused_deadline <= now:
             self._paused_deadline = inf
-            for held in self._paused.values():
-                self._expire_paused(held, now)
+            for paused in self._paused.values():
+                paused[:] = self._in_time(paused, now)
+            for hold in self._holds.values():
+                hold.events = deque(self._in_time(hold.events, now))
 
-    def _expire_paused(self, held: list[OutEvent], now: float) -> None:
+    def _in_time(self, held: Iterable[OutEvent], now: float) -> list[OutEvent]:
+        """Those that are not late; the others end, unless they have left before."""
         kept = []
         for event in held:
+            if event.transmitted:
+                kept.append(event)
+                continue
             if event.terms is not None and event.terms.deadline <= now:
                 self._withhold(event, *event.terms.late)
                 continue
             if event.terms is not None:
                 self._paused_deadline = min(self._paused_deadline, event.terms.deadline)
             kept.append(event)
-        held[:] = kept
+        return kept
 
     def _end_late(self, lane: OutLane) -> None:
         late, lane.late = lane.late, []
@@ -148,7 +168,65 @@ class Outgoing:
     def unpause(self, session: int, lane: Lane, destination: str) -> None:
         """The destination has room again."""
         for event in self._paused.pop((session, lane, destination), ()):
-            self.lanes[lane].put(event)
+            self._queue(event)
+
+    def throttle(self, entries: Iterable[Throttled], now: float) -> None:
+        """Sessions are over a limit on a lane: what the broker has not accepted leaves again when it may."""
+        for entry in entries:
+            self._throttle(entry, now)
+
+    def _throttle(self, entry: Throttled, now: float) -> None:
+        session = self._sessions.get(entry.session)
+        if session is None:
+            return
+        lane = self.lanes[entry.lane]
+        hold = self._holds.setdefault((entry.session, entry.lane), Hold())
+        back = [
+            event
+            for number, event in session.outbox.unsettled[entry.lane].items()
+            if number >= entry.number and event.transmitted
+        ]
+        for event in back:
+            if event.terms is not None and not event.replayed:
+                event.terms.bounced = True
+        events = dict.fromkeys([*back, *lane.withdraw(entry.session), *hold.events])
+        hold.throttled(entry, events, now)
+        for event in events:
+            if event.terms is not None:
+                event.terms.paused = True
+                if not event.transmitted:
+                    self._paused_deadline = min(self._paused_deadline, event.terms.deadline)
+
+    def release(self, now: float) -> None:
+        """Let go what a limit held back, at its pace."""
+        for key, hold in list(self._holds.items()):
+            lane = self.lanes[key[1]]
+            for event in hold.release(now, lane.ratio):
+                # It may have been accepted after all, on links that were lost, and be settled by now.
+                if event.number in self._sessions[event.session].outbox.unsettled[event.lane]:
+                    lane.put(event)
+            if hold.is_over(now):
+                del self._holds[key]
+
+    def turn(self, now: float) -> None:
+        """End what is late, and let go what a limit held back for long enough."""
+        self.expire(now)
+        if self._holds:
+            self.release(now)
+
+    @property
+    def turn_at(self) -> float:
+        """When `turn` is next wanted."""
+        return min(self.expires_at, *(hold.due for hold in self._holds.values()), inf)
+
+    def throttled(self, now: float) -> list[ThrottledLane]:
+        """The lanes that are held to a limit."""
+        return [
+            ThrottledLane(
+                self._sessions[index].name, lane, hold.limit, len(hold.events), max(0.0, hold.next_at - now)
+            )
+            for (index, lane), hold in self._holds.items()
+        ]
 
     def batches(self, lane: Lane, now: float, *, incarnation: int, ack: int) -> Iterator[EncodedBatch]:
         """Everything queued on a lane as batches, as far as the window allows."""
@@ -166,12 +244,15 @@ class Outgoing:
             lane.discard(session)
         for key in [key for key in self._paused if key[0] == session]:
             del self._paused[key]
+        for each in LANES:
+            self._holds.pop((session, each), None)
 
     def resume(self, renumbered: Renumbered) -> None:
         """The broker knows the attachment: send again what it has not acknowledged; it knows what it has seen."""
         self._forget_pauses()
         for lane in self.lanes:
-            events = lane.unsent()
+            # One that was to leave again can be in a batch that is not acknowledged, too.
+            events = dict.fromkeys(lane.unsent())
             for event in events:
                 event.after = renumbered(event.after)
             lane.relink(sorted(events, key=_order))
@@ -190,10 +271,12 @@ class Outgoing:
             lane.relink(sorted(events, key=_replay_order))
 
     def _forget_pauses(self) -> None:
-        for held in self._paused.values():
+        """The broker says again what it wants held."""
+        for held in (*self._paused.values(), *(hold.events for hold in self._holds.values())):
             for event in held:
                 self.lanes[event.lane].put(event)
         self._paused.clear()
+        self._holds.clear()
 
 
 def _pause_key(to: str | list[str] | None) -> str:

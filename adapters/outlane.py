@@ -73,6 +73,8 @@ class OutLane:
         """Events that were found too late to leave; whoever asks for batches ends them."""
         self.deadline = inf
         """No event in the queue is late before this."""
+        self.ratio = 1.0
+        """Bytes that travel for a byte of an event, lately."""
         self._window = window
         self._unacked: deque[tuple[int, int, list[OutEvent], float]] = deque()
         self._unacked_bytes = 0
@@ -186,6 +188,7 @@ class OutLane:
         self._unacked_bytes += size
         self.next_number += 1
         self.last_flush = now
+        self.ratio += (len(batch.frame) / size - self.ratio) / 8
         stats = self.stats
         stats.events_out += len(events)
         stats.batches_out += 1
@@ -215,12 +218,17 @@ class OutLane:
         unacked = sum(len(events) for _, _, events, _ in self._unacked) if is_lost else 0
         return unacked + sum(event.transmitted for event in self.queue)
 
+    def withdraw(self, session: int) -> list[OutEvent]:
+        """Take the events of a session out of the queue."""
+        mine = [event for event in self.queue if event.session == session]
+        if mine:
+            self.queue = deque(event for event in self.queue if event.session != session)
+            self.queued_bytes -= sum(event.size for event in mine)
+        return mine
+
     def discard(self, session: int) -> None:
         """Forget the events of a closed session: none of them leaves any more, or leaves again."""
-        kept = [event for event in self.queue if event.session != session]
-        if len(kept) < len(self.queue):
-            self.queue = deque(kept)
-            self.queued_bytes = sum(event.size for event in kept)
+        self.withdraw(session)
         for _, _, events, _ in self._unacked:
             events[:] = [event for event in events if event.session != session]
 

@@ -27,6 +27,7 @@ class Terms:
     """What an event carries that is not plainly reliable."""
 
     __slots__ = (
+        "bounced",
         "deadline",
         "key",
         "late",
@@ -58,7 +59,9 @@ class Terms:
         self.outdated = False
         """Whether a newer value was sent."""
         self.paused = False
-        """Whether it is held for a paused destination."""
+        """Whether it is held for a paused destination, or by a limit."""
+        self.bounced = False
+        """Whether the broker has said that it did not accept it when it left last."""
 
     def row(self, event: OutEvent, stamp: int, now: float) -> tuple[Any, ...]:
         """The event as it travels. What has left before may have been handled, and may be no more than asked for."""
@@ -70,10 +73,11 @@ class Terms:
             event.exclude,
         )
         flags = 0
+        bounced, self.bounced = self.bounced, False
         if event.transmitted:
             question = (
                 EVENT_VOLATILE
-                if self.volatile
+                if self.volatile and not (bounced and now < self.deadline)
                 else EVENT_LATEST
                 if self.outdated
                 else 0
@@ -82,7 +86,7 @@ class Terms:
             )
             if question is not None:
                 return session, number, stamp, topic, to, b"", exclude, question | EVENT_QUESTION
-            flags = EVENT_AGAIN
+            flags = 0 if bounced else EVENT_AGAIN
         if self.volatile:
             flags |= EVENT_VOLATILE
         elif self.value_key is not None:

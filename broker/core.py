@@ -28,6 +28,7 @@ from lanebus.broker.leases import is_over, why_lost
 from lanebus.broker.lines import Lines
 from lanebus.broker.links import Links
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
+from lanebus.broker.policies import Policies
 from lanebus.broker.presence import Watchers
 from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
@@ -35,6 +36,7 @@ from lanebus.broker.registry import Registry
 from lanebus.broker.requests import Requests
 from lanebus.broker.sessions import Attachment, Link, Session, attached
 from lanebus.broker.settling import Settling
+from lanebus.broker.throttling import Throttling
 from lanebus.broker.timers import Timers
 from lanebus.broker.watching import Watching
 from lanebus.broker.welcome import make_welcome
@@ -105,7 +107,11 @@ class BrokerCore:
         self.alerts = Alerts()
         self._slow_receivers = SlowReceivers(config.alerts, config.egress, self.alerts)
         self.departures = Departures(self.egress, self.settling.part_ended)
-        self.registry = Registry(config, self.directory, self.departures, self.settling, self.budget, random)
+        self.policies = Policies(config.policy)
+        self.throttling = Throttling(self.outgoing)
+        self.registry = Registry(
+            config, self.policies, self.directory, self.departures, self.settling, self.budget, random
+        )
         recovery_s = config.sessions.recovery_s
         self.recovery = Recovery(
             self.registry, self.directory, self.egress, self.settling, started, active=recovery_s > 0
@@ -119,6 +125,8 @@ class BrokerCore:
             self.settling,
             self.recovery,
             self.budget,
+            self.policies,
+            self.throttling,
             started,
         )
         self.failover = Failover(
@@ -202,6 +210,7 @@ class BrokerCore:
         if self._pushed_back or self.budget.pushes_back:
             self._give_way(now)
         self.egress.end_turn(now)
+        self.throttling.end_turn(now)
         self.whereabouts.end_turn()
         self.watching.end_turn(now)
         self.watchers.end_turn(now)
@@ -340,6 +349,7 @@ class BrokerCore:
             self.watchers.resumed(attachment, now)
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
+            self.throttling.resumed(attachment, now)
             self.whereabouts.resumed(attachment)
             self.watching.resumed(attachment)
 

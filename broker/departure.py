@@ -129,7 +129,7 @@ class Departures:
         receiving.waiting_bytes += sum(event.size for event in taken.fresh)
         note_all_waiting(receiving)
         receiving.gated = bool(receiving.suspects or receiving.waiting)
-        self._egress.refill(session, lane)
+        self._egress.refill(session, lane, now)
 
     def _poison(self, event: Event, receiver: Session, deliveries: int, now: float) -> None:
         shown = _decoder.decode(event.wire)

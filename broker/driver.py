@@ -119,6 +119,7 @@ class Broker:
         watchdog_s = notifier.watchdog_interval_s
         next_watchdog = clock() if watchdog_s else float("inf")
         critical = sockets[Lane.CRITICAL]
+        woken = clock()
         log.info(
             "= serving on %s", ", ".join(f"{name} {address}" for name, address in self.addresses.items())
         )
@@ -129,7 +130,10 @@ class Broker:
                 until = min(until, now + STUCK_RETRY_S)
             # Whole milliseconds, rounded down: the core takes what is due within the next one as due.
             ready = dict(poller.poll(max(0, int((until - now) * 1000))))
+            # Frames have waited while the last turn lasted, and while the process did not run.
+            waited_s = max(now - woken, clock() - until)
             woken = clock()
+            core.throttling.broker_was_late(waited_s, woken)
             if not ready:
                 counters.late.record(int((woken - until) * 1e6))
             if critical in ready:

@@ -36,6 +36,7 @@ from lanebus.broker.sessions import (
     flagged_wire,
     is_unsettled,
 )
+from lanebus.broker.shaping import Shaping
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
 from lanebus.wire.batches import (
@@ -79,6 +80,7 @@ class Egress:
         self._part_ended = part_ended
         self._latest = Latest(part_ended)
         self._lateness = Lateness(part_ended, self.release)
+        self.shaping = Shaping(timers, self.refill)
         self._credit_bytes = config.egress.credit_bytes
         self._batch_bytes = config.egress.batch_bytes
         self._batch_events = min(config.limits.batch_events, MAX_BATCH_EVENTS)
@@ -103,47 +105,70 @@ class Egress:
             return
         groups = plan.groups if event.terms is None else self._latest.without_places(event, plan.groups)
         for attachment, sessions in groups:
+            out = attachment.outbound[lane]
             for session in sessions:
                 receiving = session.receiving[lane]
                 if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
                     break
+                if receiving.allowance is not None:
+                    if self.shaping.holds(receiving.allowance, lane, event.arrived):
+                        break
+                    receiving.allowance.take(lane, size * out.ratio)
                 receiving.committed_bytes += size
             else:
-                self._enqueue(attachment.outbound[lane], event, sessions)
+                self._enqueue(out, event, sessions, event.hold_until)
                 continue
             self._deliver_singly(event, sessions, sessions.index(session))
         for _ in range(plan.unknown):
             self._part_ended(event, Outcome.REFUSED, Reason.UNKNOWN_DESTINATION, event.arrived)
 
     def _deliver_singly(self, event: Event, sessions: tuple[Session, ...], committed: int) -> None:
-        # One of them has no credit: the others share no copy with it, and go their own way.
+        # One of them has to wait: the others share no copy with it, and go their own way.
         lane = event.lane
         for position, session in enumerate(sessions):
             receiving = session.receiving[lane]
+            out = session.attachment.outbound[lane]
             if position >= committed:
-                if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
+                if receiving.gated or not self._may_have(receiving, lane, event.arrived):
                     self._wait(session, receiving, event)
                     continue
-                receiving.committed_bytes += event.size
-            self._enqueue(session.attachment.outbound[lane], event, session.alone)
+                self._commit(receiving, out, event)
+            self._enqueue(out, event, session.alone, event.hold_until)
 
-    def _enqueue(self, out: Outbound, event: Event, sessions: tuple[Session, ...]) -> None:
+    def _may_have(self, receiving: Receiving, lane: Lane, now: float) -> bool:
+        """Whether a receiver has credit, and something left of its allowance."""
+        if receiving.committed_bytes >= self._credit_bytes:
+            return False
+        return receiving.allowance is None or not self.shaping.holds(receiving.allowance, lane, now)
+
+    def _commit(self, receiving: Receiving, out: Outbound, event: Event) -> None:
+        receiving.committed_bytes += event.size
+        if receiving.allowance is not None:
+            receiving.allowance.take(out.lane, event.size * out.ratio)
+
+    def _enqueue(self, out: Outbound, event: Event, sessions: tuple[Session, ...], hold_until: float) -> None:
         out.queue.append((event, sessions))
         out.queued_bytes += event.size
         if event.terms is not None:
             out.expires = min(out.expires, event.terms.deadline)
             if event.terms.key is not None:
                 note_queued(out, len(out.queue) - 1)
-        if event.hold_until < out.hold_until:
-            out.hold_until = event.hold_until
+        if hold_until < out.hold_until:
+            out.hold_until = hold_until
         if not out.dirty:
             out.dirty = True
             self._dirty[out.lane].append(out)
 
     def _wait(self, session: Session, receiving: Receiving, event: Event) -> None:
         terms = event.terms
+        is_shaped = receiving.committed_bytes < self._credit_bytes and not self._may_have(
+            receiving, event.lane, event.arrived
+        )
+        if is_shaped:
+            receiving.shaped = True
+            self.shaping.wait(session, event.lane, event.arrived)
         if terms is not None:
-            if terms.volatile:
+            if terms.volatile and not is_shaped:
                 receiving.dropped += 1
                 self._part_ended(event, Outcome.DROPPED, Reason.SLOW_RECEIVER, event.arrived)
                 return
@@ -205,15 +230,15 @@ class Egress:
                 )
         receiving.paused.clear()
 
-    def release(self, session: Session, lane: Lane, size: int) -> None:
+    def release(self, session: Session, lane: Lane, size: int, now: float) -> None:
         """The receiver has settled parts of `size` bytes: its credit grows, and what waited may go."""
         receiving = session.receiving[lane]
         receiving.committed_bytes -= size
         if receiving.gated:
-            self.refill(session, lane)
+            self.refill(session, lane, now)
 
-    def refill(self, session: Session, lane: Lane) -> None:
-        """Let go what waits for this receiver, as far as its credit allows; suspects first, one at a time."""
+    def refill(self, session: Session, lane: Lane, now: float) -> None:
+        """Let go what waits for this receiver, as far as its credit and allowance go; suspects first, one at a time."""
         receiving = session.receiving[lane]
         out = session.attachment.outbound[lane]
         if receiving.suspects or receiving.deliveries:
@@ -224,16 +249,24 @@ class Egress:
                 event = receiving.suspects.popleft()
                 receiving.deliveries[event] += 1
                 receiving.committed_bytes += event.size
-                self._enqueue(out, event, session.alone)
+                self._enqueue(out, event, session.alone, event.hold_until)
                 return
-        while receiving.waiting and receiving.committed_bytes < self._credit_bytes:
+        # A policy held them, and holds promise nothing of that: they make batches as fresh ones would.
+        hold_until = now + self._timings[lane].hold_s
+        while receiving.waiting and self._may_have(receiving, lane, now):
             event = receiving.waiting.popleft()
             receiving.places.moved(1)
             forget_waiting(receiving, event)
             receiving.waiting_bytes -= event.size
-            receiving.committed_bytes += event.size
-            self._enqueue(out, event, session.alone)
+            self._commit(receiving, out, event)
+            self.shaping.let_go(receiving, event, now)
+            self._enqueue(out, event, session.alone, hold_until)
         receiving.gated = bool(receiving.waiting)
+        if not receiving.waiting:
+            receiving.shaped = False
+        elif receiving.committed_bytes < self._credit_bytes:
+            receiving.shaped = True
+            self.shaping.wait(session, lane, now)
         if receiving.paused and receiving.waiting_bytes <= self._queue_bytes // 4:
             self.unpause(receiving, lane)
 
@@ -323,6 +356,7 @@ class Egress:
             out.unacked_bytes += size
             out.next_number += 1
             out.queued_bytes -= size
+            out.ratio += (len(batch.frame) / size - out.ratio) / 8
             self._outgoing.frames.append((lane, link.route, batch.frame))
             counters.batches += 1
             counters.events += len(entries)

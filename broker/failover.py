@@ -115,7 +115,7 @@ class Failover:
                     session.revoked.setdefault((event.origin, lane), []).append(event.number)
                 for target, parts in _by_target(taken, targets).items():
                     self._departures.give(target, lane, parts, now)
-                self._egress.refill(session, lane)
+                self._egress.refill(session, lane, now)
 
     def _targets(self, session: Session, event: Event) -> dict[str, Session]:
         if event.shared or not (event.to is None or event.to.startswith("service:")):

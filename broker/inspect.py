@@ -21,6 +21,7 @@ from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.statistics import statistics
+from lanebus.broker.throttling import throttled
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book
@@ -232,6 +233,12 @@ class Inspector:
                 is not None
             ],
             "links": links,
+            "throttled": [
+                {"lane": lane.label, "limit": over.limit, "wait_s": over.wait_s}
+                for lane in LANES
+                if (over := throttled(session, lane, now)) is not None
+            ],
+            "shaped": [lane.label for lane in LANES if session.receiving[lane].shaped],
         }
 
     def stats(self, now: float) -> list[dict[str, Any]]:

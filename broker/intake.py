@@ -8,10 +8,12 @@ from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Counters
+from lanebus.broker.policies import Policies
 from lanebus.broker.recovery import Recovery
-from lanebus.broker.sessions import Attachment, Event, Link, Replayed, Session
+from lanebus.broker.sessions import Attachment, Event, Link, Parked, Replayed, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.terms import check_terms, terms_of
+from lanebus.broker.throttling import Throttling
 from lanebus.conf.model import Config
 from lanebus.wire.batches import (
     EVENT_LATEST,
@@ -29,11 +31,15 @@ from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import FLAG_REPLAY, Header
 from lanebus.wire.lanes import Lane, LaneTiming
 from lanebus.wire.names import valid_topic
-from lanebus.wire.outcomes import Reason
+from lanebus.wire.outcomes import Outcome, Reason
 
 _TOPICS_REMEMBERED = 8192
 _TOLD = EVENT_LATEST | EVENT_VOLATILE | EVENT_QUESTION
 """The flags of a sender that its receivers get."""
+
+
+_FIELDS_BYTES = 16
+"""What an event takes in a batch beside its topic and payload, roughly: only its share of the frame matters."""
 
 
 class Intake:
@@ -49,8 +55,12 @@ class Intake:
         settling: Settling,
         recovery: Recovery,
         budget: Budget,
+        policies: Policies,
+        throttling: Throttling,
         started: float,
     ) -> None:
+        self._policies = policies
+        self._throttling = throttling
         self._budget = budget
         self._started = started
         self._timings = timings
@@ -82,11 +92,11 @@ class Intake:
         counters.bytes += len(frame)
         counters.events += header.event_count
         batch = decode_up(header, open_body(frame, header))
-        replayed = bool(header.flags & FLAG_REPLAY)
+        arrival = Parked(now, batch, bool(header.flags & FLAG_REPLAY), len(frame))
         if link.parked or batch.after > attachment.request or self._budget.pushes_back:
-            link.parked.append((now, batch, replayed))
+            link.parked.append(arrival)
         else:
-            self._accept(link, attachment, batch, replayed, now, now)
+            self._accept(link, attachment, arrival, now)
 
     def unpark(self, attachment: Attachment, now: float) -> None:
         """A request was carried out, or there is room again: take the batches that waited for it.
@@ -96,20 +106,14 @@ class Intake:
         """
         for link in attachment.live_links():
             while (
-                link.parked and link.parked[0][1].after <= attachment.request and not self._budget.pushes_back
+                link.parked
+                and link.parked[0].batch.after <= attachment.request
+                and not self._budget.pushes_back
             ):
-                arrived, batch, replayed = link.parked.popleft()
-                self._accept(link, attachment, batch, replayed, arrived, now)
+                self._accept(link, attachment, link.parked.popleft(), now)
 
-    def _accept(
-        self,
-        link: Link,
-        attachment: Attachment,
-        batch: UpBatch,
-        replayed: bool,
-        arrived: float,
-        now: float,
-    ) -> None:
+    def _accept(self, link: Link, attachment: Attachment, arrival: Parked, now: float) -> None:
+        arrived, batch, replayed, frame_bytes = arrival
         sessions = attachment.sessions
         lane = link.lane
         for index, base in batch.bases:
@@ -125,6 +129,8 @@ class Intake:
             for event, before in zip(batch.events, befores, strict=True)
         ]
         hold_until = arrived - batch.held / TICKS_PER_S + self._timings[lane].hold_s
+        # What an event took on its way is its share of the frame, which may be compressed.
+        scale = 0.0
         for event, plan, before in zip(batch.events, plans, befores, strict=True):
             session = sessions.get(event.session)
             number = event.number
@@ -132,13 +138,27 @@ class Intake:
                 self._settling.disowned(attachment, event.session, lane, number, now)
                 continue
             sending = session.sending[lane]
+            size = len(event.payload) + len(event.topic)
+            limits = session.limits
+            if limits is not None and not sending.has(number):
+                scale = scale or _scale(batch, frame_bytes)
+                charged = (size + _FIELDS_BYTES) * scale
+                if not self._throttling.admits(
+                    session, limits, lane, number, charged, now, replayed=replayed
+                ):
+                    continue
             if not sending.is_new(number):
                 self._counters.duplicates += 1
                 continue
             sending.book.accepted += 1
             traffic = session.traffic[lane]
             traffic.events_in += 1
-            traffic.bytes_in += len(event.payload) + len(event.topic)
+            traffic.bytes_in += size
+            if limits is not None:
+                end = self._policies.over_topic(limits, session.role, event.topic, now)
+                if end is not None:
+                    self._settling.ended_at_once(attachment, event.session, lane, number, *end, now)
+                    continue
             if self._recovery.active and self._recovery.must_wait(session, sending, event.to, plan):
                 flags = EVENT_REPLAYED if replayed else 0
                 routed = self._routed(session, lane, event, flags, now, hold_until)
@@ -146,7 +166,9 @@ class Intake:
                 self._recovery.hold(routed, (event.topic, event.to, event.exclude, before))
                 continue
             if isinstance(plan, Reason):
-                self._settling.refused(attachment, event.session, lane, number, plan, now)
+                self._settling.ended_at_once(
+                    attachment, event.session, lane, number, Outcome.REFUSED, plan, now
+                )
                 continue
             sending.parts.accepted += plan.parts
             flags = EVENT_REPLAYED if replayed and not plan.moved else 0
@@ -211,3 +233,9 @@ class Intake:
         wire = encode_body((*row, event.ttl) if event.ttl else row)
         terms = terms_of(event, session.origin, now, self._started)
         return Event(session, lane, event.number, wire, len(wire), to, now, hold_until, terms)
+
+
+def _scale(batch: UpBatch, frame_bytes: int) -> float:
+    """Bytes on the way for a byte in the batch."""
+    raw = sum(len(event.payload) + len(event.topic) + _FIELDS_BYTES for event in batch.events)
+    return frame_bytes / raw

@@ -22,7 +22,7 @@ class Lateness:
     def __init__(
         self,
         part_ended: Callable[[Event, Outcome, Reason, float], None],
-        release: Callable[[Session, Lane, int], None],
+        release: Callable[[Session, Lane, int, float], None],
     ) -> None:
         self._part_ended = part_ended
         self._release = release
@@ -33,7 +33,7 @@ class Lateness:
         out.queued_bytes -= event.size
         for session in sessions:
             self._end(session.receiving[out.lane], event, now)
-            self._release(session, out.lane, event.size)
+            self._release(session, out.lane, event.size, now)
 
     def sweep(self, session: Session, now: float) -> None:
         """End what is too late of that which waits for a session's credit."""

@@ -81,4 +81,4 @@ class Receipts:
                 session.traffic[lane].settled(now - last.arrived)
             if not numbers:
                 session.receiving[lane].unsettled.pop(settlement.origin, None)
-            self._egress.release(session, lane, released)
+            self._egress.release(session, lane, released, now)

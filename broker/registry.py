@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from lanebus.broker.budget import Budget
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
+from lanebus.broker.policies import Policies
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.settling import Settling
@@ -38,6 +39,7 @@ class Registry:
     def __init__(
         self,
         config: Config,
+        policies: Policies,
         directory: Directory,
         departures: Departures,
         settling: Settling,
@@ -46,6 +48,7 @@ class Registry:
     ) -> None:
         self._budget = budget
         self._config = config
+        self._policies = policies
         self._directory = directory
         self._departures = departures
         self._settling = settling
@@ -129,15 +132,17 @@ class Registry:
         self, attachment: Attachment, index: int, name: str, process: bytes, rtt_ms: float | None, now: float
     ) -> Session:
         """Begin a session; the latest to claim a name has it, with what its predecessor had not settled."""
+        role = Role.CLIENT if attachment.role is Role.GATEWAY else attachment.role
         session = Session(
             attachment,
             index,
             name,
-            Role.CLIENT if attachment.role is Role.GATEWAY else attachment.role,
+            role,
             process,
             self._next_origin,
             Quality(self._config.quality),
             now,
+            self._policies.limits(name, role, now),
         )
         self._next_origin += 1
         if rtt_ms is not None:

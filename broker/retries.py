@@ -27,20 +27,20 @@ def retries(session: Session, lane: Lane, now: float) -> dict[str, Any]:
     }
     resent = [event for event in receiving.retried if event not in resend and is_unsettled(receiving, event)]
     link = attachment.links[lane]
-    parked = [
-        arrived
-        for arrived, batch, _ in (link.parked if link is not None else ())
-        if any(index == session.index for index, _ in batch.bases)
+    arrivals = [
+        parked.arrived
+        for parked in (link.parked if link is not None else ())
+        if any(index == session.index for index, _ in parked.batch.bases)
     ]
     events = (*resend, *resent, *receiving.deliveries, *(event for event, _ in sending.unresolved))
-    oldest = min((*(event.arrived for event in events), *parked), default=now)
+    oldest = min((*(event.arrived for event in events), *arrivals), default=now)
     return {
         "resend_events": len(resend),
         "resent_events": len(resent),
         "most_sendings": max((receiving.retried[event] for event in resent), default=0),
         "suspect_events": len(receiving.deliveries),
         "most_deliveries": max(receiving.deliveries.values(), default=0),
-        "parked_batches": len(parked),
+        "parked_batches": len(arrivals),
         "unresolved_events": len(sending.unresolved),
         "oldest_age_s": now - oldest,
     }

@@ -9,6 +9,7 @@ from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
 from lanebus.wire.runs import add_number, runs_from
 
 if TYPE_CHECKING:
+    from lanebus.broker.policies import Over
     from lanebus.broker.sessions import Event, Unresolved
 
 _ENDS: Final[dict[tuple[Outcome, Reason], tuple[Outcome, Reason]]] = {}
@@ -23,6 +24,8 @@ class Sending:
         "base",
         "book",
         "ends",
+        "held",
+        "held_from",
         "last",
         "parts",
         "reasons",
@@ -52,6 +55,11 @@ class Sending:
         """Runs of numbers from `base` on, by how they ended; kept so that a resumed sender can be told again."""
         self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
         """Runs of numbers whose end the sender has not been told."""
+        self.held_from = 0
+        """The first event that was not accepted because the sender is over a limit; until it comes again none behind
+        it is. 0 while it is within its limits."""
+        self.held: Over | None = None
+        """The limit that it was over last, as long as it is near it."""
         self.unresolved: deque[tuple[Event, Unresolved]] = deque()
         """Events that wait, after the broker's start, for an instance of their service."""
 
@@ -59,6 +67,10 @@ class Sending:
     def next_routed(self) -> int:
         """The lowest number that has no receivers yet, of those that are new."""
         return self.unresolved[0][0].number if self.unresolved else max(self.last, self.awaited) + 1
+
+    def has(self, number: int) -> bool:
+        """Whether `number` has been accepted before."""
+        return number <= self.last and number not in self.skipped
 
     def is_new(self, number: int) -> bool:
         """Whether `number` has not been accepted before; if so it is now. Intake has checked how far ahead it is."""
@@ -101,6 +113,8 @@ class Sending:
                 self.ends = {end: runs for end, runs in kept.items() if runs}
             self.base = base
             self.last = max(self.last, base - 1)
+            if base > self.held_from:
+                self.held_from = 0
             if self.skipped:
                 self.skipped = {number for number in self.skipped if number >= base}
 

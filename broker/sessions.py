@@ -8,8 +8,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from lanebus.broker.allowance import Allowance
 from lanebus.broker.line import Line
 from lanebus.broker.places import Places
+from lanebus.broker.policies import Limits
 from lanebus.broker.quality import Quality
 from lanebus.broker.sending import Sending
 from lanebus.broker.terms import Terms
@@ -89,6 +91,7 @@ class Receiving:
     """One session as a receiver, on one lane: its credit, and the egress queue beyond it."""
 
     __slots__ = (
+        "allowance",
         "committed_bytes",
         "deliveries",
         "dropped",
@@ -99,6 +102,8 @@ class Receiving:
         "paused",
         "places",
         "retried",
+        "shaped",
+        "shaped_until",
         "superseded",
         "suspects",
         "unsettled",
@@ -110,12 +115,18 @@ class Receiving:
         self.dropped = 0
         self.expired = 0
         self.superseded = 0
+        self.allowance: Allowance | None = None
+        """What may be sent to it, on all lanes together; None without a limit."""
         self.clear()
 
     def clear(self) -> None:
         """Forget every part; somebody else has booked their ends or taken them over."""
         self.gated = False
         """Whether what comes has to wait: behind others, or behind a suspect."""
+        self.shaped = False
+        """Whether what waits, waits for the allowance."""
+        self.shaped_until: float | None = None
+        """When somebody comes back to look whether it has grown."""
         self.committed_bytes = 0
         """Bytes handed to the link's queue or sent, and not settled; bounded by the credit."""
         self.unsettled: dict[int, dict[int, Event]] = {}
@@ -165,6 +176,7 @@ class Session:
         "groups",
         "index",
         "kept_by",
+        "limits",
         "name",
         "origin",
         "process",
@@ -192,8 +204,11 @@ class Session:
         origin: int,
         quality: Quality,
         since: float,
+        limits: Limits | None = None,
     ) -> None:
         self.attachment = attachment
+        self.limits = limits
+        """What is left of what its policy gives; None where nothing is limited."""
         self.index = index
         self.name = name
         self.role = role
@@ -204,6 +219,7 @@ class Session:
         self.since = since
         self.sending = [Sending() for _ in LANES]
         self.receiving = [Receiving() for _ in LANES]
+        self.limit_egress()
         self.reported: list[Book] | None = None
         """The peer's own books, as it last reported them."""
         self.groups: set[str] = set()
@@ -257,6 +273,11 @@ class Session:
                 had = served
         return had
 
+    def limit_egress(self) -> None:
+        """What it is sent is limited as its limits say now."""
+        for receiving in self.receiving:
+            receiving.allowance = self.limits.down if self.limits is not None else None
+
     def report(self, books: list[list[int]]) -> None:
         """Take the peer's own books of all lanes, as they travel."""
         self.reported = [Book.from_list(figures[:BOOK_FIGURES]) for figures in books]
@@ -302,6 +323,7 @@ class Outbound:
         "places",
         "queue",
         "queued_bytes",
+        "ratio",
         "resent",
         "unacked",
         "unacked_bytes",
@@ -324,6 +346,8 @@ class Outbound:
         """When a timer will flush it."""
         self.extra_s = 0.0
         """How much longer what is in it waits for company than its lane says, where the line is poor."""
+        self.ratio = 1.0
+        """Bytes that travel for a byte of an event, lately."""
         self.dirty = False
         """Whether it waits for the end of this turn."""
         self.last_flush = -NO_HOLD
@@ -347,6 +371,16 @@ class Outbound:
         self.announced.clear()
         self.next_number = 1
         self.hold_until = -NO_HOLD
+
+
+class Parked(NamedTuple):
+    """A batch that was received and is not accepted yet."""
+
+    arrived: float
+    batch: UpBatch
+    replayed: bool
+    frame_bytes: int
+    """What it took on its way."""
 
 
 class Link:
@@ -375,8 +409,8 @@ class Link:
         """Highest batch number received."""
         self.acked = 0
         """Highest batch number that the peer has been told was received."""
-        self.parked: deque[tuple[float, UpBatch, bool]] = deque()
-        """Batches that wait for a request they depend on, when they arrived, and whether they are replays."""
+        self.parked: deque[Parked] = deque()
+        """Batches that wait for a request they depend on, or for room in the broker."""
 
 
 class Attachment:

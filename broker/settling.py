@@ -47,14 +47,21 @@ class Settling:
         if not event.origin.ended:
             self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
 
-    def refused(
-        self, attachment: Attachment, index: int, lane: Lane, number: int, reason: Reason, now: float
+    def ended_at_once(
+        self,
+        attachment: Attachment,
+        index: int,
+        lane: Lane,
+        number: int,
+        outcome: Outcome,
+        reason: Reason,
+        now: float,
     ) -> None:
-        """An accepted event that nobody gets ends as it is expanded: its provisional part is refused."""
+        """An accepted event that nobody gets ends as it is expanded, and its provisional part with it."""
         sending = attachment.sessions[index].sending[lane]
         sending.parts.accepted += 1
-        sending.parts.ended[Outcome.REFUSED] += 1
-        sending.end(number, Outcome.REFUSED, reason)
+        sending.parts.ended[outcome] += 1
+        sending.end(number, outcome, reason)
         self.report(attachment, index, lane, sending, now)
 
     def disowned(self, attachment: Attachment, index: int, lane: Lane, number: int, now: float) -> None:

@@ -28,6 +28,7 @@ def _sent(traffic: Traffic, sending: Sending) -> dict[str, Any]:
         "events": traffic.events_in,
         "bytes": traffic.bytes_in,
         "batches": traffic.batches_in,
+        "throttled": traffic.throttled,
         "ended": sending.book.as_dict(),
         "reasons": {
             f"{outcome.label}: {reason.value}": count for (outcome, reason), count in sending.reasons.items()

@@ -18,6 +18,7 @@ class Traffic:
         "events_out",
         "last_batch",
         "resent",
+        "throttled",
     )
 
     def __init__(self) -> None:
@@ -36,6 +37,8 @@ class Traffic:
         """Number of the latest batch on its link that held a part for it."""
         self.resent = 0
         """Of the parts sent, those that an earlier link may have delivered."""
+        self.throttled = 0
+        """Of the events that came from it, those not accepted because it was over a limit; they come again."""
         self._settled: Histogram | None = None
 
     def sent(self, batch: int, size_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""The commands that look into a running broker: `status`, `queues`, `peers`, `dead`, `alerts`, `audit`."""
+"""The commands that look into a running broker: `status`, `queues`, `dead`, `alerts`, `audit`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,51 +9,12 @@ from rich.text import Text
 from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.exits import Exit
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.cli.styles import LANE_STYLES, STATE_STYLES
 from lanebus.wire.lanes import LANE_NAMES
 from lanebus.wire.outcomes import OUTCOME_NAMES
 
-LANE_STYLES: Final = {"critical": "bold red", "normal": "green", "low": "blue"}
-"""How a lane's name is shown, everywhere."""
-
-QUALITY_STYLES: Final = {
-    "excellent": "bold green",
-    "good": "green",
-    "fair": "yellow",
-    "poor": "red",
-    "lost": "bold red",
-    "estimating": "dim",
-}
-"""How a connection's quality is shown."""
-
-_EXPLAINED: Final = ("fair", "poor", "lost")
-"""The qualities whose reason is shown."""
-
-_STATE_STYLES: Final = {
-    "serving": "bold green",
-    "draining": "yellow",
-    "up": "green",
-    "joining": "yellow",
-    "away": "red",
-}
-
 _ENDED = ("dropped", "expired", "superseded")
 """How parts end in a receiver's queue."""
-_PEER_FIGURES: Final = (
-    *("RTT MS", "APP", "JITTER", "LOSS", "QUEUE", "RECONNECTS"),
-    "EVENTS IN",
-    "OUT",
-    "BYTES IN",
-    "OUT",
-    "IN FLIGHT",
-    "HELD",
-    "OLDEST",
-    "DROPPED",
-    "IDLE",
-    "UP FOR",
-)
-_NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD", "OLDEST", "DROPPED")
-"""What is left of the peers' table on a terminal of fewer columns than `_WIDE`."""
-_WIDE: Final = 180
 _MAX_RETRIES: Final = 20
 """Retry queues that are shown without `--all`."""
 _LANE_FIGURES: Final = (
@@ -133,35 +94,6 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
     if len(shown) < len(result):
         out.line(f"{out.things(len(result) - len(shown), 'empty queue')} not listed; --all lists them")
     _show_retries(out, result, show_all=show_all)
-
-
-@click.command()
-@control_options
-@output_option
-def peers(server: str, timeout_s: float, output_format: Format) -> None:
-    """Show who is attached, how well, and who does not keep up with what it is sent."""
-    result = _ask("peers", server, timeout_s)
-    out = Out(output_format)
-    if out.is_json:
-        out.json(result)
-        return
-    columns = ["PEER", "VIA", "STATE", "QUALITY", *_PEER_FIGURES]
-    rows = [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))]
-    if out.width < _WIDE:
-        kept = [position for position, column in enumerate(columns) if column in _NARROW_PEER]
-        columns = [columns[position] for position in kept]
-        rows = [[row[position] for position in kept] for row in rows]
-    table = new_table(columns, text_columns=columns.index("RTT MS"))
-    add_rows(table, rows)
-    out.table(table)
-    out.line(out.things(len(result), "peer"))
-    for peer in result:
-        for episode in peer["slow"]:
-            out.line(
-                Text.assemble(
-                    styled("slow receiver: ", "bold red"), styled(_slow_text(out, peer["name"], episode), "")
-                )
-            )
 
 
 @click.command()
@@ -290,7 +222,7 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
                 f"epoch {result['epoch']}, ",
                 "",
             ),
-            styled(state, _STATE_STYLES.get(state, "")),
+            styled(state, STATE_STYLES.get(state, "")),
         )
     )
     sessions = result["sessions"]
@@ -434,42 +366,6 @@ def _retry_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
         out.count(retry["unresolved_events"]),
         out.time(retry["oldest_age_s"]),
     ]
-
-
-def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
-    quality, state = str(peer["quality"]), str(peer["state"])
-    reason = f": {peer['reason']}" if peer["reason"] and quality in _EXPLAINED else ""
-    return [
-        str(peer["name"]),
-        str(peer["via"] or "-"),
-        styled(f"{state}, slow", "bold red") if peer["slow"] else styled(state, _STATE_STYLES.get(state, "")),
-        styled(quality + reason, QUALITY_STYLES.get(quality, "")),
-        out.ms(peer["rtt_ms"]),
-        out.ms(peer["app_rtt_ms"]),
-        out.ms(peer["jitter_ms"]),
-        out.share(peer["loss_share"]),
-        out.ms(peer["queue_ms"]),
-        out.count(peer["resumes"]),
-        out.count(peer["events_in"]),
-        out.count(peer["events_out"]),
-        out.size(peer["bytes_in"]),
-        out.size(peer["bytes_out"]),
-        out.count(peer["in_flight"]),
-        out.size(peer["held_bytes"]),
-        out.time(peer["oldest_age_s"]),
-        styled(out.count(peer["dropped"]), "red" if peer["dropped"] else ""),
-        out.time(peer["idle_s"]),
-        out.time(peer["connected_s"]),
-    ]
-
-
-def _slow_text(out: Out, name: str, episode: Mapping[str, Any]) -> str:
-    return (
-        f"{name} on {episode['lane']} for {out.time(episode['for_s'], unit=True)}: "
-        f"{out.size(episode['held_bytes'], unit=True)} held, the oldest for "
-        f"{out.time(episode['oldest_age_s'], unit=True)}, {out.count(episode['dropped'])} dropped, "
-        f"{out.things(episode['paused_senders'], 'sender')} paused"
-    )
 
 
 def _lane(name: str) -> Text:

@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "broker": _Entry("lanebus.cli.broker", "broker", "Run a broker."),
     "status": _Entry("lanebus.cli.inspect", "status", "Show what a broker does, on one screen."),
     "queues": _Entry("lanebus.cli.inspect", "queues", "Show what waits for whom."),
-    "peers": _Entry("lanebus.cli.inspect", "peers", "Show who is attached, and how well."),
+    "peers": _Entry("lanebus.cli.peers", "peers", "Show who is attached, and how well."),
     "stats": _Entry("lanebus.cli.stats", "stats", "Show what peers send and receive, by lane."),
     "services": _Entry("lanebus.cli.services", "services", "Show the instances of all services."),
     "groups": _Entry("lanebus.cli.services", "groups", "Show groups, or the members of one."),

@@ -7,8 +7,8 @@ import click
 from rich.text import Text
 
 from lanebus.cli.control_client import ControlClient, control_options
-from lanebus.cli.inspect import QUALITY_STYLES
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.cli.styles import QUALITY_STYLES
 from lanebus.wire.ring import deviation, mean
 
 BUCKETS: Final = 12

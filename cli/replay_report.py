@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lanebus.cli.inspect import LANE_STYLES
 from lanebus.cli.output import Out, add_rows, new_table, styled
 from lanebus.cli.replay_meter import BrokerFigures, BrokerMeter
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_result import Result
+from lanebus.cli.styles import LANE_STYLES
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANE_NAMES, LANES
 from lanebus.wire.outcomes import Outcome

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.exits import CliError, Exit
-from lanebus.cli.inspect import LANE_STYLES
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.cli.styles import LANE_STYLES
 
 _COLUMNS = (
     *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "NOT DELIVERED"),

@@ -9,6 +9,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from lanebus.conf.policy import PolicyConfig
+
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 """A TCP port; 0 lets the system choose a free one."""
 
@@ -295,6 +297,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     alerts: AlertsConfig = AlertsConfig()
     """When the broker raises an alert."""
+
+    policy: PolicyConfig = PolicyConfig()
+    """What sessions may send and receive."""
 
     groups: GroupsConfig = GroupsConfig()
     """What players may do with groups."""

@@ -143,6 +143,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "leave": messages.Leave,
     "done": messages.Done,
     "pause": messages.Pause,
+    "throttle": messages.Throttle,
+    "throttled, in a throttle": messages.Throttled,
     "drain": messages.Drain,
     "presence": presence.Presence,
     "entry, in a presence": presence.PresenceEntry,

@@ -32,6 +32,7 @@ class Kind(IntEnum):
     SERVED = 19
     KEPT = 20
     DRAIN = 21
+    THROTTLE = 22
     WATCH = 23
     PRESENCE = 24
     HEALTH = 25
@@ -85,6 +86,7 @@ _BROKER_CONTROL: Final = frozenset(
         Kind.DONE,
         Kind.PAUSE,
         Kind.UNPAUSE,
+        Kind.THROTTLE,
         Kind.SERVED,
         Kind.KEPT,
         Kind.DRAIN,

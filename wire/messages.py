@@ -50,6 +50,10 @@ Token = Annotated[bytes, Meta(max_length=64)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Milliseconds = Annotated[float, Meta(ge=0.0, le=86_400_000.0)]
 """A time of at most a day; never infinite, never not-a-number."""
+Rate = Annotated[float, Meta(ge=0.0, le=1e12)]
+"""A number a second; never infinite, never not-a-number."""
+MAX_THROTTLED: Final = 1024
+"""Entries in one message."""
 PerLane = Annotated[list[Unsigned], Meta(min_length=3, max_length=3)]
 PortPerLane = Annotated[list[Port], Meta(min_length=3, max_length=3)]
 TimePerLane = Annotated[list[Milliseconds], Meta(min_length=3, max_length=3)]
@@ -321,6 +325,29 @@ class Pause(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """As the sender wrote it; empty for events that leave the choice to the broker."""
 
 
+class Throttled(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One session is over a limit on one lane: from an event on nothing of it was accepted there."""
+
+    session: Unsigned
+    lane: Lane
+    number: Positive
+    """The first event that was not accepted. Until it comes again no later one is."""
+    limit: Annotated[str, Meta(min_length=1, max_length=64)]
+    """The limit's name, as the configuration has it."""
+    retry_after_ms: Milliseconds
+    """When to send it again."""
+    events_per_s: Rate
+    """What is accepted from then on, at the most; 0 for as many as there are."""
+    bytes_per_s: Rate
+    """The same in bytes as they travel."""
+
+
+class Throttle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sessions that are over a limit."""
+
+    entries: Annotated[list[Throttled], Meta(min_length=1, max_length=MAX_THROTTLED)]
+
+
 class Served(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which instances of services sessions' events go to; the peer says so to the next broker."""
 
@@ -383,6 +410,7 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.DONE: Done,
     Kind.PAUSE: Pause,
     Kind.UNPAUSE: Pause,
+    Kind.THROTTLE: Throttle,
     Kind.SERVED: Served,
     Kind.KEPT: Kept,
     Kind.DRAIN: Drain,

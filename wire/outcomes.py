@@ -63,6 +63,8 @@ class Reason(StrEnum):
     """The receiver's session ended first."""
     SENDER_GONE = "sender_gone"
     """The sender's session ended before the part did."""
+    TOPIC_LIMIT = "topic_limit"
+    """Its sender was over a limit that the configuration sets for the topic."""
     BROKER_FULL = "broker_full"
     """The broker's budget for all queues was used up."""
     FENCED = "fenced"
@@ -76,7 +78,14 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
     Outcome.SUPERSEDED: frozenset({Reason.NEWER_VALUE}),
     Outcome.EXPIRED: frozenset({Reason.TOO_LATE}),
     Outcome.DROPPED: frozenset(
-        {Reason.SLOW_RECEIVER, Reason.BROKER_FULL, Reason.TOO_LATE, Reason.NO_ROOM, Reason.LINK_LOST}
+        {
+            Reason.SLOW_RECEIVER,
+            Reason.TOPIC_LIMIT,
+            Reason.BROKER_FULL,
+            Reason.TOO_LATE,
+            Reason.NO_ROOM,
+            Reason.LINK_LOST,
+        }
     ),
     Outcome.REFUSED: frozenset(
         {
@@ -89,6 +98,7 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
             Reason.BAD_PAYLOAD,
             Reason.RECEIVER_GONE,
             Reason.POISON,
+            Reason.TOPIC_LIMIT,
         }
     ),
     Outcome.UNKNOWN: frozenset(

@@ -12,6 +12,7 @@ from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
 from lanebus.adapters.server import ServerAdapter
 from lanebus.adapters.services import ServiceChange
+from lanebus.adapters.throttle import ThrottledLane
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Book, Outcome, Reason
 from lanebus.wire.services import Instance, ServiceState
@@ -44,6 +45,7 @@ __all__ = [
     "ServerAdapter",
     "ServiceChange",
     "ServiceState",
+    "ThrottledLane",
     "TooLarge",
     "Unsettled",
 ]

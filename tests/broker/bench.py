@@ -17,6 +17,7 @@ from lanebus.conf.model import (
     SessionsConfig,
     WindowConfig,
 )
+from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.lanes import LANES, Lane
 
 EPOCH = b"epoch of the test"
@@ -30,6 +31,7 @@ def small_config(
     egress: EgressConfig | None = None,
     compression: CompressionConfig | None = None,
     groups: GroupsConfig | None = None,
+    policy: PolicyConfig | None = None,
 ) -> Config:
     """The default configuration with limits that a test reaches within a few events."""
     return Config(
@@ -49,6 +51,7 @@ def small_config(
         egress=egress or EgressConfig(batch_bytes=1_024, credit_bytes=2_048, queue_bytes=4_096, age_s=5.0),
         compression=compression or CompressionConfig(threshold_bytes=256),
         groups=groups or GroupsConfig(),
+        policy=policy or PolicyConfig(),
     )
 
 

@@ -27,6 +27,8 @@ from lanebus.wire.messages import (
     Served,
     Services,
     Settle,
+    Throttle,
+    Throttled,
     Watch,
     Watched,
 )
@@ -54,6 +56,7 @@ BODIES = {
     Kind.KEPT: Kept(entries=[("room", ["server:a"])]),
     Kind.SERVED: Served(entries=[(0, "s", [("server:a", [1, 1, 1], False)])]),
     Kind.DRAIN: Drain(deadline_ms=1000.0),
+    Kind.THROTTLE: Throttle(entries=[Throttled(0, Lane.LOW, 1, "events_per_s", 10.0, 100.0, 0.0)]),
     Kind.HEALTH: HealthReport(request=1, service="s", health=Health.OK),
     Kind.SERVICES: Services(entries=[]),
     Kind.WATCH: Watch(request=1, what=Watched.SERVICES),

@@ -178,6 +178,20 @@ def test_peers_shows_every_session_with_its_line(scene: Scene) -> None:
     assert peers["player:1"]["connected_s"] == scene.bench.now
 
 
+def test_peers_says_who_is_over_which_limit(scene: Scene) -> None:
+    burst = [scene.player.event("t", "server:a", Lane.LOW) for _ in range(100)]
+    scene.player.send_batch(burst, Lane.LOW)
+    scene.bench.turn()
+    peers = {row["name"]: row for row in scene.ask("peers")}
+    (held,) = peers["player:1"]["throttled"]
+    assert (held["lane"], held["limit"]) == ("low", "events_per_s")
+    assert held["wait_s"] > 0.0
+    assert peers["server:a"]["throttled"] == peers["server:a"]["shaped"] == []
+    stats = {row["name"]: row for row in scene.ask("stats")}
+    figures = stats["player:1"]["lanes"]["low"]["in"]
+    assert figures["events"] + figures["throttled"] == 100
+
+
 def test_peers_and_alerts_name_a_slow_receiver(scene: Scene) -> None:
     assert scene.ask("alerts") == []
     for _ in range(7):

@@ -10,6 +10,7 @@ from tests.cli.commands import lanebus, wait_until
 
 from lanebus import ClientAdapter, Loop, ServerAdapter
 from lanebus.cli import inspect as commands
+from lanebus.cli import peers as peers_module
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import Exit
@@ -116,6 +117,8 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
         "oldest_age_s": 0.0,
         "dropped": 0,
         "slow": [],
+        "throttled": [],
+        "shaped": [],
         "links": 3,
     }
     return fields | changes
@@ -145,7 +148,8 @@ def canned(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def run(name: str, *options: str) -> Result:
-    return CliRunner().invoke(getattr(commands, name), list(options), standalone_mode=False)
+    module = peers_module if name == "peers" else commands
+    return CliRunner().invoke(getattr(module, name), list(options), standalone_mode=False)
 
 
 def table(name: str, *options: str) -> list[str]:
@@ -241,7 +245,7 @@ def test_a_slow_peer_is_marked_and_named(canned: dict[str, Any]) -> None:
 def test_a_narrow_terminal_gets_the_columns_that_matter(
     canned: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "_WIDE", 1_000_000)
+    monkeypatch.setattr(peers_module, "_WIDE", 1_000_000)
     lines = table("peers")
     assert lines[0] == "PEER STATE QUALITY RTT MS HELD OLDEST DROPPED"
     assert lines[1] == r"player:a\x1b[31m up good 1.25 0 0.000 0"
@@ -363,3 +367,12 @@ def test_a_receiver_that_is_not_polled_is_named_until_it_is() -> None:
         log = running.log_text()
         assert log.count("! slow_receiver: player:1 on critical: held_bytes ") == 1
         assert log.count("= slow_receiver is over: player:1 on critical after ") == 1
+
+
+def test_a_peer_over_a_limit_is_marked_and_the_limit_named(canned: dict[str, Any]) -> None:
+    held = {"lane": "normal", "limit": "events_per_s", "wait_s": 0.25}
+    canned["peers"] = [peer("player:a", throttled=[held]), peer("player:b", shaped=["normal"])]
+    lines = table("peers")
+    assert any(line.startswith("player:a - THROTTLED") for line in lines)
+    assert any(line.startswith("player:b - up, shaped") for line in lines)
+    assert "throttled: player:a on normal: over events_per_s, its next event waits 0.250 s" in lines

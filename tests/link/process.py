@@ -376,12 +376,12 @@ def payloads(peer: Peer, name: str | None = None) -> Iterator[Any]:
     return (each.payload for each in peer.handled[name or peer.name])
 
 
-def settle(*peers: Peer) -> None:
+def settle(*peers: Peer, within_s: float = SETTLED_S) -> None:
     """Wait until every event of these peers is settled."""
     peers[0].net.run_until(
         lambda: (
             not any(session.outbox.in_flight for peer in peers for session in peer.core.sessions.values())
         ),
-        SETTLED_S,
+        within_s,
         "everything is settled",
     )

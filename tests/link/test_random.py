@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.link.program import MOST, Step, carry_out, names, random_program
+from tests.link.settings import STRICT
 from tests.link.world import World
 
 SEEDS = range(20)
@@ -56,3 +57,15 @@ def test_a_long_run_with_full_queues_loses_nothing_but_parts_of_groups(seed: int
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_long_run_of_deaths_leaves_nothing_unsettled(seed: int) -> None:
     carry_out(World(seed, within_grace=False), random_program(Random(seed), STEPS, within_grace=False))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_long_run_over_all_limits_loses_nothing(seed: int) -> None:
+    world = World(seed, within_grace=True, policy=STRICT)
+    carry_out(world, random_program(Random(seed), STEPS, within_grace=True))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_long_run_of_deaths_over_all_limits_leaves_nothing_unsettled(seed: int) -> None:
+    world = World(seed, within_grace=False, policy=STRICT)
+    carry_out(world, random_program(Random(seed), STEPS, within_grace=False))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tests.link.link import Net, Reaches
 from tests.link.process import Peer
+from tests.link.settings import UNLIMITED, small_config
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.errors import OutboxFull
@@ -20,7 +21,7 @@ from lanebus.adapters.event import Event
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.session import SessionCore
 from lanebus.broker.audit import audit
-from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
+from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.lanes import LANES
 from lanebus.wire.modes import DROPPED_LATE, EXPIRED, LOST, SUPERSEDED, Mode
 from lanebus.wire.names import Role
@@ -36,15 +37,6 @@ MOST_PLAYERS = 6
 
 DELIVERED = (Outcome.DELIVERED, Reason.NONE)
 FAILED = (Outcome.REFUSED, Reason.HANDLER_ERROR)
-
-
-def small_config(*, grace_s: float, recovery_s: float, queue_bytes: int) -> Config:
-    """Windows and credits so small that a few events fill them."""
-    return Config(
-        sessions=SessionsConfig(grace_s=grace_s, recovery_s=recovery_s, ping_interval_s=0.5, lease_s=1.5),
-        window=WindowConfig(batches=4, bytes=1 << 20, control_interval_ms=100.0),
-        egress=EgressConfig(batch_bytes=1024, credit_bytes=2048, queue_bytes=queue_bytes, age_s=1000.0),
-    )
 
 
 class Terms(NamedTuple):
@@ -103,9 +95,17 @@ class World:
     Args:
         within_grace: no session is ever forgotten, and neither the broker nor a process dies.
         queue_bytes: what may wait for one receiver; small, and it is soon full.
+        policy: what may be sent and received.
     """
 
-    def __init__(self, seed: int, *, within_grace: bool, queue_bytes: int = 1 << 22) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        within_grace: bool,
+        queue_bytes: int = 1 << 22,
+        policy: PolicyConfig = UNLIMITED,
+    ) -> None:
         random.seed(seed)  # the jitter of reconnects
         self.within_grace = within_grace
         self.queues_fill = queue_bytes < 1 << 20
@@ -114,6 +114,7 @@ class World:
             grace_s=10_000.0 if within_grace else 4.0,
             recovery_s=0.0 if within_grace else random_of_net.choice((0.0, 4.0)),
             queue_bytes=queue_bytes,
+            policy=policy,
         )
         self.net = Net(config, random=random_of_net)
         self.sent: list[Sent] = []

@@ -36,6 +36,8 @@ from lanebus.wire.messages import (
     Services,
     Settle,
     Settlement,
+    Throttle,
+    Throttled,
     Watch,
     Watched,
     Welcome,
@@ -137,6 +139,11 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
         Served(entries=[(0, "combat", [("server:arena-1", [1, 8, 1], False)])]),
     ),
     "kept": (Kind.KEPT, Lane.CRITICAL, Kept(entries=[("room:7", ["server:matchmaker"])])),
+    "throttle": (
+        Kind.THROTTLE,
+        Lane.CRITICAL,
+        Throttle(entries=[Throttled(0, Lane.LOW, 12, "events_per_s", 250.0, 100.0, 0.0)]),
+    ),
     "drain": (Kind.DRAIN, Lane.CRITICAL, Drain(deadline_ms=1500.0)),
     "health": (
         Kind.HEALTH,

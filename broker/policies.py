@@ -1,0 +1,166 @@
+"""Policies: which limits a session has, by its role, its name and its topics, and what it has left of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from lanebus.broker.allowance import Allowance, Bucket
+from lanebus.conf.policy import PeerPolicy, Policy, PolicyConfig, TopicPolicy
+from lanebus.wire.lanes import Lane
+from lanebus.wire.names import PatternTable, Role
+from lanebus.wire.outcomes import Outcome, Reason
+
+MAX_CHANGES: Final = 1024
+"""Policies for peers that were set while the broker runs."""
+_SETTINGS: Final = tuple(field.name for field in msgspec.structs.fields(Policy))
+
+
+class Over(NamedTuple):
+    """A session is over a limit."""
+
+    limit: str
+    """Its name, as the configuration has it."""
+    wait_s: float
+    """When it may go on."""
+
+
+class Limits:
+    """What one session has left of what its policy gives; None where there is no limit.
+
+    Args:
+        policy: what it gives.
+    """
+
+    __slots__ = ("down", "events", "policy", "replay_bytes", "topics", "up_bytes")
+
+    def __init__(self, policy: Policy, now: float) -> None:
+        self.policy = policy
+        self.replay_bytes = policy.replay_bytes
+        """Bytes of replayed events that are still free."""
+        self.topics: dict[TopicPolicy, Bucket] = {}
+        self.events = _allowance(policy.events_per_s, policy.events_burst, now)
+        self.up_bytes = _allowance(policy.up_bytes_per_s, policy.up_bytes_per_s * policy.bytes_burst_s, now)
+        self.down = _allowance(policy.down_bytes_per_s, policy.down_bytes_per_s * policy.bytes_burst_s, now)
+
+    def refill(self, now: float, late_s: float) -> None:
+        """Let what it may send grow until `now`; see `Allowance.refill`."""
+        if self.events is not None:
+            self.events.refill(now, late_s)
+        if self.up_bytes is not None:
+            self.up_bytes.refill(now, late_s)
+
+    def over(self, lane: Lane) -> Over | None:
+        """The limit that keeps it from sending one more event; the one that it has to wait longest for."""
+        events, up_bytes = self.events, self.up_bytes
+        over: Over | None = None
+        if events is not None and not events.has(lane):
+            over = Over("events_per_s", events.wait_s(lane))
+        if up_bytes is not None and not up_bytes.has(lane):
+            wait_s = up_bytes.wait_s(lane)
+            if over is None or wait_s > over.wait_s:
+                over = Over("up_bytes_per_s", wait_s)
+        return over
+
+    def eased(self, lane: Lane) -> bool:
+        """Whether it is well within its limits on a lane."""
+        return not any(each is not None and each.is_low(lane) for each in (self.events, self.up_bytes))
+
+    def charge(self, lane: Lane, size_bytes: float) -> None:
+        """It has sent an event."""
+        if self.events is not None:
+            self.events.take(lane, 1.0)
+        if self.up_bytes is not None:
+            self.up_bytes.take(lane, size_bytes)
+
+    def change(self, policy: Policy, now: float) -> None:
+        """Another policy holds from now on; what it has taken of a limit that stays is not given back."""
+        before, self.policy = self.policy, policy
+        if (before.events_per_s, before.events_burst) != (policy.events_per_s, policy.events_burst):
+            self.events = _allowance(policy.events_per_s, policy.events_burst, now)
+        fresh = Limits(policy, now)
+        if (before.up_bytes_per_s, before.bytes_burst_s) != (policy.up_bytes_per_s, policy.bytes_burst_s):
+            self.up_bytes = fresh.up_bytes
+        if (before.down_bytes_per_s, before.bytes_burst_s) != (policy.down_bytes_per_s, policy.bytes_burst_s):
+            self.down = fresh.down
+
+
+def _allowance(rate_per_s: float, burst: float, now: float) -> Allowance | None:
+    return Allowance(rate_per_s, burst, now) if rate_per_s else None
+
+
+class Policies:
+    """The policies of all peers.
+
+    Args:
+        config: those of the configuration.
+    """
+
+    def __init__(self, config: PolicyConfig) -> None:
+        self._by_role = {Role.CLIENT: config.client, Role.SERVER: config.server}
+        self._peers = tuple(config.peers)
+        self.changes: dict[str, PeerPolicy] = {}
+        """What was set while the broker runs, by pattern, the latest last; it comes before the configuration."""
+        self._topics: dict[Role, PatternTable[TopicPolicy]] = {}
+        for topic in config.topics:
+            self._topics.setdefault(Role(topic.role), PatternTable()).add(topic.match, topic)
+
+    def of(self, name: str, role: Role) -> Policy:
+        """The policy of a peer."""
+        policy = self._by_role[role]
+        for each in (*reversed(self.changes.values()), *self._peers):
+            if _matches(each.match, name):
+                changes = {key: value for key in _SETTINGS if (value := getattr(each, key)) is not None}
+                return msgspec.structs.replace(policy, **changes)
+        return policy
+
+    def limits(self, name: str, role: Role, now: float) -> Limits | None:
+        """The limits of a new session; None if nothing that it does is limited."""
+        if role is Role.GATEWAY:
+            return None
+        policy = self.of(name, role)
+        unlimited = not (policy.events_per_s or policy.up_bytes_per_s or policy.down_bytes_per_s)
+        return None if unlimited and role not in self._topics else Limits(policy, now)
+
+    def change(self, match: str, settings: Mapping[str, Any]) -> None:
+        """Set other limits for the peers whose names match, or, without settings, those of the configuration again.
+
+        Raises:
+            ValueError: there is no such setting, a value is out of its bounds, or there are too many changes.
+        """
+        self.changes.pop(match, None)
+        if not settings:
+            return
+        if len(self.changes) >= MAX_CHANGES:
+            raise ValueError(f"{len(self.changes)} changes of policies, the limit: take some back")
+        try:
+            self.changes[match] = msgspec.convert({"match": match, **settings}, PeerPolicy)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error).replace("`", "")) from None
+
+    def over_topic(self, limits: Limits, role: Role, topic: str, now: float) -> tuple[Outcome, Reason] | None:
+        """How an event ends that is over a limit of its topic; None if it is within all of them."""
+        table = self._topics.get(role)
+        if table is None:
+            return None
+        for rule in table.match(topic):
+            bucket = limits.topics.get(rule)
+            if bucket is None:
+                bucket = limits.topics[rule] = Bucket(rule.events_per_s, rule.burst, now)
+            if not bucket.take(1.0, now):
+                outcome = Outcome.DROPPED if rule.over == "drop" else Outcome.REFUSED
+                return outcome, Reason.TOPIC_LIMIT
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join(".*" if each == "*" else re.escape(each) for each in pattern))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return _expression(pattern).fullmatch(name) is not None

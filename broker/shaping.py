@@ -1,0 +1,61 @@
+"""Shaping: a player is sent no more than its allowance. What is over it waits in the player's own egress queue.
+
+The critical lane never waits: what it takes leaves less for the others, who keep their own shares all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from lanebus.broker.allowance import Allowance
+from lanebus.broker.sessions import Event, Receiving, Session
+from lanebus.broker.timers import Timers
+from lanebus.wire.histogram import Histogram
+from lanebus.wire.lanes import LANES, Lane
+
+STEP_S: Final = 0.02
+"""Shortest time between two looks at a queue that waits for an allowance; what leaves together makes fewer batches."""
+
+Refill = Callable[[Session, Lane, float], None]
+
+
+class Shaping:
+    """Decides which parts wait for their receiver's allowance, and comes back for them.
+
+    Args:
+        refill: lets go what may leave for a session on a lane.
+    """
+
+    def __init__(self, timers: Timers, refill: Refill) -> None:
+        self._timers = timers
+        self._refill = refill
+        self.waited = [Histogram() for _ in LANES]
+        """By lane: how long parts that had to wait for an allowance did, microseconds."""
+
+    def holds(self, allowance: Allowance, lane: Lane, now: float) -> bool:
+        """Whether one more part has to wait."""
+        if lane is Lane.CRITICAL:
+            return False
+        allowance.refill(now)
+        return not allowance.has(lane)
+
+    def wait(self, session: Session, lane: Lane, now: float) -> None:
+        """What a session has waiting on a lane waits for its allowance: come back when there is some."""
+        receiving = session.receiving[lane]
+        if receiving.allowance is None or receiving.shaped_until is not None:
+            return
+        due = receiving.shaped_until = now + max(STEP_S, receiving.allowance.wait_s(lane, STEP_S))
+
+        def come_back(at: float) -> None:
+            if receiving.shaped_until == due:
+                receiving.shaped_until = None
+                if not session.ended:
+                    self._refill(session, lane, at)
+
+        self._timers.at(due, come_back)
+
+    def let_go(self, receiving: Receiving, event: Event, now: float) -> None:
+        """A part that waited may leave now."""
+        if receiving.shaped:
+            self.waited[event.lane].record(int((now - event.arrived) * 1e6))

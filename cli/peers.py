@@ -1,0 +1,119 @@
+"""The command `lanebus peers`: who is attached, how well, and who is held to a limit or does not keep up."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+from rich.text import Text
+
+from lanebus.cli.control_client import ControlClient, control_options
+from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.cli.styles import QUALITY_STYLES, STATE_STYLES
+
+_EXPLAINED: Final = ("fair", "poor", "lost")
+"""The qualities whose reason is shown."""
+
+_PEER_FIGURES: Final = (
+    *("RTT MS", "APP", "JITTER", "LOSS", "QUEUE", "RECONNECTS"),
+    "EVENTS IN",
+    "OUT",
+    "BYTES IN",
+    "OUT",
+    "IN FLIGHT",
+    "HELD",
+    "OLDEST",
+    "DROPPED",
+    "IDLE",
+    "UP FOR",
+)
+_NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD", "OLDEST", "DROPPED")
+"""What is left of the peers' table on a terminal of fewer columns than `_WIDE`."""
+_WIDE: Final = 180
+
+
+@click.command()
+@control_options
+@output_option
+def peers(server: str, timeout_s: float, output_format: Format) -> None:
+    """Show who is attached, how well, and who does not keep up with what it is sent."""
+    with ControlClient(server, timeout_s=timeout_s) as client:
+        result = client.request("peers")
+    out = Out(output_format)
+    if out.is_json:
+        out.json(result)
+        return
+    columns = ["PEER", "VIA", "STATE", "QUALITY", *_PEER_FIGURES]
+    rows = [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))]
+    if out.width < _WIDE:
+        kept = [position for position, column in enumerate(columns) if column in _NARROW_PEER]
+        columns = [columns[position] for position in kept]
+        rows = [[row[position] for position in kept] for row in rows]
+    table = new_table(columns, text_columns=columns.index("RTT MS"))
+    add_rows(table, rows)
+    out.table(table)
+    out.line(out.things(len(result), "peer"))
+    for peer in result:
+        for episode in peer["slow"]:
+            out.line(
+                Text.assemble(
+                    styled("slow receiver: ", "bold red"), styled(_slow_text(out, peer["name"], episode), "")
+                )
+            )
+        for held in peer["throttled"]:
+            out.line(
+                Text.assemble(
+                    styled("throttled: ", "bold yellow"),
+                    styled(
+                        f"{peer['name']} on {held['lane']}: over {held['limit']}, "
+                        f"its next event waits {out.time(held['wait_s'], unit=True)}",
+                        "",
+                    ),
+                )
+            )
+
+
+def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
+    quality = str(peer["quality"])
+    reason = f": {peer['reason']}" if peer["reason"] and quality in _EXPLAINED else ""
+    return [
+        str(peer["name"]),
+        str(peer["via"] or "-"),
+        _peer_state(peer),
+        styled(quality + reason, QUALITY_STYLES.get(quality, "")),
+        out.ms(peer["rtt_ms"]),
+        out.ms(peer["app_rtt_ms"]),
+        out.ms(peer["jitter_ms"]),
+        out.share(peer["loss_share"]),
+        out.ms(peer["queue_ms"]),
+        out.count(peer["resumes"]),
+        out.count(peer["events_in"]),
+        out.count(peer["events_out"]),
+        out.size(peer["bytes_in"]),
+        out.size(peer["bytes_out"]),
+        out.count(peer["in_flight"]),
+        out.size(peer["held_bytes"]),
+        out.time(peer["oldest_age_s"]),
+        styled(out.count(peer["dropped"]), "red" if peer["dropped"] else ""),
+        out.time(peer["idle_s"]),
+        out.time(peer["connected_s"]),
+    ]
+
+
+def _peer_state(peer: Mapping[str, Any]) -> Text:
+    state = str(peer["state"])
+    if peer["slow"]:
+        return styled(f"{state}, slow", "bold red")
+    if peer["throttled"]:
+        return styled("THROTTLED", "bold yellow")
+    if peer["shaped"]:
+        return styled(f"{state}, shaped", "yellow")
+    return styled(state, STATE_STYLES.get(state, ""))
+
+
+def _slow_text(out: Out, name: str, episode: Mapping[str, Any]) -> str:
+    return (
+        f"{name} on {episode['lane']} for {out.time(episode['for_s'], unit=True)}: "
+        f"{out.size(episode['held_bytes'], unit=True)} held, the oldest for "
+        f"{out.time(episode['oldest_age_s'], unit=True)}, {out.count(episode['dropped'])} dropped, "
+        f"{out.things(episode['paused_senders'], 'sender')} paused"
+    )
