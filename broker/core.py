@@ -108,7 +108,7 @@ class BrokerCore:
         self._slow_receivers = SlowReceivers(config.alerts, config.egress, self.alerts)
         self.departures = Departures(self.egress, self.settling.part_ended)
         self.policies = Policies(config.policy)
-        self.throttling = Throttling(self.outgoing)
+        self.throttling = Throttling(self.outgoing, self.counters)
         self.registry = Registry(
             config, self.policies, self.directory, self.departures, self.settling, self.budget, random
         )

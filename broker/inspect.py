@@ -156,6 +156,9 @@ class Inspector:
             "queued_bytes": queued_bytes,
             "unsettled_events": unsettled,
             "held_ms": counters.held[lane].in_ms(),
+            "throttled_events": counters.throttled[lane],
+            "shaped_parts": self._core.egress.shaping.waited[lane].count,
+            "shaped_ms": self._core.egress.shaping.waited[lane].in_ms(),
         }
 
     def queues(self, now: float) -> list[dict[str, Any]]:

@@ -61,6 +61,8 @@ class Counters:
         """How long the driver's turns took."""
         self.late = Histogram()
         """How much later than wanted a turn began that only a timer asked for."""
+        self.throttled = [0 for _ in LANES]
+        """Events that were not accepted because their sender was over a limit; they come again."""
         self.errors: dict[str, int] = {}
         """Errors that peers were told, by label; as many keys as there are error numbers."""
         self.ignored_settlements = 0

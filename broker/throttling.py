@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.policies import Limits, Over
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Attachment, Session
@@ -27,8 +27,9 @@ LATE_FOR_S: Final = 1.0
 class Throttling:
     """Admits events of sessions that have limits, and tells who is over one."""
 
-    def __init__(self, outgoing: Outgoing) -> None:
+    def __init__(self, outgoing: Outgoing, counters: Counters) -> None:
         self._outgoing = outgoing
+        self._counters = counters
         self._to_tell: dict[Attachment, dict[tuple[Session, Lane], None]] = {}
         self._late_s = 0.0
         self._late_until = 0.0
@@ -59,7 +60,7 @@ class Throttling:
         sending = session.sending[lane]
         if sending.held_from:
             if number > sending.held_from:
-                session.traffic[lane].throttled += 1
+                self._count(session, lane)
                 return False
             if number == sending.held_from:
                 sending.held_from = 0
@@ -77,8 +78,12 @@ class Throttling:
     def _hold(self, session: Session, sending: Sending, lane: Lane, number: int, over: Over) -> None:
         sending.held_from = number
         sending.held = over
-        session.traffic[lane].throttled += 1
+        self._count(session, lane)
         self._to_tell.setdefault(session.attachment, {})[session, lane] = None
+
+    def _count(self, session: Session, lane: Lane) -> None:
+        session.traffic[lane].throttled += 1
+        self._counters.throttled[lane] += 1
 
     def resumed(self, attachment: Attachment, now: float) -> None:
         """An attachment has fresh links: what it was told on the old ones may be lost."""

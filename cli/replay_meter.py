@@ -8,6 +8,7 @@ from typing import Any
 
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError
+from lanebus.cli.replay_limits import limits_report
 from lanebus.wire.lanes import LANE_NAMES
 
 
@@ -59,6 +60,8 @@ class BrokerMeter:
         self.rss_start_bytes = 0
         self.rss_peak_bytes = 0
         self.rss_end_bytes = 0
+        self.limits: dict[str, Any] = {}
+        """What limits did, of the latest broker alone."""
         self.queued_events: int | None = None
         """What waited in the broker when last seen; None while it is away."""
 
@@ -124,6 +127,7 @@ class BrokerMeter:
         self._note(status)
 
     def _note(self, status: Mapping[str, Any]) -> None:
+        self.limits = limits_report(status)
         self.rss_end_bytes = status["rss_bytes"]
         self.rss_peak_bytes = max(self.rss_peak_bytes, status["rss_peak_bytes"])
         self.queued_events = sum(status["lanes"][lane]["queued_events"] for lane in LANE_NAMES)

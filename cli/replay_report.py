@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lanebus.cli.output import Out, add_rows, new_table, styled
+from lanebus.cli.replay_limits import limits_line
 from lanebus.cli.replay_meter import BrokerFigures, BrokerMeter
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_result import Result
@@ -47,7 +48,7 @@ def build(
         "delivered": sum(result.delivered),
         **{name: getattr(result.faults, name) for name in _FAULTS},
         **{outcome.label: result.book.ended[outcome] for outcome in _ENDS},
-        "throttled": result.throttled,
+        "limits": meter.limits,
         "duration_s": round(duration_s, 3),
         "longest_gap_s": round(result.longest_gap_s, 3),
         "by_lane": {
@@ -110,10 +111,10 @@ def show(out: Out, report: Mapping[str, Any]) -> None:
     out.line(
         f"gap        {report['longest_gap_s']:.3f} s at most without a delivery to a receiver that one was due to"
     )
+    out.line(limits_line(out, report["limits"]))
     broker = report["broker"]
     ledger = styled("balanced", "green") if report["ledger_balanced"] else styled("NOT BALANCED", "bold red")
     ends = [f"{out.count(report[end.label])} {end.label}" for end in _ENDS if report[end.label]]
-    ends += [f"{out.count(report['throttled'])} throttled"] if report["throttled"] else []
     out.line(styled(f"ledger     {', '.join(ends)}{', ' if ends else ''}", "") + ledger)
     memory = [out.size(broker[f"rss_{when}"], unit=True) for when in ("start", "peak", "end")]
     out.line(

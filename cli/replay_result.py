@@ -71,7 +71,6 @@ class Result:
     book: Book = field(default_factory=Book)
     """All senders' books in one."""
     traffic: Traffic = field(default_factory=Traffic)
-    throttled: int = 0
     longest_gap_s: float = 0.0
     """The longest time in which one receiver got nothing although something was due."""
 
@@ -84,5 +83,4 @@ class Result:
         self.faults.add(other.faults)
         self.book.add(other.book)
         self.traffic.add(other.traffic)
-        self.throttled += other.throttled
         self.longest_gap_s = max(self.longest_gap_s, other.longest_gap_s)

@@ -12,6 +12,7 @@ from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.replay_crew import Crew, ForkedCrew, LoneCrew, share_out
+from lanebus.cli.replay_limits import policy_at
 from lanebus.cli.replay_meter import BrokerMeter
 from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_progress import ProgressView
@@ -58,7 +59,8 @@ def run_replay(plan: Plan, options: ReplayOptions) -> tuple[dict[str, Any], list
     with contextlib.ExitStack() as stack:
         own: BrokerProcess | None = None
         if options.broker is None:
-            own = stack.enter_context(BrokerProcess({"log": {"level": "warning"}}))
+            settings = {"log": {"level": "warning"}, "policy": {"client": policy_at(options.speed)}}
+            own = stack.enter_context(BrokerProcess(settings))
             address, control = own.addresses["critical"], own.addresses["control"]
         else:
             assert options.control is not None

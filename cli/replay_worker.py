@@ -253,7 +253,6 @@ class Worker:
         for book in self._books:
             for lane in LANES:
                 result.book.add(book(lane))
-        result.throttled = sum(int(getattr(adapter.stats(), "throttled", 0)) for adapter in self._adapters)
         return result
 
     def _progress(self, now: float, match_s: float, *, is_waiting: bool) -> Progress:

@@ -26,7 +26,16 @@ def status(epoch: str = "a", *, scale: int = 1, rss: int = 1000, peak: int = 200
     out = {"events": 10 * scale, "batches": 2 * scale, "bytes": 300 * scale, "unbatched_bytes": 900 * scale}
     return {
         "epoch": epoch,
-        "lanes": {lane: {"out": dict(out), "queued_events": scale} for lane in ("critical", "normal", "low")},
+        "lanes": {
+            lane: {
+                "out": dict(out),
+                "queued_events": scale,
+                "throttled_events": 4 if lane == "normal" else 0,
+                "shaped_parts": 7 if lane == "low" else 0,
+                "shaped_ms": {"p50": 300.0, "p95": 700.0, "p99": 800.0, "max": 801.0},
+            }
+            for lane in ("critical", "normal", "low")
+        },
         "control": {"out": {"messages": 5 * scale, "bytes": 50 * scale}},
         "cpu_s": 0.5 * scale,
         "rss_bytes": rss,
@@ -108,7 +117,6 @@ def some_result() -> Result:
             control_messages=10,
             control_bytes=500,
         ),
-        throttled=3,
     )
 
 
@@ -137,7 +145,7 @@ def test_the_report_has_exactly_these_names(plan: Plan) -> None:
             "superseded",
             "dropped",
             "unknown",
-            "throttled",
+            "limits",
             "duration_s",
             "longest_gap_s",
         ),
@@ -157,7 +165,8 @@ def test_the_arithmetic(plan: Plan) -> None:
     assert (report["matches"], report["players"]) == (1, 2)
     assert (report["events_sent"], report["delivered"]) == (160, 270)
     assert report["deliveries_expected"] == plan.deliveries
-    assert (report["refused"], report["throttled"]) == (2, 3)
+    assert report["refused"] == 2
+    assert report["limits"]["throttled"] == {"critical": 0, "normal": 4, "low": 0}
     # Adapters and broker together: 160 + 30 events, 40 + 6 batches, 10 + 5 control messages.
     assert report["messages"] == {"unbatched": 190, "sent": 46, "control": 15, "reduction": 0.6789}
     assert report["bytes"] == {"unbatched": 18_700, "sent": 4900, "control": 550, "reduction": 0.7086}
@@ -197,7 +206,9 @@ def test_people_see_the_verdict_first(plan: Plan) -> None:
     stream = io.StringIO()
     show(Out("table", stream), report_of(plan, result, balanced=False))
     assert "NOT EXACT" in stream.getvalue().splitlines()[1]
-    assert "2 refused, 3 throttled, NOT BALANCED" in stream.getvalue()
+    assert "2 refused, NOT BALANCED" in stream.getvalue()
+    limits = "4 events throttled; held for players' allowances: low 7 (p99 800.00 ms)"
+    assert limits in " ".join(stream.getvalue().split())
 
 
 def test_results_of_processes_add_up() -> None:
@@ -208,7 +219,6 @@ def test_results_of_processes_add_up() -> None:
     assert total.latencies[0].count == 8
     assert total.book.ended[Outcome.REFUSED] == 4
     assert total.traffic.batches == 80
-    assert total.throttled == 6
 
 
 def progress(**more: Any) -> Progress:
