@@ -19,7 +19,7 @@ from multiprocessing.synchronize import Event as Flag
 import msgspec
 import zmq
 
-from lanebus import ClientAdapter, OutboxFull, ServerAdapter
+from lanebus import OutboxFull, ServerAdapter
 from lanebus.cli.broker_process import BrokerProcess
 
 PAYLOAD = {"unit": 1234, "x": 81.5, "y": 191.25, "health": 87, "state": "moving"}
@@ -27,12 +27,13 @@ PAYLOAD = {"unit": 1234, "x": 81.5, "y": 191.25, "health": 87, "state": "moving"
 
 def lanebus_receiver(broker: str, ready: Flag, stop: Flag) -> None:
     """Handle everything until told to stop."""
-    client = ClientAdapter("receiver", broker=broker)
-    client.on("**")(lambda event: event.payload)
-    with client:
+    # A server: what players are sent is limited to what a player is to have.
+    receiver = ServerAdapter("receiver", broker=broker)
+    receiver.on("**")(lambda event: event.payload)
+    with receiver:
         ready.set()
         while not stop.is_set():
-            client.wait(0.05)
+            receiver.wait(0.05)
 
 
 def lanebus_round(events: int) -> float:
@@ -48,7 +49,7 @@ def lanebus_round(events: int) -> float:
             for number in range(events):
                 while True:
                     try:
-                        server.send("unit.state", PAYLOAD, to="player:receiver")
+                        server.send("unit.state", PAYLOAD, to="server:receiver")
                         break
                     except OutboxFull:
                         server.wait(0.001)

@@ -122,8 +122,8 @@ class Allowance:
 
     @property
     def used_share(self) -> float:
-        """How much of the burst is used up, from 0 to 1."""
-        return 1.0 - max(0.0, sum(max(0.0, level) for level in self._levels)) / self.burst
+        """How much of what it may take at once the lane that has least left has used up, from 0 to 1."""
+        return 1.0 - max(0.0, min(level / cap for level, cap in zip(self._levels, self._caps, strict=True)))
 
     def __repr__(self) -> str:
         levels = "/".join(f"{level:.0f}" for level in self._levels)

@@ -15,6 +15,7 @@ import msgspec
 from lanebus.broker.alerts import AlertKind, held
 from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.inspect_limits import change_limits, limits, limits_of
 from lanebus.broker.inspect_services import groups, members, services
 from lanebus.broker.lines import mean_ping_ms
 from lanebus.broker.lineview import history, line_figures
@@ -51,6 +52,7 @@ class Inspector:
             "stats": self.stats,
             "services": lambda now: services(core, now),
             "groups": lambda now: groups(core),
+            "limits": lambda now: limits(core),
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes | None:
@@ -71,6 +73,8 @@ class Inspector:
                 return msgspec.msgpack.encode({"ok": True, "result": found})
             if command == "quality":
                 return msgspec.msgpack.encode({"ok": True, "result": self.quality(request.get("peer"), now)})
+            if command == "limits" and len(request) > 1:
+                return msgspec.msgpack.encode({"ok": True, "result": self._limits(request, now)})
             action = self._commands.get(command) if isinstance(command, str) else None
             if action is None:
                 known = ", ".join(self._commands)
@@ -91,6 +95,11 @@ class Inspector:
         if not isinstance(deadline_s, int | float) or not 0 <= deadline_s <= MAX_DEADLINE_S:
             raise ValueError(f"deadline_s is {deadline_s!r}; give seconds from 0 to {MAX_DEADLINE_S:g}")
         return float(deadline_s)
+
+    def _limits(self, request: dict[str, Any], now: float) -> dict[str, Any]:
+        if "match" in request:
+            return change_limits(self._core, request["match"], request.get("settings"), now)
+        return limits_of(self._core, request.get("peer"), now)
 
     def status(self, now: float) -> dict[str, Any]:
         """The broker at a glance."""

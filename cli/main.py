@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "services": _Entry("lanebus.cli.services", "services", "Show the instances of all services."),
     "groups": _Entry("lanebus.cli.services", "groups", "Show groups, or the members of one."),
     "quality": _Entry("lanebus.cli.quality", "quality", "Show how one peer's connection was, and why."),
+    "limits": _Entry("lanebus.cli.limits", "limits", "Show and change what peers may send and receive."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
     "alerts": _Entry("lanebus.cli.inspect", "alerts", "Show who was slow, and for how long."),
     "drain": _Entry("lanebus.cli.drain", "drain", "Let a broker settle what is under way, and end."),

@@ -169,11 +169,13 @@ def test_it_never_gives_more_than_it_has(steps: list[tuple[Lane, float, int]]) -
         assert total <= BURST + RATE * now + len(LANES) * largest + 1e-6
 
 
-def test_the_used_share_goes_from_nothing_to_all() -> None:
+def test_the_used_share_is_that_of_the_lane_that_has_least_left() -> None:
     allowance = Allowance(RATE, BURST, 0.0)
     assert allowance.used_share == 0.0
-    for lane in LANES:
-        taken(allowance, lane, 0.0)
+    allowance.take(Lane.CRITICAL, 50.0)
+    allowance.take(Lane.NORMAL, 15.0)
+    assert allowance.used_share == 0.5
+    taken(allowance, Lane.NORMAL, 0.0)
     assert allowance.used_share == 1.0
     assert allowance.is_low(Lane.NORMAL)
 

@@ -1,0 +1,106 @@
+"""The control endpoint's limits: shown, used up, and changed while the broker runs."""
+
+import pytest
+from tests.broker.bench import Bench, small_config
+from tests.broker.peer import Peer
+
+from lanebus.broker.inspect_limits import change_limits, limits, limits_of
+from lanebus.conf.policy import PeerPolicy, PolicyConfig
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
+
+
+@pytest.fixture
+def bench() -> Bench:
+    policy = PolicyConfig(peers=[PeerPolicy(match="player:bot-*", events_per_s=5.0)])
+    bench = Bench(small_config(policy=policy))
+    server = Peer(bench, "server:a").attach()
+    server.ask(Kind.REGISTER, service="s", topics=["**"])
+    return bench
+
+
+def flood(bench: Bench, player: Peer, count: int = 150) -> int:
+    """Send one batch to the service; how many events of it were accepted."""
+    before = bench.session(player.name).sending[Lane.NORMAL].book.accepted
+    player.send_batch([player.event("t", None, Lane.NORMAL) for _ in range(count)], Lane.NORMAL)
+    bench.turn()
+    return bench.session(player.name).sending[Lane.NORMAL].book.accepted - before
+
+
+def test_policies_are_listed_in_the_order_in_which_they_count(bench: Bench) -> None:
+    change_limits(bench.core, "player:1", {"events_per_s": 7.0}, bench.now)
+    change_limits(bench.core, "player:2", {"events_burst": 9}, bench.now)
+    rows = limits(bench.core)
+    assert [(row["source"], row["match"]) for row in rows] == [
+        ("changed", "player:2"),
+        ("changed", "player:1"),
+        ("configured", "player:bot-*"),
+        ("role", "player:*"),
+        ("role", "server:*"),
+    ]
+    assert (rows[1]["events_per_s"], rows[1]["events_burst"]) == (7.0, None)
+    assert rows[3]["events_per_s"] == 100.0
+
+
+def test_a_peer_has_its_policy_and_what_is_used_up(bench: Bench) -> None:
+    player = Peer(bench, "player:1").attach()
+    shown = limits_of(bench.core, "player:1", bench.now)
+    assert shown["used"] == {"events_per_s": 0.0, "up_bytes_per_s": 0.0, "down_bytes_per_s": 0.0}
+    assert shown["throttled"] == {}
+    accepted = flood(bench, player)
+    shown = limits_of(bench.core, "player:1", bench.now)
+    assert shown["used"]["events_per_s"] == 1.0
+    assert shown["throttled"]["normal"]["limit"] == "events_per_s"
+    assert shown["throttled_events"]["normal"] == 150 - accepted
+    assert limits_of(bench.core, "server:a", bench.now)["used"]["events_per_s"] is None
+
+
+@pytest.mark.parametrize("name", ["player:99", None, 7])
+def test_nobody_has_no_limits(bench: Bench, name: object) -> None:
+    with pytest.raises(ValueError, match="no session"):
+        limits_of(bench.core, name, bench.now)
+
+
+def test_a_change_holds_at_once_for_who_is_there_and_for_who_comes(bench: Bench) -> None:
+    player = Peer(bench, "player:1").attach()
+    changed = change_limits(bench.core, "player:*", {"events_per_s": 1.0, "events_burst": 16}, bench.now)
+    assert changed == {"sessions": ["player:1"]}
+    assert flood(bench, player) < 10
+    assert flood(bench, Peer(bench, "player:2").attach()) < 10
+
+
+def test_a_change_taken_back_leaves_what_the_configuration_says(bench: Bench) -> None:
+    bot = Peer(bench, "player:bot-1").attach()
+    change_limits(bench.core, "player:bot-1", {"events_per_s": 0.0}, bench.now)
+    assert flood(bench, bot) == 150
+    assert change_limits(bench.core, "player:bot-1", {}, bench.now) == {"sessions": ["player:bot-1"]}
+    assert limits_of(bench.core, "player:bot-1", bench.now)["policy"]["events_per_s"] == 5.0
+    assert flood(bench, bot) < 150
+
+
+def test_a_server_can_be_limited_while_it_runs(bench: Bench) -> None:
+    assert change_limits(bench.core, "server:*", {"up_bytes_per_s": 50.0}, bench.now) == {
+        "sessions": ["server:a"]
+    }
+    assert change_limits(bench.core, "server:*", {"up_bytes_per_s": 50.0}, bench.now) == {"sessions": []}
+    assert bench.session("server:a").limits is not None
+
+
+def test_what_is_sent_to_a_player_follows_a_change(bench: Bench) -> None:
+    Peer(bench, "player:1").attach()
+    change_limits(bench.core, "player:1", {"down_bytes_per_s": 10.0}, bench.now)
+    allowance = bench.receiving("player:1").allowance
+    assert allowance is not None
+    assert allowance.rate_per_s == 10.0
+    change_limits(bench.core, "player:1", {"down_bytes_per_s": 0.0}, bench.now)
+    assert bench.receiving("player:1").allowance is None
+
+
+@pytest.mark.parametrize(
+    ("match", "settings"),
+    [(None, {}), ("player:1", None), ("player:1", {"speed": 1}), ("", {"events_per_s": 1.0})],
+)
+def test_a_change_that_means_nothing_changes_nothing(bench: Bench, match: object, settings: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - each of them says something else
+        change_limits(bench.core, match, settings, bench.now)
+    assert bench.core.policies.changes == {}
