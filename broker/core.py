@@ -32,7 +32,7 @@ from lanebus.broker.policies import Policies
 from lanebus.broker.presence import Watchers
 from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
-from lanebus.broker.registry import Registry
+from lanebus.broker.registry import FENCED, Registry
 from lanebus.broker.requests import Requests
 from lanebus.broker.sessions import Attachment, Link, Session, attached
 from lanebus.broker.settling import Settling
@@ -202,7 +202,7 @@ class BrokerCore:
         """The connection `route` no longer exists."""
         link = self.links.get(lane, route)
         if link is not None:
-            self.links.drop(link, now)
+            self.links.drop(link, now, "its connection was gone")
 
     def end_turn(self, now: float) -> None:
         """Do what is due, and let leave what need not wait."""
@@ -294,7 +294,7 @@ class BrokerCore:
             incarnation=link.incarnation if link is not None else 0,
         )
         if link is not None:
-            self.links.drop(link, now)
+            self.links.drop(link, now, f"it broke rule {error.number.value} ({label}): {error.detail}")
 
     # Messages
 
@@ -316,7 +316,7 @@ class BrokerCore:
             self._fence(old, now)
         stale = attachment.links[Lane.CRITICAL]
         if stale is not None:
-            self.links.drop(stale, now)
+            self.links.drop(stale, now, "it dialled anew")
         if not resumed:
             attachment.recalled = message.requests
             if 0 in attachment.sessions:
@@ -358,12 +358,12 @@ class BrokerCore:
         if critical is not None:
             text = f"a newer process of {old.name} has taken over"
             self.outgoing.control(critical, Kind.ERROR, ErrorMessage(number=ErrorNumber.FENCED, text=text))
-            self.links.drop(critical, now, leaves=not old.targeted)
+            self.links.drop(critical, now, text, leaves=not old.targeted)
         if old.targeted:
             # Its players may come back one by one, behind its successor or elsewhere; they have the grace period.
             self.registry.retire(old, now)
         else:
-            self.registry.end_attachment(old, now, "a newer process has the name")
+            self.registry.end_attachment(old, now, FENCED)
 
     def _away(self, attachment: Attachment, now: float, leaves: bool) -> None:
         self.failover.away(attachment, now)
@@ -416,15 +416,16 @@ class BrokerCore:
     def _bye(self, link: Link, message: Bye, now: float) -> None:
         attachment = attached(link)
         self._books(attachment, message.books)
-        self.links.drop(link, now, leaves=True)
+        reason = f"said goodbye: {message.reason}" if message.reason else "said goodbye"
+        self.links.drop(link, now, reason, leaves=True)
         self.failover.leave(attachment, now)
-        self.registry.end_attachment(attachment, now, message.reason or "bye")
-        log.info("= %s left: %s", attachment.name, message.reason or "bye")
+        self.registry.end_attachment(attachment, now, reason)
+        log.info("= %s %s", attachment.name, reason)
 
     def _error(self, link: Link, message: ErrorMessage, now: float) -> None:
         who = link.attachment.name if link.attachment is not None else "a stranger"
         log.warning("! %s says %d: %s", who, message.number, message.text)
-        self.links.drop(link, now)
+        self.links.drop(link, now, f"it said error {message.number}: {message.text}")
 
     # Time
 
@@ -437,7 +438,7 @@ class BrokerCore:
             why = why_lost(attachment, sessions, now)
             if critical is not None and why is not None:
                 log.info("= %s %s", attachment.name, why)
-                self.links.drop(critical, now)
+                self.links.drop(critical, now, f"it {why}")
             if is_over(attachment, sessions, now):
                 reason = f"did not come back within {sessions.grace_s:.0f} s"
                 self.registry.end_attachment(attachment, now, reason)

@@ -54,10 +54,11 @@ class Links:
             )
         return None
 
-    def drop(self, link: Link, now: float, *, leaves: bool = False) -> None:
+    def drop(self, link: Link, now: float, reason: str, *, leaves: bool = False) -> None:
         """End a link, and with it the attachment's others: it resumes as a whole, on fresh ones.
 
         Args:
+            reason: why, in words that go on after "its links were lost: "; remembered unless it leaves.
             leaves: whether it does not resume, since it is about to end.
         """
         attachment = link.attachment
@@ -69,5 +70,7 @@ class Links:
             attachment.links = [None for _ in LANES]
             if attachment.away_since is None:
                 attachment.away_since = now
+                if not leaves:
+                    attachment.lost_reason = reason
                 self._on_away(attachment, now, leaves)
                 log.info("= %s is away", attachment.name)

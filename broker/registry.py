@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lanebus.broker.budget import Budget
+from lanebus.broker.closed import ClosedSessions
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.policies import Policies
@@ -19,6 +20,9 @@ from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book, Reason
 
 TOKEN_BYTES = 16
+FENCED = "fenced: a newer process has taken its name"
+"""Why the sessions of a process end whose name another one has taken."""
+NOT_BACK = "did not come back after the broker's start"
 
 
 class Totals:
@@ -66,6 +70,7 @@ class Registry:
         self.admitting = True
         """Whether attachments may begin; those that are known resume in any case."""
         self.totals = Totals()
+        self.closed = ClosedSessions()
         self.on_departure: Callable[[Session, float], None] | None = None
         """Called when a session has ended, before its parts go to its successor or end."""
         self.on_presence: Callable[[Session, str | None, float], None] | None = None
@@ -150,12 +155,14 @@ class Registry:
         old = self._directory.peers.get(name)
         if old is not None:
             self._directory.succeed(old, session)
-            self._depart(old, now, "a newer session has the name")
+            # Who was only expected was not there yet: nothing of it has ended.
+            is_back = old.attachment.expected
+            self._depart(old, now, _taken_over_by(session), remembered=not is_back)
             self._departures.inherit(old, session, now)
             if old.attachment.targeted:
                 self._settling.fenced(old, now)
-            elif old.attachment.expected:
-                self.end_attachment(old.attachment, now, "it is back")
+            elif is_back:
+                self.end_attachment(old.attachment, now, FENCED)
         else:
             self._directory.add(session)
         attachment.sessions[index] = session
@@ -178,9 +185,9 @@ class Registry:
         for attachment in [each for each in self.attachments.values() if each.expected]:
             for session in list(attachment.sessions.values()):
                 self._directory.remove(session)
-                self._depart(session, now, "did not come back")
+                self._depart(session, now, NOT_BACK)
                 self._departures.end(session, now, Reason.UNKNOWN_DESTINATION)
-            self.end_attachment(attachment, now, "did not come back")
+            self.end_attachment(attachment, now, NOT_BACK)
 
     def end_session(self, session: Session, now: float, reason: str) -> None:
         """End a session for good. What the broker had accepted from it is still delivered."""
@@ -189,9 +196,11 @@ class Registry:
             self._depart(session, now, reason)
             self._departures.end(session, now, Reason.RECEIVER_GONE)
 
-    def _depart(self, session: Session, now: float, reason: str) -> None:
+    def _depart(self, session: Session, now: float, reason: str, *, remembered: bool = True) -> None:
         session.ended = True
         attachment = session.attachment
+        if remembered:
+            self.closed.add(session, now, reason)
         attachment.sessions.pop(session.index, None)
         for lane in LANES:
             attachment.reporting.pop((session.index, lane), None)
@@ -212,7 +221,9 @@ class Registry:
         self._by_token.pop(attachment.token, None)
 
     def end_attachment(self, attachment: Attachment, now: float, reason: str) -> None:
-        """End an attachment and all its sessions."""
+        """End an attachment and all its sessions; behind a gateway these say whose end it was."""
+        if attachment.targeted:
+            reason = f"its gateway {attachment.name} {reason}"
         for session in list(attachment.sessions.values()):
             self.end_session(session, now, reason)
         self._by_token.pop(attachment.token, None)
@@ -229,8 +240,16 @@ class Registry:
             self.totals.sessions += 1
             if session.reported is None and any(sending.book.accepted for sending in session.sending):
                 self.totals.unreported_sessions += 1
+            self.closed.settled(session)
             for lane in LANES:
                 self.totals.events[lane].add(session.sending[lane].book)
                 self.totals.parts[lane].add(session.sending[lane].parts)
                 if session.reported is not None:
                     self.totals.reported[lane].add(session.reported[lane])
+
+
+def _taken_over_by(session: Session) -> str:
+    """Why the session ended whose name this one has."""
+    if session.attachment.targeted:
+        return f"taken over: {session.attachment.name} has opened a session of its name"
+    return FENCED

@@ -425,6 +425,7 @@ class Attachment:
         "last_seen",
         "line",
         "links",
+        "lost_reason",
         "lz4",
         "name",
         "outbound",
@@ -459,6 +460,8 @@ class Attachment:
         self.line = Line(now)
         self.away_since: float | None = None
         """Since when it has no critical link; its sessions end a grace period later."""
+        self.lost_reason = ""
+        """Why its links were lost the last time; empty while they never were."""
         self.request = 0
         """The last request carried out."""
         self.recalled = 0

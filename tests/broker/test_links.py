@@ -71,16 +71,17 @@ def test_the_links_of_an_attachment_end_together_and_it_is_away_once(scene: Scen
     for link in links:
         link.attachment = attachment
     attachment.away_since = None
-    scene.links.drop(links[1], 5.0, leaves=leaves)
-    scene.links.drop(links[0], 6.0)
+    scene.links.drop(links[1], 5.0, "it dialled anew", leaves=leaves)
+    scene.links.drop(links[0], 6.0, "it is dropped twice")
     assert {link.state for link in links} == {LinkState.CLOSED}
     assert list(scene.links) == []
     assert list(attachment.live_links()) == []
     assert scene.away == [("player:1", 5.0, leaves)]
+    assert attachment.lost_reason == ("" if leaves else "it dialled anew")
 
 
 def test_a_connection_without_an_attachment_ends_alone(scene: Scene) -> None:
     link, other = scene.hello(Lane.LOW, b"r"), scene.hello(Lane.LOW, b"s")
-    scene.links.drop(link, 5.0)
+    scene.links.drop(link, 5.0, "its connection was gone")
     assert list(scene.links) == [other]
     assert scene.away == []

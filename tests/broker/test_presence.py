@@ -72,7 +72,7 @@ def test_a_players_life_is_told_in_order(bench: Bench, server: Peer) -> None:
         ("joined", "0 of 5 samples"),
         ("away", "no link"),
         ("resumed", "0 of 5 samples"),
-        ("left", "done"),
+        ("left", "said goodbye: done"),
     ]
     assert [entry.quality.value for entry in entries] == ["estimating", "lost", "estimating", "estimating"]
     last = entries[-1]
@@ -94,7 +94,7 @@ def test_a_newer_process_is_another_session(bench: Bench, server: Peer) -> None:
     Peer(bench, "player:1").attach()
     messages = told(server)
     assert changes(messages) == [("player:1", "left"), ("player:1", "joined")]
-    assert messages[0].entries[0].reason == "a newer session has the name"
+    assert messages[0].entries[0].reason == "fenced: a newer process has taken its name"
 
 
 def test_players_behind_a_gateway_come_and_go_with_it(bench: Bench, server: Peer) -> None:
