@@ -1,43 +1,101 @@
-"""The broker as an instance of the service `bus`: how well it is, by its own loop and budget."""
+"""The broker as an instance of the service `bus`: how well it is, by its own loop, budget, parts and memory."""
 
 from __future__ import annotations
 
-from lanebus.broker.budget import Budget
-from lanebus.broker.services import Services
-from lanebus.wire.services import MAX_VERSION_CHARACTERS, Health
+from collections import deque
+from collections.abc import Callable
+from typing import Final
 
-LATE_S = 0.5
-"""A timer that comes so much later than planned says that the loop does not keep up, in seconds."""
+from lanebus.broker.budget import Budget
+from lanebus.broker.health import BrokerFigures, Symptom, broker_symptoms
+from lanebus.broker.lately import SPAN_S, Lately
+from lanebus.broker.services import Services
+from lanebus.wire.histogram import Histogram
+from lanebus.wire.services import MAX_REASON_CHARACTERS, MAX_VERSION_CHARACTERS, Health
+
+PARTS_S: Final = 10.0
+"""Between two looks at the books of all sessions, in seconds."""
+PARTS_LOOKS: Final = 6
+"""Looks at the books that make the last minute."""
 
 
 class Bus:
     """Looks at the broker once in an interval.
 
     Args:
+        late: how late the loop's turns began; the driver records it.
+        parts: how many parts were accepted since the start, and how many were refused or dropped.
+        is_draining: whether the broker is about to end.
         started: the time of the start.
         interval_s: seconds between two looks.
     """
 
-    def __init__(self, services: Services, budget: Budget, started: float, interval_s: float) -> None:
+    def __init__(
+        self,
+        services: Services,
+        budget: Budget,
+        late: Histogram,
+        parts: Callable[[], tuple[int, int]],
+        is_draining: Callable[[], bool],
+        started: float,
+        interval_s: float,
+    ) -> None:
         self._services = services
         self._budget = budget
+        self._late = late
+        self._lately = Lately()
+        self._parts = parts
+        self._is_draining = is_draining
         self._interval_s = interval_s
         self._due = started + interval_s
+        self._next_note = started + SPAN_S
+        self._next_parts = started + PARTS_S
+        self._past_parts: deque[tuple[int, int]] = deque([(0, 0)], maxlen=PARTS_LOOKS + 1)
+        self.memory: tuple[int, int | None] | None = None
+        """What the process takes and may take, in bytes; the driver sets it."""
+        self.symptoms: list[Symptom] = []
+        """What was wrong with the broker at the last look, the gravest first."""
 
     def say_version(self, version: str) -> None:
         """The version that the broker lists itself with."""
         bus = self._services.bus
         bus.facts = bus.facts._replace(version=version[:MAX_VERSION_CHARACTERS])
 
+    def late_lately(self) -> Histogram:
+        """How late the loop's turns began in the last minute."""
+        return self._lately.of(self._late)
+
     def look(self, now: float) -> None:
-        """To be called when an interval is over: the broker is well if that is so, and its budget is not used up."""
-        late_s = now - self._due
+        """To be called when an interval is over."""
+        still_s = now - self._due
         self._due = now + self._interval_s
-        if late_s > LATE_S:
-            self._services.say_bus(Health.DEGRADED, f"its loop was {late_s:.1f} s late")
-        elif self._budget.pushes_back:
-            self._services.say_bus(
-                Health.DEGRADED, f"its budget of {self._budget.limit_bytes} bytes is used up"
-            )
+        if now >= self._next_note:
+            self._next_note = now + SPAN_S
+            self._lately.note(self._late)
+        if now >= self._next_parts:
+            self._next_parts = now + PARTS_S
+            self._past_parts.append(self._parts())
+        self.symptoms = broker_symptoms(self._figures(still_s))
+        if self.symptoms:
+            # Without figures: who watches services is told when something changes, and not once a second.
+            names = "; ".join(symptom.name for symptom in self.symptoms)
+            self._services.say_bus(Health.DEGRADED, names[:MAX_REASON_CHARACTERS])
         else:
             self._services.say_bus(Health.OK)
+
+    def _figures(self, still_s: float) -> BrokerFigures:
+        late_us = self.late_lately().quantile_us(0.99)
+        first, last = self._past_parts[0], self._past_parts[-1]
+        resident_bytes, memory_bytes = self.memory or (None, None)
+        return BrokerFigures(
+            still_s=still_s,
+            late_p99_ms=None if late_us is None else late_us / 1e3,
+            held_bytes=self._budget.held_bytes,
+            budget_bytes=self._budget.limit_bytes,
+            is_full=self._budget.pushes_back,
+            parts=last[0] - first[0],
+            failed_parts=last[1] - first[1],
+            resident_bytes=resident_bytes,
+            memory_bytes=memory_bytes,
+            is_draining=self._is_draining(),
+        )

@@ -80,6 +80,10 @@ class ClosedSessions:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a session of that name is remembered."""
+        return any(entry.name == name for entry in self._entries)
+
     def add(self, session: Session, now: float, reason: str) -> None:
         """A session ends, and still has everything that it had."""
         entry = _Entry(session.name, msgspec.msgpack.encode(_of(session, now, reason)))

@@ -24,6 +24,7 @@ from lanebus.broker.egress import Egress
 from lanebus.broker.failover import Failover
 from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.intake import Intake
+from lanebus.broker.lately import SPAN_S
 from lanebus.broker.leases import is_over, why_lost
 from lanebus.broker.lines import Lines
 from lanebus.broker.links import Links
@@ -65,6 +66,8 @@ log = logging.getLogger("lanebus.broker")
 
 SWEEP_S = 1.0
 """How often leases, grace periods and ages are looked at."""
+NOTE_SWEEPS = int(SPAN_S / SWEEP_S)
+"""In one of so many sweeps the state of a session's statistics is noted, of each in another one."""
 
 
 class BrokerCore:
@@ -91,7 +94,6 @@ class BrokerCore:
         self.outgoing = Outgoing(self.counters)
         self.directory = Directory(config.broker.name)
         self.budget = Budget(config.egress.budget_bytes)
-        self.bus = Bus(self.directory.catalog, self.budget, started, SWEEP_S)
         self.settling = Settling(
             self.outgoing, self.timers, self.budget, config.window.control_interval_ms / 1e3
         )
@@ -151,9 +153,19 @@ class BrokerCore:
             self.watchers,
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
+        self.bus = Bus(
+            self.directory.catalog,
+            self.budget,
+            self.counters.late,
+            self.registry.parts,
+            lambda: self.draining.active,
+            started,
+            SWEEP_S,
+        )
         self.links = Links(self.outgoing, self._away)
         self._receipts = Receipts(self.egress, self.settling, self.counters)
         self._pushed_back = False
+        self._sweeps = 0
         self._frame_bytes = config.limits.frame_bytes
         self._raw_bytes = config.limits.raw_bytes
         self._handlers: dict[Kind, Callable[[Link, Any, float], None]] = {
@@ -432,6 +444,7 @@ class BrokerCore:
     def _sweep(self, now: float) -> None:
         self.timers.at(now + SWEEP_S, self._sweep)
         self.bus.look(now)
+        self._sweeps += 1
         sessions = self.config.sessions
         for attachment in list(self.registry.attachments.values()):
             critical = attachment.links[Lane.CRITICAL]
@@ -447,6 +460,8 @@ class BrokerCore:
             for session in attachment.sessions.values():
                 self.egress.sweep(session, now)
                 self._slow_receivers.look(session, now)
+                if (session.origin + self._sweeps) % NOTE_SWEEPS == 0:
+                    session.note()
             self.egress.expire(attachment, now)
         self.alerts.end_missing(self.directory.peers, now)
         self.registry.fold_ended()

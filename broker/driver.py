@@ -12,8 +12,10 @@ import zmq
 from lanebus.broker import tcpinfo
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.descriptors import room_for
+from lanebus.broker.health import condition_of
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.notify import Notifier
+from lanebus.broker.resident import memory_bytes, resident_bytes
 from lanebus.broker.sockets import BindError, bind, make_router, port_of
 from lanebus.conf.model import Config
 from lanebus.wire.lanes import LANES, Lane
@@ -114,6 +116,8 @@ class Broker:
         poller.register(self._wake_read, zmq.POLLIN)
         clock = time.monotonic
         notifier = self._notifier
+        may_take_bytes = memory_bytes()
+        core.bus.memory = resident_bytes(), may_take_bytes
         notifier.ready(self._status())
         next_status = clock() + STATUS_S
         watchdog_s = notifier.watchdog_interval_s
@@ -134,7 +138,8 @@ class Broker:
             waited_s = max(now - woken, clock() - until)
             woken = clock()
             core.throttling.broker_was_late(waited_s, woken)
-            if not ready:
+            if not ready or woken > until:
+                # When there is always something to read, timers show how late it is read.
                 counters.late.record(int((woken - until) * 1e6))
             if critical in ready:
                 self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)
@@ -167,6 +172,7 @@ class Broker:
                 notifier.watchdog()
                 next_watchdog = now + watchdog_s
             if now >= next_status:
+                core.bus.memory = resident_bytes(), may_take_bytes
                 notifier.status(self._status())
                 next_status = now + (DRAINING_STATUS_S if draining.active else STATUS_S)
         self._send(clock())
@@ -303,4 +309,6 @@ class Broker:
         if draining.active:
             events, _ = draining.left()
             return f"draining: {sum(events.values())} events under way, {sessions} sessions"
-        return f"{len(registry.attachments)} attachments, {sessions} sessions"
+        symptoms = self.core.bus.symptoms
+        reasons = "".join(f"; {symptom}" for symptom in symptoms)
+        return f"{condition_of(symptoms).value}: {len(registry.attachments)} attachments, {sessions} sessions{reasons}"

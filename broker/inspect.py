@@ -7,7 +7,6 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,14 +14,18 @@ import msgspec
 from lanebus.broker.alerts import AlertKind, held
 from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.health import shown
 from lanebus.broker.inspect_limits import change_limits, limits, limits_of
-from lanebus.broker.inspect_services import groups, members, services
+from lanebus.broker.inspect_services import groups, members, service_health, services
 from lanebus.broker.lines import mean_ping_ms
 from lanebus.broker.lineview import history, line_figures
+from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.statistics import statistics
+from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
+from lanebus.broker.why import why
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book
@@ -54,6 +57,11 @@ class Inspector:
             "groups": lambda now: groups(core),
             "limits": lambda now: limits(core),
         }
+        self._questions: dict[str, Callable[[dict[str, Any], float], Any]] = {
+            "members": lambda request, now: members(core, request.get("group")),
+            "quality": lambda request, now: self.quality(request.get("peer"), now),
+            "why": lambda request, now: why(core, request.get("peer"), signs, now),
+        }
 
     def answer(self, frames: list[bytes], now: float) -> bytes | None:
         """The reply to one request: ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": text}``.
@@ -68,17 +76,15 @@ class Inspector:
             if command == "drain":
                 self._core.draining.begin(now, self._deadline_s(request))
                 return None
-            if command == "members":
-                found = members(self._core, request.get("group"))
-                return msgspec.msgpack.encode({"ok": True, "result": found})
-            if command == "quality":
-                return msgspec.msgpack.encode({"ok": True, "result": self.quality(request.get("peer"), now)})
             if command == "limits" and len(request) > 1:
                 return msgspec.msgpack.encode({"ok": True, "result": self._limits(request, now)})
+            question = self._questions.get(command) if isinstance(command, str) else None
+            if question is not None:
+                return msgspec.msgpack.encode({"ok": True, "result": question(request, now)})
             action = self._commands.get(command) if isinstance(command, str) else None
             if action is None:
-                known = ", ".join(self._commands)
-                raise ValueError(f"no command {command!r}; there are {known}, members, quality, drain")
+                known = ", ".join((*self._commands, *self._questions))
+                raise ValueError(f"no command {command!r}; there are {known}, drain")
             return msgspec.msgpack.encode({"ok": True, "result": action(now)})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
@@ -113,6 +119,7 @@ class Inspector:
             "epoch": core.epoch.hex(),
             "pid": os.getpid(),
             "uptime_s": now - core.started,
+            **shown(core.bus.symptoms),
             "state": "draining" if core.draining.active else "serving",
             "addresses": dict(self._addresses),
             "attachments": len(core.registry.attachments),
@@ -120,11 +127,12 @@ class Inspector:
             "services": {
                 name: sorted(service.instances) for name, service in sorted(core.directory.services.items())
             },
+            "service_health": service_health(core),
             "groups": len(core.directory.groups),
             "held_bytes": core.budget.held_bytes,
             "budget_bytes": core.budget.limit_bytes,
             "cpu_s": time.process_time(),
-            "rss_bytes": _resident_bytes(),
+            "rss_bytes": resident_bytes(),
             "rss_peak_bytes": usage.ru_maxrss * 1024,
             "ping_mean_ms": mean_ping_ms(sessions, now),
             "lanes": {lane.label: self._lane(lane) for lane in LANES},
@@ -136,6 +144,7 @@ class Inspector:
                 "turns": core.counters.busy.count,
                 "busy_ms": core.counters.busy.in_ms(),
                 "late_ms": core.counters.late.in_ms(),
+                "late_lately_ms": core.bus.late_lately().in_ms(),
             },
             "errors": dict(sorted(core.counters.errors.items())),
             "duplicates": core.counters.duplicates,
@@ -320,13 +329,6 @@ class Inspector:
 
 def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:
     return {lane.label: books[lane].as_dict() for lane in LANES}
-
-
-def _resident_bytes() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:  # no /proc: the peak is the best there is
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _version() -> str:

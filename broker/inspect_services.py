@@ -6,11 +6,14 @@ from collections import Counter
 from typing import Any
 
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.health import InstanceFigures, service_symptoms, shown
 from lanebus.broker.sessions import Session
+from lanebus.wire.services import BUS
 
 
 def services(core: BrokerCore, now: float) -> list[dict[str, Any]]:
     """Every instance of every service, the broker's own first, in the order in which they are to be started."""
+    health = service_health(core)
     clients: Counter[tuple[str, str]] = Counter()
     for session in core.registry.sessions():
         clients.update(session.served_by.items())
@@ -27,9 +30,25 @@ def services(core: BrokerCore, now: float) -> list[dict[str, Any]]:
             "tags": list(instance.facts.tags),
             "depends_on": list(instance.facts.depends_on),
             "clients": clients[instance.service, instance.name],
+            "service_health": health[instance.service],
         }
         for instance in core.directory.catalog.all()
     ]
+
+
+def service_health(core: BrokerCore) -> dict[str, dict[str, Any]]:
+    """How well every service is, and why it is not, by its name; that of the broker itself is its own."""
+    return {BUS: shown(core.bus.symptoms)} | {
+        name: shown(
+            service_symptoms(
+                [
+                    InstanceFigures(each.name, each.state, each.reason)
+                    for _, each in sorted(service.instances.items())
+                ]
+            )
+        )
+        for name, service in sorted(core.directory.catalog.by_name.items())
+    }
 
 
 def groups(core: BrokerCore) -> list[dict[str, Any]]:

@@ -73,6 +73,11 @@ class Line:
         again = look.retransmitted - before.retransmitted & _WRAP
         self._count(max(again, look.segments - before.segments & _WRAP), again)
 
+    @property
+    def look(self) -> Look | None:
+        """The last look at the present connection."""
+        return self._network
+
     def resent(self, batches: int) -> None:
         """Batches had to be sent again, on fresh links."""
         self._sent += batches

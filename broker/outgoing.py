@@ -60,7 +60,7 @@ class Counters:
         self.busy = Histogram()
         """How long the driver's turns took."""
         self.late = Histogram()
-        """How much later than wanted a turn began that only a timer asked for."""
+        """How much later than a timer had wanted a turn began."""
         self.throttled = [0 for _ in LANES]
         """Events that were not accepted because their sender was over a limit; they come again."""
         self.errors: dict[str, int] = {}

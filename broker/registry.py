@@ -17,7 +17,7 @@ from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import Hello
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import Book, Reason
+from lanebus.wire.outcomes import Book, Outcome, Reason
 
 TOKEN_BYTES = 16
 FENCED = "fenced: a newer process has taken its name"
@@ -230,6 +230,20 @@ class Registry:
         if self.attachments.get(attachment.key) is attachment:
             del self.attachments[attachment.key]
             self._absent -= attachment.expected or attachment.key != attachment.name
+
+    def parts(self) -> tuple[int, int]:
+        """Parts accepted since the start, and those of them that were refused or dropped."""
+        accepted = failed = 0
+        for book in self._part_books():
+            accepted += book.accepted
+            failed += book.ended[Outcome.REFUSED] + book.ended[Outcome.DROPPED]
+        return accepted, failed
+
+    def _part_books(self) -> Iterator[Book]:
+        yield from self.totals.parts
+        for session in (*self.sessions(), *self.ended.values()):
+            for sending in session.sending:
+                yield sending.parts
 
     def fold_ended(self) -> None:
         """Sum up the books of ended sessions whose last event has been settled."""

@@ -285,6 +285,11 @@ class Session:
             withheld = figures[BOOK_FIGURES:]
             sending.withhold([*withheld, *(0 for _ in WITHHELD[len(withheld) :])])
 
+    def note(self) -> None:
+        """To be called once in `lately.SPAN_S`."""
+        for traffic in self.traffic:
+            traffic.note()
+
     def __repr__(self) -> str:
         return f"<Session {self.name} origin={self.origin}{' ended' if self.ended else ''}>"
 

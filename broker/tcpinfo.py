@@ -10,6 +10,8 @@ _BYTES: Final = 160
 """Up to the last figure that is read; older kernels give fewer."""
 _ROUND_TRIPS: Final = struct.Struct("=II")
 _FIGURE: Final = struct.Struct("=I")
+_RETRIES_AT: Final = 2
+_ACKNOWLEDGED_AT: Final = 56
 _RTT_AT: Final = 68
 _RETRANSMITTED_AT: Final = 100
 _LEAST_RTT_AT: Final = 148
@@ -34,6 +36,17 @@ class Look(NamedTuple):
     """Segments with data that were sent, those sent again included, modulo 2^32."""
     retransmitted: int
     """Segments that were sent again, modulo 2^32."""
+    descriptor: int = -1
+    """Where it was looked."""
+
+
+class Signs(NamedTuple):
+    """What the far end's kernel does, whatever the process there does."""
+
+    acknowledged_ago_s: float
+    """Since it acknowledged something, seconds."""
+    is_retrying: bool
+    """Whether something is being sent again because it was not acknowledged."""
 
 
 def look(descriptor: int) -> Look | None:
@@ -41,6 +54,22 @@ def look(descriptor: int) -> Look | None:
 
     The address is read after the figures: if it is still that of an earlier look, so were they.
     """
+    seen = _see(descriptor)
+    return None if seen is None else read(*seen, descriptor)
+
+
+def signs(last: Look) -> Signs | None:
+    """Look once more where `last` was; None if another connection is there by now, or none."""
+    seen = _see(last.descriptor)
+    if seen is None or seen[1] != last.peer or len(seen[0]) < _BYTES:
+        return None
+    info, _ = seen
+    (acknowledged_ago_ms,) = _FIGURE.unpack_from(info, _ACKNOWLEDGED_AT)
+    return Signs(acknowledged_ago_ms / 1e3, info[_RETRIES_AT] > 0)
+
+
+def _see(descriptor: int) -> tuple[bytes, object] | None:
+    """The kernel's figures of a descriptor, and then the far end's address."""
     if _OPTION is None or descriptor < 0:
         return None
     try:
@@ -55,10 +84,10 @@ def look(descriptor: int) -> Look | None:
     finally:
         # It is libzmq's, and stays open.
         connection.detach()
-    return read(info, peer)
+    return info, peer
 
 
-def read(info: bytes, peer: object) -> Look | None:
+def read(info: bytes, peer: object, descriptor: int = -1) -> Look | None:
     """The figures in what the kernel gave; None if it gave too few."""
     if len(info) < _BYTES:
         return None
@@ -68,4 +97,12 @@ def read(info: bytes, peer: object) -> Look | None:
     (segments,) = _FIGURE.unpack_from(info, _SEGMENTS_AT)
     if not rtt_us:
         return None  # nothing was measured yet
-    return Look(peer, rtt_us / 1e3, deviation_us / 1e3, min(least_us, rtt_us) / 1e3, segments, retransmitted)
+    return Look(
+        peer,
+        rtt_us / 1e3,
+        deviation_us / 1e3,
+        min(least_us, rtt_us) / 1e3,
+        segments,
+        retransmitted,
+        descriptor,
+    )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from lanebus.broker.lately import Lately
 from lanebus.wire.histogram import Histogram
+
+_NEVER: Final = Lately()
+"""Of all lanes on which nothing was settled."""
 
 
 class Traffic:
     """Events, bytes and batches of one session on one lane, both directions."""
 
     __slots__ = (
+        "_lately",
         "_settled",
         "batches_in",
         "batches_out",
@@ -40,6 +47,7 @@ class Traffic:
         self.throttled = 0
         """Of the events that came from it, those not accepted because it was over a limit; they come again."""
         self._settled: Histogram | None = None
+        self._lately = _NEVER
 
     def sent(self, batch: int, size_bytes: int) -> None:
         """A part of `size_bytes` leaves for it, in a batch."""
@@ -54,9 +62,20 @@ class Traffic:
         if self._settled is None:
             # Most sessions receive nothing on most lanes.
             self._settled = Histogram()
+            self._lately = Lately()
         self._settled.record(int(after_s * 1e6))
 
     @property
     def settled_after(self) -> Histogram | None:
         """How long after its event was accepted a part was settled: one value for each settlement message."""
         return self._settled
+
+    @property
+    def settled_lately(self) -> Histogram | None:
+        """The same of the last minute; None if it never settled anything."""
+        return None if self._settled is None else self._lately.of(self._settled)
+
+    def note(self) -> None:
+        """To be called once in `lately.SPAN_S`."""
+        if self._settled is not None:
+            self._lately.note(self._settled)

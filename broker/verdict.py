@@ -20,6 +20,8 @@ TOLERABLE_LATE_MS: Final = 16.0
 """A broker whose loop is later than this, at the 99th percentile, misses the critical lane's interval."""
 TOLERABLE_AGE_S: Final = 2.0
 """A receiver whose oldest unsettled part is older than this does not keep up."""
+_LOST: Final = 8.0
+"""The share of a line that is lost."""
 
 
 class Cause(StrEnum):
@@ -30,9 +32,22 @@ class Cause(StrEnum):
     THROTTLED = "throttled"
     SHAPED = "shaped"
     HANDLER = "handler"
+    """Its own program."""
+    RECEIVER = "receiver"
+    """Somebody whom it sends to."""
     BROKER = "broker"
     VIOLATIONS = "violations"
     FINE = "fine"
+
+
+class Waits(NamedTuple):
+    """Events of a session that a receiver of theirs has not settled."""
+
+    receiver: str
+    events: int
+    oldest_age_s: float
+    is_paused: bool
+    """Whether the session was told to hold its further events for it."""
 
 
 class Evidence(Struct, kw_only=True, frozen=True):
@@ -40,6 +55,14 @@ class Evidence(Struct, kw_only=True, frozen=True):
 
     away_s: float | None = None
     """Since its links were lost."""
+    lost_reason: str = ""
+    """Why they were."""
+    silent_s: float | None = None
+    """For how long nothing has come from it, where that is longer than it should be."""
+    tolerable_silence_s: float = 5.0
+    """After so long a line counts as lost."""
+    machine_answers: bool | None = None
+    """Whether its machine, or its gateway's, acknowledges what is sent there; asked when it is silent."""
     quality: str = "estimating"
     quality_reason: str = ""
     throttled: list[tuple[str, str, float]] = []
@@ -48,7 +71,7 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """What waits because its allowance is used up."""
     shaped_age_s: float = 0.0
     settled_p99_ms: float | None = None
-    """From an event's acceptance until it had handled it, of the worst lane."""
+    """From an event's acceptance until it had handled it, of the worst lane, lately."""
     oldest_age_s: float = 0.0
     """Of what it was sent and has not settled."""
     held_bytes: int = 0
@@ -56,7 +79,12 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """Parts that it lost because it was slow, since its session began."""
     violations: int = 0
     """Rules that it broke lately."""
+    waits_for: list[Waits] = []
+    """Receivers of its own events that have not settled them, the worst first."""
     broker_late_p99_ms: float | None = None
+    """How late the broker's loop was lately."""
+    broker_fails: list[str] = []
+    """What else keeps the broker from its work."""
 
 
 class Verdict(NamedTuple):
@@ -78,9 +106,12 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
 
 def _found(evidence: Evidence) -> Iterator[Verdict]:
     if evidence.away_s is not None:
-        yield Verdict(Cause.AWAY, 100.0, f"no connection for {evidence.away_s:.1f} s")
-    degrees = {"lost": 8.0, "poor": 4.0, "fair": 1.0, "good": 0.3}
-    if evidence.quality in degrees:
+        why = f": {evidence.lost_reason}" if evidence.lost_reason else ""
+        yield Verdict(Cause.AWAY, 100.0, f"no connection for {evidence.away_s:.1f} s{why}")
+    degrees = {"lost": _LOST, "poor": 4.0, "fair": 1.0, "good": 0.3}
+    if evidence.away_s is None and evidence.silent_s is not None:
+        yield _silent(evidence, evidence.silent_s)
+    elif evidence.away_s is None and evidence.quality in degrees:
         yield Verdict(
             Cause.NETWORK, degrees[evidence.quality], f"{evidence.quality}: {evidence.quality_reason}"
         )
@@ -99,8 +130,8 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
         )
     settled = (evidence.settled_p99_ms or 0.0) / TOLERABLE_SETTLE_MS
     old = evidence.oldest_age_s / TOLERABLE_AGE_S
-    # What waits for shaping or for links is old for another reason.
-    if evidence.shaped_bytes or evidence.away_s is not None:
+    # What waits for shaping, for links or for a sign of life is old for another reason.
+    if evidence.shaped_bytes or evidence.away_s is not None or evidence.silent_s is not None:
         old = settled = 0.0
     if max(settled, old) >= 0.3 or evidence.dropped:
         times = (
@@ -114,6 +145,17 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
             f"{times}oldest unsettled {evidence.oldest_age_s:.1f} s, {evidence.held_bytes:,} bytes held, "
             f"{evidence.dropped:,} dropped",
         )
+    for waits in evidence.waits_for:
+        share = waits.oldest_age_s / TOLERABLE_AGE_S
+        if waits.is_paused:
+            yield Verdict(
+                Cause.RECEIVER,
+                max(share, 1.0),
+                f"{waits.receiver} is behind: events for it wait at the sender",
+            )
+        elif share >= 0.3:
+            text = f"{waits.receiver} has not settled {waits.events:,} of its events, the oldest for"
+            yield Verdict(Cause.RECEIVER, share, f"{text} {waits.oldest_age_s:.1f} s")
     if evidence.violations:
         yield Verdict(Cause.VIOLATIONS, 1.0, f"{evidence.violations:,} rules broken lately")
     if evidence.broker_late_p99_ms is not None:
@@ -122,6 +164,23 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
             yield Verdict(
                 Cause.BROKER, share, f"the broker's loop is {evidence.broker_late_p99_ms:.1f} ms late (p99)"
             )
+    for text in evidence.broker_fails:
+        yield Verdict(Cause.BROKER, 50.0, text)
+
+
+def _silent(evidence: Evidence, silent_s: float) -> Verdict:
+    share = _LOST if evidence.quality == "lost" else silent_s / evidence.tolerable_silence_s
+    silence = f"silent for {silent_s:.1f} s"
+    if evidence.machine_answers is None:
+        return Verdict(
+            Cause.NETWORK, share, f"{silence}: the network does not carry, or its process stands still"
+        )
+    if evidence.machine_answers:
+        waits = f"; {evidence.held_bytes:,} bytes wait for it" if evidence.held_bytes else ""
+        return Verdict(
+            Cause.HANDLER, share, f"{silence}, though its machine answers: its process stands still{waits}"
+        )
+    return Verdict(Cause.NETWORK, share, f"{silence}, and its machine does not answer either")
 
 
 def _fine(evidence: Evidence) -> str:

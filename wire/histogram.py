@@ -46,6 +46,23 @@ class Histogram:
         self.sum_us += other.sum_us
         self.max_us = max(self.max_us, other.max_us)
 
+    def since(self, counts: Sequence[int], first: int = 0) -> Histogram:
+        """What was recorded since its counts were these; sum and maximum are as exact as the buckets.
+
+        Args:
+            first: bucket of the first of `counts`; those that it does not have were 0.
+        """
+        made = Histogram()
+        made.counts = self.counts[:]
+        for index, before in enumerate(counts, first):
+            made.counts[index] -= before
+        for index, count in enumerate(made.counts):
+            if count:
+                made.count += count
+                made.sum_us += int(count * _middle(index))
+                made.max_us = min(_last(index), self.max_us)
+        return made
+
     def quantile_us(self, share: float) -> float | None:
         """The value below which `share` (0 to 1) of the values lie, microseconds; None while it is empty."""
         if not self.count:
@@ -82,6 +99,14 @@ class Histogram:
             made.counts[index] = count
         made.count = sum(made.counts)
         return made
+
+
+def _last(index: int) -> int:
+    """The greatest value of a bucket."""
+    if index < _EXACT:
+        return index
+    shift = (index >> 3) - 1
+    return ((index - (shift << 3) + 1) << shift) - 1
 
 
 def _middle(index: int) -> float:

@@ -1,52 +1,123 @@
-"""The broker as a service: well while its loop is on time and its budget is not used up."""
+"""The broker as a service: well while its loop, its budget, its parts and its memory are."""
 
 import pytest
 
 from lanebus.broker.budget import Budget
-from lanebus.broker.bus import LATE_S, Bus
+from lanebus.broker.bus import PARTS_LOOKS, PARTS_S, Bus
+from lanebus.broker.health import STILL_S
+from lanebus.broker.lately import SPAN_S
 from lanebus.broker.services import Services
+from lanebus.wire.histogram import Histogram
 from lanebus.wire.services import ServiceState
 
+STARTED = 100.0
+
+
+class Scene:
+    """A bus, what it looks at, and the time."""
+
+    def __init__(self) -> None:
+        self.services = Services("bus-1")
+        self.budget = Budget(1000)
+        self.late = Histogram()
+        self.parts = (0, 0)
+        self.draining = False
+        self.now = STARTED
+        self.bus = Bus(
+            self.services,
+            self.budget,
+            self.late,
+            lambda: self.parts,
+            lambda: self.draining,
+            STARTED,
+            1.0,
+        )
+
+    def look(self, seconds: float = 1.0) -> list[str]:
+        """Look once a second for so long; what was wrong at the last look."""
+        end = self.now + seconds
+        while self.now + 1.0 <= end:
+            self.now += 1.0
+            self.bus.look(self.now)
+        return [str(symptom) for symptom in self.bus.symptoms]
+
+    @property
+    def state(self) -> tuple[ServiceState, str]:
+        return self.services.bus.state, self.services.bus.reason
+
 
 @pytest.fixture
-def services() -> Services:
-    return Services("bus-1")
+def scene() -> Scene:
+    return Scene()
 
 
-@pytest.fixture
-def budget() -> Budget:
-    return Budget(1000)
+def test_a_loop_that_stood_still_is_degraded_until_it_is_on_time(scene: Scene) -> None:
+    assert scene.look() == []
+    assert scene.state == (ServiceState.READY, "")
+    scene.now += STILL_S + 0.2
+    assert scene.look(1.0) == ["its loop stood still: 0.7 s"]
+    assert scene.state == (ServiceState.DEGRADED, "its loop stood still")
+    assert scene.look() == []
+    assert scene.state == (ServiceState.READY, "")
 
 
-@pytest.fixture
-def bus(services: Services, budget: Budget) -> Bus:
-    return Bus(services, budget, 100.0, 1.0)
+def test_a_loop_that_was_late_is_so_for_the_last_minute(scene: Scene) -> None:
+    scene.look(40.0)
+    for _ in range(100):
+        scene.late.record(40_000)
+    assert scene.look() == ["its loop is late: 38.9 ms (p99 of the last minute)"]
+    assert scene.look(SPAN_S) != []
+    assert scene.look(SPAN_S) == []
+    assert scene.bus.late_lately().count == 0
+    assert scene.late.count == 100
 
 
-def state(services: Services) -> tuple[ServiceState, str]:
-    return services.bus.state, services.bus.reason
+def test_a_used_up_budget_is_degraded_until_there_is_room(scene: Scene) -> None:
+    scene.budget.held_bytes = 1000
+    assert scene.look() == ["its budget is used up and nothing is accepted: 100% of 1,000 bytes"]
+    assert scene.state == (ServiceState.DEGRADED, "its budget is used up and nothing is accepted")
+    scene.budget.held_bytes = 0
+    assert scene.look() == []
+    assert scene.state == (ServiceState.READY, "")
 
 
-def test_a_loop_that_is_late_is_degraded_until_it_is_on_time(bus: Bus, services: Services) -> None:
-    bus.look(101.0)
-    assert state(services) == (ServiceState.READY, "")
-    bus.look(102.0 + LATE_S + 0.2)
-    assert state(services) == (ServiceState.DEGRADED, "its loop was 0.7 s late")
-    bus.look(103.0 + LATE_S + 0.3)
-    assert state(services) == (ServiceState.READY, "")
+def test_parts_that_failed_are_counted_for_a_minute(scene: Scene) -> None:
+    scene.parts = (9_000, 5)
+    assert scene.look(20.0) == []
+    scene.parts = (10_000, 55)
+    assert scene.look(PARTS_S) == ["parts are refused or dropped: 55 of 10,000 in the last minute, 0.55%"]
+    assert scene.look(PARTS_S * (PARTS_LOOKS - 1)) == [
+        "parts are refused or dropped: 50 of 1,000 in the last minute, 5.00%"
+    ]
+    assert scene.look(PARTS_S) == []
 
 
-def test_a_used_up_budget_is_degraded_until_there_is_room(
-    bus: Bus, services: Services, budget: Budget
-) -> None:
-    budget.held_bytes = 1000
-    bus.look(101.0)
-    assert state(services) == (ServiceState.DEGRADED, "its budget of 1000 bytes is used up")
-    budget.held_bytes = 0
-    bus.look(102.0)
-    assert state(services) == (ServiceState.READY, "")
+def test_memory_is_what_the_driver_says(scene: Scene) -> None:
+    scene.bus.memory = 99, 100
+    assert scene.look() == ["its memory is nearly used up: 99% of 100 bytes"]
+    scene.bus.memory = 99, None
+    assert scene.look() == []
 
 
-def test_it_says_its_version(bus: Bus, services: Services) -> None:
-    bus.say_version("1.2")
-    assert services.bus.entry().version == "1.2"
+def test_a_broker_that_drains_is_degraded(scene: Scene) -> None:
+    scene.draining = True
+    scene.budget.held_bytes = 900
+    scene.look()
+    assert scene.state == (
+        ServiceState.DEGRADED,
+        "its budget is nearly used up and newcomers are refused; it is draining",
+    )
+
+
+def test_watchers_are_told_of_symptoms_and_not_of_figures(scene: Scene) -> None:
+    scene.budget.held_bytes = 900
+    scene.look()
+    assert scene.services.take_changed(scene.now) == [scene.services.bus]
+    scene.budget.held_bytes = 910
+    assert scene.look() == ["its budget is nearly used up and newcomers are refused: 91% of 1,000 bytes"]
+    assert scene.services.take_changed(scene.now) == []
+
+
+def test_it_says_its_version(scene: Scene) -> None:
+    scene.bus.say_version("1.2")
+    assert scene.services.bus.entry().version == "1.2"

@@ -296,7 +296,7 @@ def test_the_service_manager_hears_of_every_stage(tmp_path: Path, monkeypatch: p
         notifier = Notifier(str(tmp_path / "notify"), watchdog_interval_s=0.02)
         running = Running(small_config(), notifier)
         heard: list[bytes] = []
-        while heard.count(b"WATCHDOG=1") < 3 or b"STATUS=0 attachments, 0 sessions" not in heard:
+        while heard.count(b"WATCHDOG=1") < 3 or b"STATUS=ok: 0 attachments, 0 sessions" not in heard:
             heard.append(manager.recv(4096))
         running.stop()
         while not heard[-1].startswith(b"STOPPING=1"):
@@ -304,7 +304,7 @@ def test_the_service_manager_hears_of_every_stage(tmp_path: Path, monkeypatch: p
         running.sockets.close()
         running.broker.close()
         notifier.close()
-    assert heard[0] == b"READY=1\nSTATUS=0 attachments, 0 sessions"
+    assert heard[0] == b"READY=1\nSTATUS=ok: 0 attachments, 0 sessions"
     assert heard[-1] == b"STOPPING=1\nSTATUS=draining: 0 events under way, 0 sessions"
 
 

@@ -106,6 +106,17 @@ def test_status_is_the_broker_at_a_glance(scene: Scene) -> None:
     assert status["books"]["parts"]["critical"]["delivered"] == 1
 
 
+def test_status_says_how_well_the_broker_is_and_why_it_is_not(scene: Scene) -> None:
+    assert (scene.ask("status")["health"], scene.ask("status")["reasons"]) == ("ok", [])
+    for _ in range(100):
+        scene.bench.core.counters.late.record(50_000)
+    scene.bench.advance(1.0)
+    status = scene.ask("status")
+    assert status["health"] == "degraded"
+    assert status["reasons"] == ["its loop is late: 50.0 ms (p99 of the last minute)"]
+    assert status["loop"]["late_lately_ms"]["max"] == status["loop"]["late_ms"]["max"] == 50.0
+
+
 def test_the_lanes_of_status_are_the_queues_and_counters_of_the_core(scene: Scene) -> None:
     status = scene.ask("status")
     core = scene.bench.core

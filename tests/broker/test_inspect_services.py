@@ -78,6 +78,17 @@ def test_services_are_listed_with_their_states_and_clients_in_the_order_of_their
         "tags": ["eu"],
         "depends_on": ["world"],
         "clients": 1,
+        "service_health": {"health": "ok", "reasons": []},
+    }
+    degraded = {
+        "health": "degraded",
+        "reasons": ["1 of 1 instance not well: server:b is degraded (slow disk)"],
+    }
+    assert world["service_health"] == degraded
+    assert desk.ask("status")["service_health"] == {
+        "bus": {"health": "ok", "reasons": []},
+        "combat": {"health": "ok", "reasons": []},
+        "world": degraded,
     }
 
 

@@ -284,3 +284,19 @@ def test_a_gateways_process_that_loses_its_name_twice_keeps_both_times_players(b
     Peer(bench, "gateway:g").attach()
     assert {"player:1", "player:2"} <= {session.name for session in bench.core.registry.sessions()}
     assert bench.problems() == []
+
+
+def test_parts_that_failed_are_summed_over_all_who_are_or_were(bench: Bench) -> None:
+    server, gone = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
+    for peer in (server, gone):
+        peer.send("t", "player:9")
+        peer.send("t", "server:a")
+    bench.turn()
+    registry = bench.core.registry
+    assert registry.parts() == (4, 2)
+    gone.bye()
+    assert registry.parts() == (4, 2)
+    server.settle_all()
+    bench.advance(2.0)
+    assert list(registry.ended) == []
+    assert registry.parts() == (4, 2)

@@ -27,6 +27,8 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def info(*, rtt_us: int = 40_000, least_us: int = 30_000) -> bytes:
     octets = bytearray(232)
+    octets[2] = 4
+    struct.pack_into("=I", octets, 56, 1_500)
     struct.pack_into("=II", octets, 68, rtt_us, 5_000)
     struct.pack_into("=I", octets, 100, 3)
     struct.pack_into("=I", octets, 148, least_us)
@@ -88,3 +90,31 @@ def test_before_the_first_measurement_there_is_nothing() -> None:
 
 def test_an_old_kernel_gives_too_few_figures() -> None:
     assert tcpinfo.read(info()[:104], "peer") is None
+
+
+def test_a_kernel_acknowledges_whatever_its_process_does(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, _ = pair
+    look = tcpinfo.look(near.fileno())
+    assert look is not None
+    near.sendall(b"nobody reads this")
+    signs = tcpinfo.signs(look)
+    assert signs is not None
+    assert not signs.is_retrying
+    assert 0.0 <= signs.acknowledged_ago_s < 60.0
+
+
+def test_another_connection_has_no_signs_of_this_one(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    look = tcpinfo.look(near.fileno())
+    assert look is not None
+    assert tcpinfo.signs(look._replace(descriptor=far.fileno())) is None
+    assert tcpinfo.signs(look._replace(descriptor=-1)) is None
+
+
+def test_signs_stand_where_the_kernel_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = tcpinfo.read(info(), "peer", 7)
+    assert look is not None
+    monkeypatch.setattr(tcpinfo, "_see", lambda descriptor: (info(), "peer") if descriptor == 7 else None)
+    assert tcpinfo.signs(look) == tcpinfo.Signs(1.5, True)
+    monkeypatch.setattr(tcpinfo, "_see", lambda descriptor: (info()[:104], "peer"))
+    assert tcpinfo.signs(look) is None

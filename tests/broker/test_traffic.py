@@ -20,3 +20,22 @@ def test_the_time_until_a_part_is_settled_is_kept_in_a_histogram() -> None:
     histogram = traffic.settled_after
     assert histogram is not None
     assert (histogram.count, histogram.max_us) == (1, 250_000)
+    lately = traffic.settled_lately
+    assert lately is not None
+    assert lately.count == 1
+
+
+def test_what_was_settled_longer_ago_is_not_of_lately() -> None:
+    idle, traffic = Traffic(), Traffic()
+    for after_s in (2.0, 0.1):
+        traffic.settled(after_s)
+        for each in (idle, traffic):
+            each.note()
+    traffic.note()
+    lately, all_of_it = traffic.settled_lately, traffic.settled_after
+    assert lately is not None
+    assert all_of_it is not None
+    assert (lately.count, all_of_it.count) == (0, 2)
+    assert idle.settled_lately is None
+    traffic.settled(0.1)
+    assert lately is not traffic.settled_lately

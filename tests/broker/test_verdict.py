@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanebus.broker.verdict import Cause, Evidence, verdicts
+from lanebus.broker.verdict import Cause, Evidence, Waits, verdicts
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,25 @@ from lanebus.broker.verdict import Cause, Evidence, verdicts
         (Evidence(quality="excellent", settled_p99_ms=210.0), Cause.FINE, "excellent, handles within 210 ms"),
         (Evidence(), Cause.FINE, "connection estimating"),
         (Evidence(away_s=3.0, quality="lost"), Cause.AWAY, "no connection for 3.0 s"),
+        (
+            Evidence(away_s=3.0, quality="lost", lost_reason="it has been silent for 10.2 s"),
+            Cause.AWAY,
+            "no connection for 3.0 s: it has been silent for 10.2 s",
+        ),
+        (Evidence(silent_s=7.0, quality="lost"), Cause.NETWORK, "or its process stands still"),
+        (Evidence(silent_s=7.0, machine_answers=False), Cause.NETWORK, "does not answer either"),
+        (
+            Evidence(silent_s=7.0, machine_answers=True, held_bytes=1_200, oldest_age_s=7.0),
+            Cause.HANDLER,
+            "its machine answers: its process stands still; 1,200 bytes wait",
+        ),
+        (
+            Evidence(waits_for=[Waits("server:a", 14, 6.2, False)]),
+            Cause.RECEIVER,
+            "server:a has not settled 14 of its events, the oldest for 6.2 s",
+        ),
+        (Evidence(waits_for=[Waits("server:a", 1, 0.1, True)]), Cause.RECEIVER, "server:a is behind"),
+        (Evidence(broker_fails=["the budget is used up"]), Cause.BROKER, "the budget is used up"),
         (Evidence(quality="poor", quality_reason="jitter 130 ms"), Cause.NETWORK, "poor: jitter 130 ms"),
         (Evidence(throttled=[("low", "events_per_s", 0.2)]), Cause.THROTTLED, "events_per_s on low"),
         (Evidence(shaped_bytes=9_000, shaped_age_s=1.5), Cause.SHAPED, "9,000 bytes wait"),
@@ -45,7 +64,28 @@ def test_what_is_short_of_a_cause_is_said_behind_fine() -> None:
 def test_what_waits_for_shaping_or_for_links_is_not_the_handlers_fault() -> None:
     shaped = verdicts(Evidence(shaped_bytes=1, shaped_age_s=3.0, oldest_age_s=9.0))
     away = verdicts(Evidence(away_s=1.0, oldest_age_s=9.0))
-    assert Cause.HANDLER not in {verdict.cause for verdict in (*shaped, *away)}
+    silent = verdicts(Evidence(silent_s=9.0, oldest_age_s=9.0))
+    assert Cause.HANDLER not in {verdict.cause for verdict in (*shaped, *away, *silent)}
+
+
+def test_one_cause_of_a_lost_line_is_named_and_not_two() -> None:
+    for evidence in (
+        Evidence(away_s=1.0, silent_s=12.0, quality="lost"),
+        Evidence(silent_s=12.0, quality="lost", quality_reason="silent for 12.0 s"),
+    ):
+        assert len(verdicts(evidence)) == 1
+
+
+def test_a_short_silence_is_no_cause_yet() -> None:
+    found = verdicts(Evidence(silent_s=3.0, quality="good", machine_answers=True))
+    assert [(verdict.cause, verdict.share) for verdict in found] == [
+        (Cause.FINE, 0.0),
+        (Cause.HANDLER, pytest.approx(0.6)),
+    ]
+
+
+def test_receivers_that_take_what_is_usual_are_not_named() -> None:
+    assert len(verdicts(Evidence(waits_for=[Waits("server:a", 3, 0.2, False)]))) == 1
 
 
 def test_parts_that_were_dropped_are_said_also_when_all_is_well_again() -> None:

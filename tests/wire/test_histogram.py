@@ -84,3 +84,22 @@ def test_the_figures_in_milliseconds_have_names_and_none_of_them_is_made_up() ->
     figures = histogram.in_ms()
     assert figures["max"] == 10.0
     assert figures["p50"] == pytest.approx(2.0, rel=0.07)
+
+
+@given(st.lists(values), st.lists(values))
+def test_what_came_since_is_as_if_it_had_been_recorded_alone(before: list[int], after: list[int]) -> None:
+    histogram = histogram_of(before)
+    counts = histogram.counts[:]
+    for value in after:
+        histogram.record(value)
+    found, alone = histogram.since(counts), histogram_of(after)
+    assert (found.counts, found.count) == (alone.counts, alone.count)
+    assert abs(found.sum_us - alone.sum_us) <= 0.0625 * alone.sum_us + len(after)
+    assert alone.max_us <= found.max_us <= min(histogram.max_us, alone.max_us * 1.125)
+
+
+def test_all_of_it_came_since_there_was_nothing() -> None:
+    histogram = histogram_of([3, 70, 5000])
+    assert histogram.since([]).counts == histogram.counts
+    assert histogram.since(histogram.counts).quantile_us(0.5) is None
+    assert histogram.since(histogram.counts[3:], 3).count == 0

@@ -1,0 +1,164 @@
+"""Why a peer's events are late, or its session has ended: the evidence from the broker's state, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import Any, Final
+
+import msgspec
+
+from lanebus.broker.alerts import held
+from lanebus.broker.core import BrokerCore
+from lanebus.broker.health import LOOP_LATE, Condition
+from lanebus.broker.line import LATE
+from lanebus.broker.lines import SILENT_PINGS
+from lanebus.broker.sessions import Event, Session
+from lanebus.broker.tcpinfo import Look, Signs
+from lanebus.broker.verdict import Evidence, Waits, verdicts
+from lanebus.wire.lanes import LANES
+from lanebus.wire.names import PREFIX
+
+MOST_WAITS: Final = 5
+"""Receivers that are named."""
+_MOST_LOOKED_AT: Final = 4096
+"""Parts in one queue of a receiver among which a sender's are looked for."""
+_ACKNOWLEDGED_SINCE_S: Final = 0.5
+"""What a kernel acknowledges so long after its process' last word is not that word's own."""
+
+Ask = Callable[[Look], Signs | None]
+"""How the kernel is asked of a connection."""
+
+
+def why(core: BrokerCore, name: object, ask: Ask, now: float) -> dict[str, Any]:
+    """What is known of a peer: of its session a ranked verdict with its evidence, and why earlier ones ended.
+
+    Raises:
+        ValueError: nothing is known of that name.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r} is no name of a peer")
+    session = core.directory.peers.get(name)
+    closed = core.registry.closed.of(name, now)
+    if session is None and not closed:
+        raise ValueError(_unknown(core, name))
+    answer: dict[str, Any] = {"name": name, "session": None, "verdicts": [], "evidence": None}
+    if session is not None:
+        found = evidence(core, session, ask, now)
+        attachment = session.attachment
+        answer |= {
+            "session": {
+                "role": session.role.value,
+                "via": attachment.name if attachment.targeted else None,
+                "connected_s": now - session.since,
+            },
+            "verdicts": [verdict._asdict() for verdict in verdicts(found)],
+            "evidence": msgspec.structs.asdict(found)
+            | {"waits_for": [waits._asdict() for waits in found.waits_for]},
+        }
+    return {**answer, "closed": closed, "closed_remembered": len(core.registry.closed)}
+
+
+def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Evidence:
+    """Everything that a verdict of a session is made from."""
+    attachment = session.attachment
+    judgement = session.quality.judgement
+    away_since = attachment.away_since
+    silence_s = now - attachment.last_seen
+    ping_s = core.config.sessions.ping_interval_s
+    is_silent = away_since is None and silence_s > LATE * ping_s
+    lost_reason = attachment.lost_reason
+    if attachment.expected:
+        lost_reason = "it has not come back since the broker's start"
+    look = attachment.line.look
+    settled = [
+        settled_us / 1e3
+        for traffic in session.traffic
+        if (lately := traffic.settled_lately) is not None
+        if (settled_us := lately.quantile_us(0.99)) is not None
+    ]
+    holding = [held(receiving, now) for receiving in session.receiving]
+    late_us = core.bus.late_lately().quantile_us(0.99)
+    return Evidence(
+        away_s=None if away_since is None else now - away_since,
+        lost_reason="" if away_since is None else lost_reason,
+        silent_s=silence_s if is_silent else None,
+        tolerable_silence_s=SILENT_PINGS * ping_s,
+        machine_answers=answers(silence_s, ask(look)) if is_silent and look is not None else None,
+        quality=judgement.degree.value,
+        quality_reason=judgement.reason,
+        settled_p99_ms=max(settled, default=None),
+        oldest_age_s=max(each["oldest_age_s"] for each in holding),
+        held_bytes=int(sum(each["held_bytes"] for each in holding)),
+        dropped=int(sum(each["dropped"] for each in holding)),
+        waits_for=_waits(core, session, now),
+        broker_late_p99_ms=None if late_us is None else late_us / 1e3,
+        broker_fails=_broker_fails(core),
+        **_limited(session),
+    )
+
+
+def _limited(session: Session) -> dict[str, Any]:
+    """What limits hold back, as the fields of `Evidence` for it. A session has no limits yet."""
+    return {}
+
+
+def answers(silent_s: float, signs: Signs | None) -> bool | None:
+    """Whether the machine of a silent process answers; None where the kernel cannot know."""
+    if signs is None:
+        return None
+    if signs.is_retrying:
+        return False
+    # libzmq says something every five seconds, whoever has nothing to say.
+    return True if signs.acknowledged_ago_s < silent_s - _ACKNOWLEDGED_SINCE_S else None
+
+
+def _broker_fails(core: BrokerCore) -> list[str]:
+    found = [
+        f"the broker: {symptom}"
+        for symptom in core.bus.symptoms
+        if symptom.condition is Condition.FAILING and symptom.name != LOOP_LATE
+    ]
+    if core.draining.active:
+        found.append("the broker is draining")
+    return found
+
+
+def _waits(core: BrokerCore, sender: Session, now: float) -> list[Waits]:
+    """Who has not settled events of `sender`, the worst first."""
+    found = [waits for receiver in core.registry.sessions() for waits in _waits_of(receiver, sender, now)]
+    unresolved = [event for sending in sender.sending for event, _ in sending.unresolved]
+    if unresolved:
+        oldest = min(event.arrived for event in unresolved)
+        absent = "a service or group that has not come back since the broker's start"
+        found.append(Waits(absent, len(unresolved), now - oldest, False))
+    found.sort(key=lambda waits: (not waits.is_paused, -waits.oldest_age_s))
+    return found[:MOST_WAITS]
+
+
+def _waits_of(receiver: Session, sender: Session, now: float) -> Iterator[Waits]:
+    events: list[Event] = []
+    is_paused = False
+    for lane in LANES:
+        receiving = receiver.receiving[lane]
+        events.extend(receiving.unsettled.get(sender.origin, {}).values())
+        if receiving.waiting or receiving.suspects:
+            queued = chain(receiving.suspects, receiving.waiting)
+            events.extend(event for event in islice(queued, _MOST_LOOKED_AT) if event.origin is sender)
+        is_paused = is_paused or any(paused is sender for paused, _ in receiving.paused)
+    if events or is_paused:
+        oldest = min((event.arrived for event in events), default=now)
+        yield Waits(receiver.name, len(events), now - oldest, is_paused)
+
+
+def _unknown(core: BrokerCore, name: str) -> str:
+    closed = core.registry.closed
+    if name in core.registry.attachments:
+        return f"{name} is a gateway and has no session of its own: ask for a player behind it"
+    text = f"{name!r} has no session, and none of the {len(closed):,} that ended last was of that name"
+    plain = name.partition(":")[2]
+    others = [f"{prefix}:{plain}" for prefix in PREFIX.values()]
+    known = [other for other in others if other in core.directory.peers or other in closed]
+    if known:
+        return f"{text}; but {' and '.join(known)} is known"
+    return f"{text}: lanebus peers lists who is here"
