@@ -20,6 +20,7 @@ TOLERABLE_LATE_MS: Final = 16.0
 """A broker whose loop is later than this, at the 99th percentile, misses the critical lane's interval."""
 TOLERABLE_AGE_S: Final = 2.0
 """A receiver whose oldest unsettled part is older than this does not keep up."""
+_AWAY: Final = 100.0
 _LOST: Final = 8.0
 """The share of a line that is lost."""
 
@@ -57,10 +58,11 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """Since its links were lost."""
     lost_reason: str = ""
     """Why they were."""
+    stands_still: bool = False
+    """Whether they were given up because it was silent, though its machine goes on answering."""
     silent_s: float | None = None
     """For how long nothing has come from it, where that is longer than it should be."""
-    tolerable_silence_s: float = 5.0
-    """After so long a line counts as lost."""
+    tolerable_silence_s: float = 3.0
     machine_answers: bool | None = None
     """Whether its machine, or its gateway's, acknowledges what is sent there; asked when it is silent."""
     quality: str = "estimating"
@@ -106,8 +108,12 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
 
 def _found(evidence: Evidence) -> Iterator[Verdict]:
     if evidence.away_s is not None:
-        why = f": {evidence.lost_reason}" if evidence.lost_reason else ""
-        yield Verdict(Cause.AWAY, 100.0, f"no connection for {evidence.away_s:.1f} s{why}")
+        text = f"no connection for {evidence.away_s:.1f} s"
+        if evidence.lost_reason:
+            text += f": {evidence.lost_reason}"
+        if evidence.stands_still:
+            text += ", though its machine answers: its process stands still"
+        yield Verdict(Cause.HANDLER if evidence.stands_still else Cause.AWAY, _AWAY, text)
     degrees = {"lost": _LOST, "poor": 4.0, "fair": 1.0, "good": 0.3}
     if evidence.away_s is None and evidence.silent_s is not None:
         yield _silent(evidence, evidence.silent_s)
@@ -134,17 +140,7 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
     if evidence.shaped_bytes or evidence.away_s is not None or evidence.silent_s is not None:
         old = settled = 0.0
     if max(settled, old) >= 0.3 or evidence.dropped:
-        times = (
-            ""
-            if evidence.settled_p99_ms is None
-            else f"handles within {evidence.settled_p99_ms:,.0f} ms (p99), "
-        )
-        yield Verdict(
-            Cause.HANDLER,
-            max(settled, old),
-            f"{times}oldest unsettled {evidence.oldest_age_s:.1f} s, {evidence.held_bytes:,} bytes held, "
-            f"{evidence.dropped:,} dropped",
-        )
+        yield Verdict(Cause.HANDLER, max(settled, old), _handling(evidence))
     for waits in evidence.waits_for:
         share = waits.oldest_age_s / TOLERABLE_AGE_S
         if waits.is_paused:
@@ -166,6 +162,17 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
             )
     for text in evidence.broker_fails:
         yield Verdict(Cause.BROKER, 50.0, text)
+
+
+def _handling(evidence: Evidence) -> str:
+    parts = []
+    if evidence.settled_p99_ms is not None:
+        parts.append(f"handles within {evidence.settled_p99_ms:,.0f} ms (p99)")
+    if evidence.held_bytes:
+        parts.append(f"oldest unsettled {evidence.oldest_age_s:.1f} s, {evidence.held_bytes:,} bytes held")
+    if evidence.dropped:
+        parts.append(f"{evidence.dropped:,} dropped since it came")
+    return ", ".join(parts)
 
 
 def _silent(evidence: Evidence, silent_s: float) -> Verdict:

@@ -12,7 +12,6 @@ from lanebus.broker.alerts import held
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.health import LOOP_LATE, Condition
 from lanebus.broker.line import LATE
-from lanebus.broker.lines import SILENT_PINGS
 from lanebus.broker.sessions import Event, Session
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.verdict import Evidence, Waits, verdicts
@@ -65,12 +64,11 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
     judgement = session.quality.judgement
     away_since = attachment.away_since
     silence_s = now - attachment.last_seen
-    ping_s = core.config.sessions.ping_interval_s
-    is_silent = away_since is None and silence_s > LATE * ping_s
-    lost_reason = attachment.lost_reason
-    if attachment.expected:
-        lost_reason = "it has not come back since the broker's start"
+    tolerable_s = LATE * core.config.sessions.ping_interval_s
+    is_silent = away_since is None and silence_s > tolerable_s
+    was_silent = away_since is not None and away_since - attachment.last_seen > tolerable_s
     look = attachment.line.look
+    machine_answers = answers(silence_s, ask(look)) if look and (is_silent or was_silent) else None
     settled = [
         settled_us / 1e3
         for traffic in session.traffic
@@ -81,10 +79,11 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
     late_us = core.bus.late_lately().quantile_us(0.99)
     return Evidence(
         away_s=None if away_since is None else now - away_since,
-        lost_reason="" if away_since is None else lost_reason,
+        lost_reason="" if away_since is None else _lost_reason(core, session, now),
+        stands_still=was_silent and machine_answers is True,
         silent_s=silence_s if is_silent else None,
-        tolerable_silence_s=SILENT_PINGS * ping_s,
-        machine_answers=answers(silence_s, ask(look)) if is_silent and look is not None else None,
+        tolerable_silence_s=tolerable_s,
+        machine_answers=machine_answers,
         quality=judgement.degree.value,
         quality_reason=judgement.reason,
         settled_p99_ms=max(settled, default=None),
@@ -96,6 +95,14 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         broker_fails=_broker_fails(core),
         **_limited(session),
     )
+
+
+def _lost_reason(core: BrokerCore, session: Session, now: float) -> str:
+    if not session.attachment.expected:
+        return session.attachment.lost_reason
+    for closed in core.registry.closed.of(session.name, now):
+        return f"its last session has ended ({closed['reason']}), and somebody sends to it"
+    return "it has not come back since the broker's start"
 
 
 def _limited(session: Session) -> dict[str, Any]:

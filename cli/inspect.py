@@ -1,4 +1,4 @@
-"""The commands that look into a running broker: `status`, `queues`, `dead`, `alerts`, `audit`."""
+"""The commands that look into a running broker: `queues`, `dead`, `alerts`, `audit`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,7 +9,7 @@ from rich.text import Text
 from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.exits import Exit
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
-from lanebus.cli.styles import LANE_STYLES, STATE_STYLES
+from lanebus.cli.styles import LANE_STYLES
 from lanebus.wire.lanes import LANE_NAMES
 from lanebus.wire.outcomes import OUTCOME_NAMES
 
@@ -17,29 +17,6 @@ _ENDED = ("dropped", "expired", "superseded")
 """How parts end in a receiver's queue."""
 _MAX_RETRIES: Final = 20
 """Retry queues that are shown without `--all`."""
-_LANE_FIGURES: Final = (
-    *("EVENTS IN", "BATCHES", "BYTES", "EVENTS OUT", "BATCHES", "BYTES", "QUEUED", "BYTES"),
-    *("UNSETTLED", "HELD P50 MS", "P99", "MAX"),
-)
-
-
-@click.command()
-@control_options
-@output_option
-def status(server: str, timeout_s: float, output_format: Format) -> None:
-    """Show what a broker does, on one screen."""
-    result = _ask("status", server, timeout_s)
-    out = Out(output_format)
-    if out.is_json:
-        out.json(result)
-        return
-    _show_heading(out, result)
-    _show_lanes(out, result["lanes"])
-    _show_books(out, result["books"])
-    if result["errors"]:
-        table = new_table(["ERROR", "COUNT"])
-        add_rows(table, [[label, out.count(count)] for label, count in sorted(result["errors"].items())])
-        out.table(table)
 
 
 @click.command()
@@ -130,7 +107,7 @@ def alerts(server: str, timeout_s: float, output_format: Format) -> None:
         row = [
             alert["kind"],
             alert["peer"],
-            _lane(alert["lane"]),
+            lane_cell(alert["lane"]),
             styled("over", "green") if over else styled("lasts", "bold red"),
             out.time(alert["age_s"]),
             out.time(alert["lasted_s"]),
@@ -203,7 +180,7 @@ def audit(server: str, timeout_s: float, output_format: Format) -> int:
         )
         for problem in result["problems"]:
             out.line(f"  {problem}")
-        _show_books(out, result["books"])
+        show_books(out, result["books"])
     return Exit.OK if result["balanced"] else Exit.FAILED
 
 
@@ -212,82 +189,7 @@ def _ask(command: str, server: str, timeout_s: float) -> Any:
         return client.request(command)
 
 
-def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
-    state = str(result["state"])
-    out.line(
-        Text.assemble(
-            styled(str(result["name"]), "bold"),
-            styled(
-                f"  {result['version']}, up {out.time(result['uptime_s'], unit=True)}, pid {result['pid']}, "
-                f"epoch {result['epoch']}, ",
-                "",
-            ),
-            styled(state, STATE_STYLES.get(state, "")),
-        )
-    )
-    sessions = result["sessions"]
-    services = result["services"]
-    named = ", ".join(f"{name} ({len(instances)})" for name, instances in sorted(services.items())[:8])
-    more = f" and {len(services) - 8} more" if len(services) > 8 else ""
-    facts = [
-        ("addresses", ", ".join(f"{name} {address}" for name, address in result["addresses"].items())),
-        ("sessions", ", ".join(f"{out.count(count)} {role}" for role, count in sessions.items())),
-        ("attachments", f"{out.count(result['attachments'])}, groups {out.count(result['groups'])}"),
-        ("services", f"{named}{more}" or "none"),
-        (
-            "processor",
-            f"{out.time(result['cpu_s'], unit=True)} ({out.share(_ratio(result['cpu_s'], result['uptime_s']))})",
-        ),
-        (
-            "memory",
-            f"{out.size(result['rss_bytes'], unit=True)}, at most {out.size(result['rss_peak_bytes'], unit=True)}",
-        ),
-        (
-            "events held",
-            f"{out.size(result['held_bytes'], unit=True)} of {out.size(result['budget_bytes'], unit=True)}",
-        ),
-        ("mean ping", f"{out.ms(result['ping_mean_ms'])} ms"),
-    ]
-    for name, value in facts:
-        out.line(Text.assemble(styled(f"  {name:<12}", "cyan"), styled(value, "")))
-
-
-def _show_lanes(out: Out, lanes: Mapping[str, Mapping[str, Any]]) -> None:
-    table = new_table(
-        ["LANE", *_LANE_FIGURES],
-        footer=True,
-    )
-    sums = [0] * 9
-    for name in LANE_NAMES:
-        lane = lanes[name]
-        figures = [lane[way][what] for way in ("in", "out") for what in ("events", "batches", "bytes")]
-        figures += [lane["queued_events"], lane["queued_bytes"], lane["unsettled_events"]]
-        sums = [total + figure for total, figure in zip(sums, figures, strict=True)]
-        held = lane["held_ms"]
-        add_rows(
-            table,
-            [
-                [
-                    _lane(name),
-                    *_lane_cells(out, figures),
-                    *(out.ms(held[key]) for key in ("p50", "p99", "max")),
-                ]
-            ],
-        )
-    for column, cell in zip(table.columns, ["total", *_lane_cells(out, sums)], strict=False):
-        column.footer = cell
-    out.table(table)
-
-
-def _lane_cells(out: Out, figures: Sequence[int]) -> list[str]:
-    """The cells of events, batches, bytes (twice), then queued events, bytes, and unsettled events."""
-    return [
-        out.size(figure) if position in (2, 5, 7) else out.count(figure)
-        for position, figure in enumerate(figures)
-    ]
-
-
-def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+def show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
     """The books that are named in `books` (`events`, `parts`), one row for each lane."""
     outcomes = ("accepted", *OUTCOME_NAMES, "in_flight")
     table = new_table(
@@ -301,7 +203,7 @@ def _show_books(out: Out, books: Mapping[str, Mapping[str, Mapping[str, int]]]) 
                 [
                     [
                         of if lane == LANE_NAMES[0] else "",
-                        _lane(lane),
+                        lane_cell(lane),
                         *(out.count(book[name]) for name in outcomes),
                     ]
                 ],
@@ -314,17 +216,17 @@ def _is_used(queue: Mapping[str, Any]) -> bool:
 
 
 def _queue_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
-    fill = _ratio(queue["queued_bytes"], queue["limit_bytes"])
+    fill = ratio(queue["queued_bytes"], queue["limit_bytes"])
     return [
         str(queue["peer"]),
-        _lane(queue["lane"]),
+        lane_cell(queue["lane"]),
         out.count(queue["queued_events"]),
         out.size(queue["queued_bytes"]),
         styled(out.share(fill), "red" if fill is not None and fill >= 0.8 else ""),
         out.time(queue["oldest_age_s"]),
         out.count(queue["unsettled_events"]),
         out.size(queue["unsettled_bytes"]),
-        out.share(_ratio(queue["unsettled_bytes"], queue["credit_bytes"])),
+        out.share(ratio(queue["unsettled_bytes"], queue["credit_bytes"])),
         styled(out.count(queue["dropped"]), "red" if queue["dropped"] else ""),
         out.count(queue["expired"]),
         out.count(queue["superseded"]),
@@ -356,7 +258,7 @@ def _retry_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
     retry = queue["retry"]
     return [
         str(queue["peer"]),
-        _lane(queue["lane"]),
+        lane_cell(queue["lane"]),
         out.count(retry["resend_events"]),
         out.count(retry["resent_events"]),
         out.count(retry["most_sendings"]),
@@ -368,9 +270,11 @@ def _retry_row(out: Out, queue: Mapping[str, Any]) -> list[str | Text]:
     ]
 
 
-def _lane(name: str) -> Text:
+def lane_cell(name: str) -> Text:
+    """The name of a lane as it is shown."""
     return styled(str(name), LANE_STYLES.get(name, ""))
 
 
-def _ratio(part: float, whole: float) -> float | None:
+def ratio(part: float, whole: float) -> float | None:
+    """A part of a whole; None where there is no whole."""
     return part / whole if whole else None

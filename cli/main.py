@@ -25,7 +25,9 @@ class _Entry(NamedTuple):
 
 COMMANDS: Final = {
     "broker": _Entry("lanebus.cli.broker", "broker", "Run a broker."),
-    "status": _Entry("lanebus.cli.inspect", "status", "Show what a broker does, on one screen."),
+    "status": _Entry(
+        "lanebus.cli.status", "status", "Show what a broker does, and how well it is, on one screen."
+    ),
     "queues": _Entry("lanebus.cli.inspect", "queues", "Show what waits for whom."),
     "peers": _Entry("lanebus.cli.peers", "peers", "Show who is attached, and how well."),
     "stats": _Entry("lanebus.cli.stats", "stats", "Show what peers send and receive, by lane."),
@@ -33,6 +35,7 @@ COMMANDS: Final = {
     "groups": _Entry("lanebus.cli.services", "groups", "Show groups, or the members of one."),
     "quality": _Entry("lanebus.cli.quality", "quality", "Show how one peer's connection was, and why."),
     "limits": _Entry("lanebus.cli.limits", "limits", "Show and change what peers may send and receive."),
+    "why": _Entry("lanebus.cli.why", "why", "Say why a peer is late, or gone."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
     "alerts": _Entry("lanebus.cli.inspect", "alerts", "Show who was slow, and for how long."),
     "drain": _Entry("lanebus.cli.drain", "drain", "Let a broker settle what is under way, and end."),

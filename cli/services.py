@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.cli.styles import HEALTH_STYLES
 
 STATE_STYLES: Final = {
     "starting": "yellow",
@@ -50,7 +51,8 @@ def services(server: str, timeout_s: float, output_format: Format) -> None:
     An instance is ready while it says that it is well and every service that it depends on has an instance that is
     ready or degraded. Else it is starting, or degraded once it has been ready. New players go to those that are ready,
     then to those that are degraded, and WEIGHT is the share of them. One that has lost its links for longer than the
-    failover time is gone. CLIENTS are players and servers whose events for the service went to this instance last.
+    failover time is gone. A service is degraded with an instance that is degraded or gone, and failing when nobody
+    serves. CLIENTS are players and servers whose events for the service went to this instance last.
     """
     with ControlClient(server, timeout_s=timeout_s) as client:
         result = client.request("services")
@@ -68,6 +70,15 @@ def services(server: str, timeout_s: float, output_format: Format) -> None:
         for instance in result:
             if instance["reason"]:
                 out.line(f"{instance['instance']} ({instance['service']}): {instance['reason']}")
+    for service, health in {each["service"]: each["service_health"] for each in result}.items():
+        if health["reasons"]:
+            style = HEALTH_STYLES.get(health["health"], "")
+            out.line(
+                Text.assemble(
+                    styled(f"{service} is {health['health']}", style),
+                    styled(f": {'; '.join(health['reasons'])}", ""),
+                )
+            )
 
 
 @click.command()

@@ -23,3 +23,6 @@ STATE_STYLES: Final = {
     "away": "red",
 }
 """How the state of a broker or of a peer is shown."""
+
+HEALTH_STYLES: Final = {"ok": "bold green", "degraded": "bold yellow", "failing": "bold red"}
+"""How health is shown."""

@@ -150,6 +150,21 @@ def test_what_it_has_not_settled_is_shown_with_its_age(scene: Scene) -> None:
     assert text.startswith("oldest unsettled 4.0 s, 5")
 
 
+def test_one_that_was_given_up_for_its_silence_may_stand_still_on(scene: Scene) -> None:
+    scene.look()
+    scene.signs = Signs(0.4, False)
+    scene.live(6, scene.server)
+    assert scene.first() == (
+        "handler",
+        (
+            "no connection for 2.0 s: it has been silent for 5.0 s, though its machine answers: "
+            "its process stands still"
+        ),
+    )
+    scene.signs = None
+    assert scene.first()[0] == "away"
+
+
 # Others that it waits for
 
 
@@ -214,6 +229,11 @@ def test_who_has_not_come_back_since_the_start_is_away(scene: Scene) -> None:
     assert found["verdicts"][0]["text"] == (
         "no connection for 2.0 s: it has not come back since the broker's start"
     )
+    Peer(bench, "player:9").attach().bye()
+    server.send("t", "player:9")
+    bench.advance(1.0)
+    text = why(bench.core, "player:9", scene.ask, bench.now)["verdicts"][0]["text"]
+    assert text.endswith(": its last session has ended (said goodbye: done), and somebody sends to it")
 
 
 # The broker

@@ -1,4 +1,4 @@
-"""`status`, `queues`, `peers`, `audit`: of a canned broker in both formats, and of a real one."""
+"""`queues`, `peers`, `audit`: of a canned broker in both formats, and of a real one, `status` too."""
 
 import json
 from collections.abc import Iterator
@@ -26,38 +26,6 @@ BOOK = {
     "in_flight": 1,
 }
 BOOKS = {"critical": BOOK, "normal": BOOK, "low": BOOK}
-TRAFFIC = {"batches": 2, "events": 10, "bytes": 1500, "unbatched_bytes": 3000}
-LANE = {
-    "in": TRAFFIC,
-    "out": TRAFFIC,
-    "queued_events": 3,
-    "queued_bytes": 300,
-    "unsettled_events": 4,
-    "held_ms": {"p50": 1.5, "p95": 9.0, "p99": 11.25, "max": None},
-}
-STATUS: dict[str, Any] = {
-    "name": "bus\x1b[2J",
-    "version": "9.9",
-    "epoch": "ab",
-    "pid": 7,
-    "uptime_s": 3725.0,
-    "state": "serving",
-    "addresses": {"critical": "tcp://127.0.0.1:5570"},
-    "attachments": 3,
-    "sessions": {"client": 2, "server": 1, "gateway": 0},
-    "services": {f"service-{number}": ["server:a"] for number in range(9)},
-    "groups": 4,
-    "held_bytes": 2_000,
-    "budget_bytes": 512_000_000,
-    "cpu_s": 372.5,
-    "rss_bytes": 50_000_000,
-    "rss_peak_bytes": 60_000_000,
-    "ping_mean_ms": None,
-    "lanes": {"critical": LANE, "normal": LANE, "low": LANE},
-    "control": {"in": {"messages": 1, "bytes": 2}, "out": {"messages": 1, "bytes": 2}},
-    "errors": {"bad_magic": 3},
-    "books": {"events": BOOKS, "parts": BOOKS},
-}
 
 
 RETRY: dict[str, Any] = {
@@ -137,7 +105,6 @@ AUDIT: dict[str, Any] = {
 def canned(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the broker answers, by command."""
     answers: dict[str, Any] = {
-        "status": STATUS,
         "queues": [queue("player:1"), queue("player:2", queued_events=9, queued_bytes=900, dropped=1)],
         "peers": [peer("player:b"), peer("player:a\x1b[31m", via="gateway:g", quality="good")],
         "alerts": [],
@@ -160,22 +127,9 @@ def table(name: str, *options: str) -> list[str]:
     return [" ".join(line.split()) for line in result.output.splitlines()]
 
 
-@pytest.mark.parametrize("name", ["status", "queues", "peers", "alerts", "audit"])
+@pytest.mark.parametrize("name", ["queues", "peers", "alerts", "audit"])
 def test_json_is_what_the_broker_said(canned: dict[str, Any], name: str) -> None:
     assert json.loads(run(name, "-o", "json").stdout) == canned[name]
-
-
-def test_status_is_one_screen(canned: dict[str, Any]) -> None:
-    lines = table("status")
-    assert lines[0] == r"bus\x1b[2J 9.9, up 3725.000 s, pid 7, epoch ab, serving"
-    assert "memory 50000000 bytes, at most 60000000 bytes" in lines
-    assert "events held 2000 bytes of 512000000 bytes" in lines
-    assert "processor 372.500 s (0.1000)" in lines
-    assert any(line.startswith("services") and line.endswith("and 1 more") for line in lines)
-    assert "critical 10 2 1500 10 2 1500 3 300 4 1.50 11.25 -" in lines
-    assert "total 30 6 4500 30 6 4500 9 900 12" in lines
-    assert "events critical 10 8 0 0 1 0 0 1" in lines
-    assert "bad_magic 3" in lines
 
 
 def test_queues_show_what_is_not_empty_with_totals(canned: dict[str, Any]) -> None:

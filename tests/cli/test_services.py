@@ -28,6 +28,7 @@ def instance(service: str, name: str, **changes: Any) -> dict[str, Any]:
         "tags": [],
         "depends_on": [],
         "clients": 0,
+        "service_health": {"health": "ok", "reasons": []},
     }
     return fields | changes
 
@@ -44,6 +45,7 @@ ANSWERS: dict[str, Any] = {
             tags=["eu", "ranked"],
             weight=2,
             clients=17,
+            service_health={"health": "degraded", "reasons": ["1 of 1 instance not well"]},
         ),
     ],
     "groups": [
@@ -90,7 +92,7 @@ def rows(result: Result) -> list[list[str]]:
 
 
 def test_services_are_one_row_an_instance(desk: Desk) -> None:
-    head, bus, combat = rows(run("services"))
+    head, bus, combat, health = rows(run("services"))
     assert head == [
         "SERVICE",
         "INSTANCE",
@@ -108,11 +110,12 @@ def test_services_are_one_row_an_instance(desk: Desk) -> None:
         "60.000",
     ]
     assert "\x1b" not in combat[0]
+    assert health == [r"combat\x1b[2J is degraded: 1 of 1 instance not well"]
 
 
 def test_on_a_narrow_terminal_the_reasons_stand_below(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lanebus.cli.output.Out.width", 80)
-    head, _, combat, reason = rows(run("services"))
+    head, _, combat, reason, _ = rows(run("services"))
     assert head == ["SERVICE", "INSTANCE", "STATE", "WEIGHT", "CLIENTS", "SINCE"]
     assert combat[1:] == ["server:arena-1", "degraded", "2", "17", "60.000"]
     assert reason == [r"server:arena-1 (combat\x1b[2J): needs world"]
