@@ -80,9 +80,9 @@ class ClosedSessions:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, name: object) -> bool:
-        """Whether a session of that name is remembered."""
-        return any(entry.name == name for entry in self._entries)
+    def names(self) -> set[str]:
+        """Of all sessions that are remembered."""
+        return {entry.name for entry in self._entries}
 
     def add(self, session: Session, now: float, reason: str) -> None:
         """A session ends, and still has everything that it had."""

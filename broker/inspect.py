@@ -22,7 +22,7 @@ from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
-from lanebus.broker.statistics import statistics
+from lanebus.broker.statistics import queued_events, statistics
 from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
 from lanebus.broker.why import why
@@ -222,8 +222,6 @@ class Inspector:
     def _peer(self, session: Session, now: float) -> dict[str, Any]:
         attachment = session.attachment
         links = sum(link is not None for link in attachment.links)
-        # Counts and firsts only: `queues` looks at every part, which takes milliseconds when many wait.
-        links_queue = 0 if attachment.targeted else sum(len(out.queue) for out in attachment.outbound)
         holding = [held(receiving, now) for receiving in session.receiving]
         return {
             "name": session.name,
@@ -238,8 +236,7 @@ class Inspector:
             "bytes_in": sum(traffic.bytes_in for traffic in session.traffic),
             "bytes_out": sum(traffic.bytes_out for traffic in session.traffic),
             "in_flight": sum(sending.book.in_flight for sending in session.sending),
-            "queued_events": links_queue
-            + sum(len(receiving.waiting) + len(receiving.suspects) for receiving in session.receiving),
+            "queued_events": sum(queued_events(session, lane) for lane in LANES),
             "unsettled_events": sum(
                 len(numbers) for receiving in session.receiving for numbers in receiving.unsettled.values()
             ),

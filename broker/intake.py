@@ -149,6 +149,7 @@ class Intake:
                     continue
             if not sending.is_new(number):
                 self._counters.duplicates += 1
+                session.traffic[lane].duplicates += 1
                 continue
             sending.book.accepted += 1
             traffic = session.traffic[lane]

@@ -182,10 +182,12 @@ class Registry:
 
     def end_expected(self, now: float) -> None:
         """Whoever was expected and has not come is unknown."""
+        known = self.closed.names()
         for attachment in [each for each in self.attachments.values() if each.expected]:
             for session in list(attachment.sessions.values()):
                 self._directory.remove(session)
-                self._depart(session, now, NOT_BACK)
+                # Who was here in between, and has gone, is remembered for that.
+                self._depart(session, now, NOT_BACK, remembered=session.name not in known)
                 self._departures.end(session, now, Reason.UNKNOWN_DESTINATION)
             self.end_attachment(attachment, now, NOT_BACK)
 

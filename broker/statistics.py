@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lanebus.broker.alerts import held
+from lanebus.broker.retries import retries
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Session
 from lanebus.broker.traffic import Traffic
@@ -23,11 +24,20 @@ def statistics(session: Session, now: float) -> dict[str, dict[str, Any]]:
     }
 
 
+def queued_events(session: Session, lane: Lane) -> int:
+    """Parts that wait to be sent to a session; behind a gateway without those in the queue of its link."""
+    # Counts only: to look at every part takes milliseconds when many wait.
+    attachment, receiving = session.attachment, session.receiving[lane]
+    on_link = 0 if attachment.targeted else len(attachment.outbound[lane].queue)
+    return on_link + len(receiving.waiting) + len(receiving.suspects)
+
+
 def _sent(traffic: Traffic, sending: Sending) -> dict[str, Any]:
     return {
         "events": traffic.events_in,
         "bytes": traffic.bytes_in,
         "batches": traffic.batches_in,
+        "resent": traffic.duplicates,
         "throttled": traffic.throttled,
         "ended": sending.book.as_dict(),
         "reasons": {
@@ -46,6 +56,9 @@ def _received(session: Session, lane: Lane, now: float) -> dict[str, Any]:
         "resent": traffic.resent,
         "expired": receiving.expired,
         "superseded": receiving.superseded,
+        "queued_events": queued_events(session, lane),
+        "unsettled_events": sum(map(len, receiving.unsettled.values())),
         **held(receiving, now),
+        "retry": retries(session, lane, now),
         "settled_ms": (traffic.settled_after or Histogram()).in_ms(),
     }

@@ -21,6 +21,7 @@ class Traffic:
         "batches_out",
         "bytes_in",
         "bytes_out",
+        "duplicates",
         "events_in",
         "events_out",
         "last_batch",
@@ -35,6 +36,8 @@ class Traffic:
         """Of their payloads and topics."""
         self.batches_in = 0
         """Batches with events of it; resent ones too."""
+        self.duplicates = 0
+        """Events that it sent again though they had been accepted."""
         self.events_out = 0
         """Parts sent to it, each sending counted."""
         self.bytes_out = 0

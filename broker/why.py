@@ -63,6 +63,7 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
     attachment = session.attachment
     judgement = session.quality.judgement
     away_since = attachment.away_since
+    away_s, lost_reason = _away(core, session, now)
     silence_s = now - attachment.last_seen
     tolerable_s = LATE * core.config.sessions.ping_interval_s
     is_silent = away_since is None and silence_s > tolerable_s
@@ -78,8 +79,8 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
     holding = [held(receiving, now) for receiving in session.receiving]
     late_us = core.bus.late_lately().quantile_us(0.99)
     return Evidence(
-        away_s=None if away_since is None else now - away_since,
-        lost_reason="" if away_since is None else _lost_reason(core, session, now),
+        away_s=away_s,
+        lost_reason=lost_reason,
         stands_still=was_silent and machine_answers is True,
         silent_s=silence_s if is_silent else None,
         tolerable_silence_s=tolerable_s,
@@ -97,12 +98,17 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
     )
 
 
-def _lost_reason(core: BrokerCore, session: Session, now: float) -> str:
-    if not session.attachment.expected:
-        return session.attachment.lost_reason
+def _away(core: BrokerCore, session: Session, now: float) -> tuple[float | None, str]:
+    """For how long a session has had no links, and why; None while it has some."""
+    attachment = session.attachment
+    if attachment.away_since is None:
+        return None, ""
+    if not attachment.expected:
+        return now - attachment.away_since, attachment.lost_reason
     for closed in core.registry.closed.of(session.name, now):
-        return f"its last session has ended ({closed['reason']}), and somebody sends to it"
-    return "it has not come back since the broker's start"
+        reason = f"its last session has ended ({closed['reason']}), and somebody sends to it"
+        return closed["ended_ago_s"], reason
+    return now - attachment.away_since, "it has not come back since the broker's start"
 
 
 def _limited(session: Session) -> dict[str, Any]:
@@ -159,10 +165,11 @@ def _waits_of(receiver: Session, sender: Session, now: float) -> Iterator[Waits]
 
 
 def _unknown(core: BrokerCore, name: str) -> str:
-    closed = core.registry.closed
+    closed = core.registry.closed.names()
     if name in core.registry.attachments:
         return f"{name} is a gateway and has no session of its own: ask for a player behind it"
-    text = f"{name!r} has no session, and none of the {len(closed):,} that ended last was of that name"
+    remembered = len(core.registry.closed)
+    text = f"{name!r} has no session, and none of the {remembered:,} that ended last was of that name"
     plain = name.partition(":")[2]
     others = [f"{prefix}:{plain}" for prefix in PREFIX.values()]
     known = [other for other in others if other in core.directory.peers or other in closed]

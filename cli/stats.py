@@ -14,15 +14,19 @@ from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, 
 from lanebus.cli.styles import LANE_STYLES
 
 _COLUMNS = (
-    *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "NOT DELIVERED"),
-    *("PARTS OUT", "BYTES", "BATCHES", "AGAIN", "SETTLED P50 MS", "P99"),
+    *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "AGAIN", "NOT DELIVERED"),
+    *("PARTS OUT", "BYTES", "BATCHES", "AGAIN", "QUEUED", "RETRYING", "OLDEST", "SETTLED P50 MS", "P99 MS"),
 )
+_NARROW = (0, 1, 2, 6, 7, 11, 13, 15)
+"""Places of the columns that are left on a terminal of fewer than `_WIDE` columns."""
+_WIDE = 180
 
 
 @click.command(
-    epilog="In: accepted from the peer; not delivered are those that ended so, of all it accepted. Out: parts sent to "
-    "it; again are those that an earlier connection may have delivered; settled is the time from the broker's "
-    "acceptance of an event until this receiver had handled it and said so."
+    epilog="In: accepted from the peer; again are events that it sent though they had been accepted; not delivered are "
+    "those that ended so, of all it accepted. Out: parts sent to it; again are those that an earlier connection may "
+    "have delivered; queued ones wait to be sent; retrying ones were sent before, and are not settled; settled is the "
+    "time from the broker's acceptance of an event until this receiver had handled it and said so."
 )
 @click.argument("peer", metavar="[NAME]", required=False)
 @control_options
@@ -43,14 +47,15 @@ def stats(peer: str | None, server: str, timeout_s: float, output_format: Format
     if out.is_json:
         out.json(result)
         return
-    table = new_table(list(_COLUMNS), text_columns=2)
+    kept = range(len(_COLUMNS)) if out.width >= _WIDE else _NARROW
+    table = new_table([_COLUMNS[place] for place in kept], text_columns=2)
     rows = [
         _row(out, each["name"], lane, figures)
         for each in sorted(result, key=lambda each: str(each["name"]))
         for lane, figures in each["lanes"].items()
         if peer is not None or figures["in"]["events"] or figures["out"]["events"]
     ]
-    add_rows(table, rows)
+    add_rows(table, [[row[place] for place in kept] for row in rows])
     out.table(table)
     if peer is None:
         out.line(f"{out.things(len(result), 'peer')}; lanes without traffic are left out")
@@ -62,18 +67,23 @@ def stats(peer: str | None, server: str, timeout_s: float, output_format: Format
 def _row(out: Out, name: str, lane: str, figures: Mapping[str, Any]) -> list[str | Text]:
     sent, got = figures["in"], figures["out"]
     missed = sum(sent["reasons"].values())
-    settled = got["settled_ms"]
+    settled, retry = got["settled_ms"], got["retry"]
+    retrying = sum(retry[f"{what}_events"] for what in ("resend", "resent", "suspect"))
     return [
         name,
         styled(lane, LANE_STYLES[lane]),
         out.count(sent["events"]),
         out.size(sent["bytes"]),
         out.count(sent["batches"]),
+        out.count(sent["resent"]),
         styled(out.count(missed), "bold yellow" if missed else "dim"),
         out.count(got["events"]),
         out.size(got["bytes"]),
         out.count(got["batches"]),
         out.count(got["resent"]),
+        out.count(got["queued_events"]),
+        styled(out.count(retrying), "yellow" if retrying else ""),
+        out.time(got["oldest_age_s"]),
         out.ms(settled["p50"]),
         out.ms(settled["p99"]),
     ]

@@ -28,8 +28,8 @@ _BAD: Final = "bold red"
 
 @click.command(
     epilog="Causes: away (no connection), network, throttled and shaped (held to a limit), handler (its own program), "
-    "receiver (somebody whom it sends to), broker, violations. SHARE is how much of what is tolerable a cause takes; "
-    "from 100 % on it is one. Figures are of the last minute, or of now."
+    "receiver (somebody whom it sends to), broker, violations. Behind each stands how much of what is tolerable it "
+    "takes; from 100 % on it is a cause. Figures are of the last minute, or of now."
 )
 @click.argument("peer", metavar="NAME")
 @control_options
@@ -83,18 +83,11 @@ def _show_verdict(out: Out, name: str, result: Mapping[str, Any]) -> None:
 
 
 def _show_causes(out: Out, found: Sequence[Mapping[str, Any]]) -> None:
-    if not found:
-        return
-    table = new_table(["CAUSE", "SHARE", "EVIDENCE"], text_columns=3)
+    # Lines and no table: a table would cut the evidence where it is too long for the terminal.
     for verdict in found:
-        is_cause = verdict["share"] >= 1.0
-        row: list[str | Text] = [
-            styled(str(verdict["cause"]), _BAD if is_cause else "dim"),
-            f"{verdict['share']:.0%}",
-            str(verdict["text"]),
-        ]
-        add_rows(table, [row])
-    out.table(table)
+        style = _BAD if verdict["share"] >= 1.0 else "yellow"
+        head = f"  {verdict['cause']:<11}{verdict['share']:>6.0%}  "
+        out.line(Text.assemble(styled(head, style), styled(str(verdict["text"]), "")))
 
 
 def _closed_facts(out: Out, last: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -137,7 +130,8 @@ def _got(out: Out, last: Mapping[str, Any]) -> str:
         extra.append(f"{out.count(last['dropped'])} dropped")
     if last["held_bytes"]:
         age = out.time(last["oldest_age_s"], unit=True)
-        extra.append(f"{out.size(last['held_bytes'], unit=True)} not settled, the oldest for {age}")
+        oldest = f", the oldest for {age}" if last["oldest_age_s"] else ""
+        extra.append(f"{out.size(last['held_bytes'], unit=True)} not settled{oldest}")
     head = f"{out.things(last['events_out'], 'part')}, {out.size(last['bytes_out'], unit=True)}"
     return f"{head}: {', '.join(extra)}" if extra else head
 

@@ -107,13 +107,17 @@ def test_behind_a_gateway_it_is_the_gateways_word(bench: Bench) -> None:
 def test_who_was_expected_after_a_start_has_ended_only_if_it_never_came() -> None:
     bench = Bench(small_config(sessions=SessionsConfig(grace_s=10.0, recovery_s=3.0)))
     server = Peer(bench, "server:a").attach()
-    for name in ("player:1", "player:2"):
+    for name in ("player:1", "player:2", "player:3"):
         server.send("t", name)
     bench.turn()
     Peer(bench, "player:1").attach()
+    Peer(bench, "player:3").attach().bye()
+    server.send("t", "player:3")
+    bench.turn()
     wait(bench, 4, server)
     assert bench.core.registry.closed.of("player:1", bench.now) == []
     assert only(bench, "player:2")["reason"] == "did not come back after the broker's start"
+    assert only(bench, "player:3")["reason"] == "said goodbye: done"
 
 
 # With what

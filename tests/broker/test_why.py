@@ -233,7 +233,9 @@ def test_who_has_not_come_back_since_the_start_is_away(scene: Scene) -> None:
     server.send("t", "player:9")
     bench.advance(1.0)
     text = why(bench.core, "player:9", scene.ask, bench.now)["verdicts"][0]["text"]
-    assert text.endswith(": its last session has ended (said goodbye: done), and somebody sends to it")
+    assert text == (
+        "no connection for 1.0 s: its last session has ended (said goodbye: done), and somebody sends to it"
+    )
 
 
 # The broker

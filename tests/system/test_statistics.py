@@ -87,9 +87,13 @@ def test_every_counter_is_what_the_match_says(tmp_path: Path, gateway: bool) -> 
                 expected.bytes_in[stream],
             ), stream
             assert got["events"] == expected.events_out[stream], stream
-            assert sent["ended"]["accepted"] == sent["events"], stream
+            assert sent["ended"]["accepted"] == sent["ended"]["delivered"] == sent["events"], stream
             assert sent["reasons"] == {}
             assert (got["resent"], got["dropped"], got["expired"], got["superseded"]) == (0, 0, 0, 0), stream
+            assert (sent["resent"], got["queued_events"], got["unsettled_events"]) == (0, 0, 0), stream
+            assert (got["held_bytes"], got["oldest_age_s"], got["paused_senders"]) == (0, 0.0, 0), stream
+            assert not any(got["retry"].values()), stream
+            assert (got["settled_ms"]["p99"] is None) is (got["events"] == 0), stream
     assert {name for name, _ in expected.events_in | expected.events_out} <= found.keys()
     for lane in LANES:
         totals = status["lanes"][lane.label]
@@ -101,3 +105,8 @@ def test_every_counter_is_what_the_match_says(tmp_path: Path, gateway: bool) -> 
             batches = sum(lanes[lane.label][way]["batches"] for lanes in found.values())
             assert batches == totals[way]["batches"] or (gateway and batches > totals[way]["batches"])
         assert status["books"]["parts"][lane.label]["accepted"] == parts
+    assert status["uptime_s"] > 0.0
+    assert status["cpu_s"] > 0.0
+    assert status["rss_bytes"] > 0
+    assert status["loop"]["turns"] > 0
+    assert status["loop"]["busy_ms"]["p99"] is not None
