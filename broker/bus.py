@@ -13,6 +13,8 @@ from lanebus.broker.services import Services
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.services import MAX_REASON_CHARACTERS, MAX_VERSION_CHARACTERS, Health
 
+MIN_TURNS: Final = 100
+"""Turns of the loop whose 99th percentile is not only the latest of them."""
 PARTS_S: Final = 10.0
 """Between two looks at the books of all sessions, in seconds."""
 PARTS_LOOKS: Final = 6
@@ -65,6 +67,12 @@ class Bus:
         """How late the loop's turns began in the last minute."""
         return self._lately.of(self._late)
 
+    def lateness_ms(self) -> tuple[float | None, float | None]:
+        """The 99th percentile and the greatest of that, milliseconds; None before there are enough to say."""
+        lately = self.late_lately()
+        figures = lately.in_ms()
+        return figures["p99"] if lately.count >= MIN_TURNS else None, figures["max"]
+
     def look(self, now: float) -> None:
         """To be called when an interval is over."""
         still_s = now - self._due
@@ -84,12 +92,13 @@ class Bus:
             self._services.say_bus(Health.OK)
 
     def _figures(self, still_s: float) -> BrokerFigures:
-        late_us = self.late_lately().quantile_us(0.99)
+        late_p99_ms, late_max_ms = self.lateness_ms()
         first, last = self._past_parts[0], self._past_parts[-1]
         resident_bytes, memory_bytes = self.memory or (None, None)
         return BrokerFigures(
             still_s=still_s,
-            late_p99_ms=None if late_us is None else late_us / 1e3,
+            late_p99_ms=late_p99_ms,
+            late_max_ms=late_max_ms,
             held_bytes=self._budget.held_bytes,
             budget_bytes=self._budget.limit_bytes,
             is_full=self._budget.pushes_back,

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from lanebus.broker.budget import REFUSE_SHARE, SHED_SHARE
-from lanebus.broker.verdict import TOLERABLE_LATE_MS
+from lanebus.broker.verdict import TOLERABLE_LATE_MS, TOLERABLE_STILL_MS
 from lanebus.wire.services import ServiceState
 
-STILL_S: Final = 0.5
+STILL_S: Final = TOLERABLE_STILL_MS / 1e3
 """A loop that comes so much later than planned, in seconds, does not do its work."""
 ERROR_SHARE: Final = 0.001
 """Share of the parts that may be refused or dropped."""
@@ -21,6 +21,7 @@ MEMORY_SHARE: Final = 0.8
 MEMORY_FULL_SHARE: Final = 0.95
 LOOP_LATE: Final = "its loop is late"
 """The name of that symptom."""
+LOOP_STILL: Final = "its loop stood still"
 _MOST_NAMED: Final = 4
 """Instances that a service's symptom names."""
 
@@ -55,6 +56,7 @@ class BrokerFigures(NamedTuple):
     """How much later than planned its last look at itself was."""
     late_p99_ms: float | None = None
     """How late its loop was lately."""
+    late_max_ms: float | None = None
     held_bytes: int = 0
     budget_bytes: int = 1
     is_full: bool = False
@@ -88,7 +90,9 @@ def broker_symptoms(figures: BrokerFigures) -> list[Symptom]:
         found.append(Symptom(condition, name, text))
 
     if figures.still_s > STILL_S:
-        note(Condition.FAILING, "its loop stood still", f"{figures.still_s:.1f} s")
+        note(Condition.FAILING, LOOP_STILL, f"{figures.still_s:.1f} s")
+    elif figures.late_max_ms is not None and figures.late_max_ms > TOLERABLE_STILL_MS:
+        note(Condition.DEGRADED, LOOP_STILL, f"{figures.late_max_ms / 1e3:.1f} s in the last minute")
     late_ms = figures.late_p99_ms
     if late_ms is not None and late_ms > TOLERABLE_LATE_MS:
         is_still = late_ms > STILL_S * 1e3

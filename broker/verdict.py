@@ -20,7 +20,12 @@ TOLERABLE_LATE_MS: Final = 16.0
 """A broker whose loop is later than this, at the 99th percentile, misses the critical lane's interval."""
 TOLERABLE_AGE_S: Final = 2.0
 """A receiver whose oldest unsettled part is older than this does not keep up."""
+TOLERABLE_STILL_MS: Final = 500.0
+"""A broker whose loop does nothing for longer is felt by all, be it once in a minute."""
+_STANDS_STILL: Final = ", though its machine answers: its process stands still"
+_NO_ANSWER: Final = ", and its machine does not answer either"
 _AWAY: Final = 100.0
+"""The share of one that has no links."""
 _LOST: Final = 8.0
 """The share of a line that is lost."""
 
@@ -58,13 +63,12 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """Since its links were lost."""
     lost_reason: str = ""
     """Why they were."""
-    stands_still: bool = False
-    """Whether they were given up because it was silent, though its machine goes on answering."""
     silent_s: float | None = None
     """For how long nothing has come from it, where that is longer than it should be."""
     tolerable_silence_s: float = 3.0
     machine_answers: bool | None = None
-    """Whether its machine, or its gateway's, acknowledges what is sent there; asked when it is silent."""
+    """Whether its machine, or its gateway's, acknowledges what is sent there; asked when it is silent, or was so before
+    its links were given up."""
     quality: str = "estimating"
     quality_reason: str = ""
     throttled: list[tuple[str, str, float]] = []
@@ -85,6 +89,7 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """Receivers of its own events that have not settled them, the worst first."""
     broker_late_p99_ms: float | None = None
     """How late the broker's loop was lately."""
+    broker_late_max_ms: float | None = None
     broker_fails: list[str] = []
     """What else keeps the broker from its work."""
 
@@ -111,9 +116,9 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
         text = f"no connection for {evidence.away_s:.1f} s"
         if evidence.lost_reason:
             text += f": {evidence.lost_reason}"
-        if evidence.stands_still:
-            text += ", though its machine answers: its process stands still"
-        yield Verdict(Cause.HANDLER if evidence.stands_still else Cause.AWAY, _AWAY, text)
+        if evidence.machine_answers is not None:
+            text += _STANDS_STILL if evidence.machine_answers else _NO_ANSWER
+        yield Verdict(Cause.HANDLER if evidence.machine_answers else Cause.AWAY, _AWAY, text)
     degrees = {"lost": _LOST, "poor": 4.0, "fair": 1.0, "good": 0.3}
     if evidence.away_s is None and evidence.silent_s is not None:
         yield _silent(evidence, evidence.silent_s)
@@ -160,6 +165,12 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
             yield Verdict(
                 Cause.BROKER, share, f"the broker's loop is {evidence.broker_late_p99_ms:.1f} ms late (p99)"
             )
+    if evidence.broker_late_max_ms is not None and evidence.broker_late_max_ms > TOLERABLE_STILL_MS:
+        yield Verdict(
+            Cause.BROKER,
+            evidence.broker_late_max_ms / TOLERABLE_STILL_MS,
+            f"the broker's loop stood still for {evidence.broker_late_max_ms / 1e3:.1f} s in the last minute",
+        )
     for text in evidence.broker_fails:
         yield Verdict(Cause.BROKER, 50.0, text)
 
@@ -184,10 +195,8 @@ def _silent(evidence: Evidence, silent_s: float) -> Verdict:
         )
     if evidence.machine_answers:
         waits = f"; {evidence.held_bytes:,} bytes wait for it" if evidence.held_bytes else ""
-        return Verdict(
-            Cause.HANDLER, share, f"{silence}, though its machine answers: its process stands still{waits}"
-        )
-    return Verdict(Cause.NETWORK, share, f"{silence}, and its machine does not answer either")
+        return Verdict(Cause.HANDLER, share, f"{silence}{_STANDS_STILL}{waits}")
+    return Verdict(Cause.NETWORK, share, f"{silence}{_NO_ANSWER}")
 
 
 def _fine(evidence: Evidence) -> str:

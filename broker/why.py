@@ -10,7 +10,7 @@ import msgspec
 
 from lanebus.broker.alerts import held
 from lanebus.broker.core import BrokerCore
-from lanebus.broker.health import LOOP_LATE, Condition
+from lanebus.broker.health import LOOP_LATE, LOOP_STILL, Condition
 from lanebus.broker.line import LATE
 from lanebus.broker.sessions import Event, Session
 from lanebus.broker.tcpinfo import Look, Signs
@@ -77,11 +77,10 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         if (settled_us := lately.quantile_us(0.99)) is not None
     ]
     holding = [held(receiving, now) for receiving in session.receiving]
-    late_us = core.bus.late_lately().quantile_us(0.99)
+    late_p99_ms, late_max_ms = core.bus.lateness_ms()
     return Evidence(
         away_s=away_s,
         lost_reason=lost_reason,
-        stands_still=was_silent and machine_answers is True,
         silent_s=silence_s if is_silent else None,
         tolerable_silence_s=tolerable_s,
         machine_answers=machine_answers,
@@ -92,7 +91,8 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         held_bytes=int(sum(each["held_bytes"] for each in holding)),
         dropped=int(sum(each["dropped"] for each in holding)),
         waits_for=_waits(core, session, now),
-        broker_late_p99_ms=None if late_us is None else late_us / 1e3,
+        broker_late_p99_ms=late_p99_ms,
+        broker_late_max_ms=late_max_ms,
         broker_fails=_broker_fails(core),
         **_limited(session),
     )
@@ -130,7 +130,7 @@ def _broker_fails(core: BrokerCore) -> list[str]:
     found = [
         f"the broker: {symptom}"
         for symptom in core.bus.symptoms
-        if symptom.condition is Condition.FAILING and symptom.name != LOOP_LATE
+        if symptom.condition is Condition.FAILING and symptom.name not in (LOOP_LATE, LOOP_STILL)
     ]
     if core.draining.active:
         found.append("the broker is draining")

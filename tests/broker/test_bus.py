@@ -3,7 +3,7 @@
 import pytest
 
 from lanebus.broker.budget import Budget
-from lanebus.broker.bus import PARTS_LOOKS, PARTS_S, Bus
+from lanebus.broker.bus import MIN_TURNS, PARTS_LOOKS, PARTS_S, Bus
 from lanebus.broker.health import STILL_S
 from lanebus.broker.lately import SPAN_S
 from lanebus.broker.services import Services
@@ -63,13 +63,15 @@ def test_a_loop_that_stood_still_is_degraded_until_it_is_on_time(scene: Scene) -
 
 def test_a_loop_that_was_late_is_so_for_the_last_minute(scene: Scene) -> None:
     scene.look(40.0)
-    for _ in range(100):
+    for _ in range(MIN_TURNS - 1):
         scene.late.record(40_000)
+    assert scene.look() == []
+    scene.late.record(40_000)
     assert scene.look() == ["its loop is late: 38.9 ms (p99 of the last minute)"]
     assert scene.look(SPAN_S) != []
     assert scene.look(SPAN_S) == []
     assert scene.bus.late_lately().count == 0
-    assert scene.late.count == 100
+    assert scene.late.count == MIN_TURNS
 
 
 def test_a_used_up_budget_is_degraded_until_there_is_room(scene: Scene) -> None:

@@ -20,7 +20,7 @@ MIB = 1 << 20
     "figures",
     [
         BrokerFigures(),
-        BrokerFigures(still_s=0.5, late_p99_ms=16.0),
+        BrokerFigures(still_s=0.5, late_p99_ms=16.0, late_max_ms=500.0),
         BrokerFigures(held_bytes=799, budget_bytes=1000),
         BrokerFigures(parts=100_000, failed_parts=100),
         BrokerFigures(parts=20, failed_parts=9),
@@ -35,7 +35,12 @@ def test_up_to_each_bound_all_is_well(figures: BrokerFigures) -> None:
 @pytest.mark.parametrize(
     ("figures", "condition", "text"),
     [
-        (BrokerFigures(still_s=0.7), Condition.FAILING, "its loop stood still: 0.7 s"),
+        (BrokerFigures(still_s=0.7, late_max_ms=700.0), Condition.FAILING, "its loop stood still: 0.7 s"),
+        (
+            BrokerFigures(late_max_ms=700.0),
+            Condition.DEGRADED,
+            "its loop stood still: 0.7 s in the last minute",
+        ),
         (
             BrokerFigures(late_p99_ms=16.1),
             Condition.DEGRADED,

@@ -17,9 +17,14 @@ from lanebus.broker.verdict import Cause, Evidence, Waits, verdicts
             "no connection for 3.0 s: it has been silent for 10.2 s",
         ),
         (
-            Evidence(away_s=3.0, lost_reason="it has been silent for 10.2 s", stands_still=True),
+            Evidence(away_s=3.0, lost_reason="it has been silent for 10.2 s", machine_answers=True),
             Cause.HANDLER,
             "it has been silent for 10.2 s, though its machine answers: its process stands still",
+        ),
+        (
+            Evidence(away_s=3.0, lost_reason="it has been silent for 10.2 s", machine_answers=False),
+            Cause.AWAY,
+            "it has been silent for 10.2 s, and its machine does not answer either",
         ),
         (Evidence(silent_s=7.0, quality="lost"), Cause.NETWORK, "or its process stands still"),
         (Evidence(silent_s=7.0, machine_answers=False), Cause.NETWORK, "does not answer either"),
@@ -42,6 +47,11 @@ from lanebus.broker.verdict import Cause, Evidence, Waits, verdicts
         (Evidence(oldest_age_s=7.0, held_bytes=5_000), Cause.HANDLER, "oldest unsettled 7.0 s, 5,000 bytes"),
         (Evidence(violations=3), Cause.VIOLATIONS, "3 rules"),
         (Evidence(broker_late_p99_ms=40.0), Cause.BROKER, "40.0 ms late"),
+        (
+            Evidence(broker_late_p99_ms=1.0, broker_late_max_ms=1_900.0),
+            Cause.BROKER,
+            "stood still for 1.9 s in the last minute",
+        ),
     ],
 )
 def test_each_cause_alone_is_the_verdict(evidence: Evidence, cause: Cause, words: str) -> None:

