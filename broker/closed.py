@@ -130,7 +130,7 @@ def _of(session: Session, now: float, reason: str) -> _Closed:
         began=session.since,
         ended=now,
         reason=reason[:REASON_CHARACTERS],
-        lost_reason=attachment.lost_reason[:REASON_CHARACTERS],
+        lost_reason=attachment.line.lost_reason[:REASON_CHARACTERS],
         away_s=None if away_since is None else now - away_since,
         quality=degree.value,
         quality_reason=why,

@@ -157,7 +157,7 @@ class BrokerCore:
             self.directory.catalog,
             self.budget,
             self.counters.late,
-            self.registry.parts,
+            self._parts,
             lambda: self.draining.active,
             started,
             SWEEP_S,
@@ -441,6 +441,11 @@ class BrokerCore:
 
     # Time
 
+    def _parts(self) -> tuple[int, int]:
+        """Parts accepted, and those that were refused or dropped against the will of their receivers and operators."""
+        accepted, failed = self.registry.parts()
+        return accepted, failed - self.policies.ended
+
     def _sweep(self, now: float) -> None:
         self.timers.at(now + SWEEP_S, self._sweep)
         self.bus.look(now)
@@ -461,7 +466,8 @@ class BrokerCore:
                 self.egress.sweep(session, now)
                 self._slow_receivers.look(session, now)
                 if (session.origin + self._sweeps) % NOTE_SWEEPS == 0:
-                    session.note()
+                    for traffic in session.traffic:
+                        traffic.note()
             self.egress.expire(attachment, now)
         self.alerts.end_missing(self.directory.peers, now)
         self.registry.fold_ended()

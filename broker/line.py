@@ -25,12 +25,14 @@ _WRAP: Final = 0xFFFF_FFFF
 class Line:
     """What is measured of one attachment's line. All times in seconds, all figures in milliseconds."""
 
-    __slots__ = ("_last_ping", "_lost", "_network", "_sent", "ring", "since")
+    __slots__ = ("_last_ping", "_lost", "_network", "_sent", "lost_reason", "ring", "since")
 
     def __init__(self, since: float) -> None:
         self.ring = Ring(5, RING_SAMPLES)
         self.since = since
         """When its present links began: what was measured before says nothing of them."""
+        self.lost_reason = ""
+        """Why links were lost the last time; empty while none ever were."""
         self._last_ping: float | None = None
         self._network: Look | None = None
         self._sent = 0

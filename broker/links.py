@@ -71,6 +71,6 @@ class Links:
             if attachment.away_since is None:
                 attachment.away_since = now
                 if not leaves:
-                    attachment.lost_reason = reason
+                    attachment.line.lost_reason = reason
                 self._on_away(attachment, now, leaves)
                 log.info("= %s is away", attachment.name)

@@ -105,6 +105,8 @@ class Policies:
         self._peers = tuple(config.peers)
         self.changes: dict[str, PeerPolicy] = {}
         """What was set while the broker runs, by pattern, the latest last; it comes before the configuration."""
+        self.ended = 0
+        """Events that ended since they were over a limit of their topic."""
         self._topics: dict[Role, PatternTable[TopicPolicy]] = {}
         for topic in config.topics:
             self._topics.setdefault(Role(topic.role), PatternTable()).add(topic.match, topic)
@@ -152,6 +154,7 @@ class Policies:
             if bucket is None:
                 bucket = limits.topics[rule] = Bucket(rule.events_per_s, rule.burst, now)
             if not bucket.take(1.0, now):
+                self.ended += 1
                 outcome = Outcome.DROPPED if rule.over == "drop" else Outcome.REFUSED
                 return outcome, Reason.TOPIC_LIMIT
         return None

@@ -285,11 +285,6 @@ class Session:
             withheld = figures[BOOK_FIGURES:]
             sending.withhold([*withheld, *(0 for _ in WITHHELD[len(withheld) :])])
 
-    def note(self) -> None:
-        """To be called once in `lately.SPAN_S`."""
-        for traffic in self.traffic:
-            traffic.note()
-
     def __repr__(self) -> str:
         return f"<Session {self.name} origin={self.origin}{' ended' if self.ended else ''}>"
 
@@ -430,7 +425,6 @@ class Attachment:
         "last_seen",
         "line",
         "links",
-        "lost_reason",
         "lz4",
         "name",
         "outbound",
@@ -465,8 +459,6 @@ class Attachment:
         self.line = Line(now)
         self.away_since: float | None = None
         """Since when it has no critical link; its sessions end a grace period later."""
-        self.lost_reason = ""
-        """Why its links were lost the last time; empty while they never were."""
         self.request = 0
         """The last request carried out."""
         self.recalled = 0

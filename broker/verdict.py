@@ -142,7 +142,8 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
     settled = (evidence.settled_p99_ms or 0.0) / TOLERABLE_SETTLE_MS
     old = evidence.oldest_age_s / TOLERABLE_AGE_S
     # What waits for shaping, for links or for a sign of life is old for another reason.
-    if evidence.shaped_bytes or evidence.away_s is not None or evidence.silent_s is not None:
+    is_shaped = evidence.shaped_age_s >= TOLERABLE_WAIT_S / 2
+    if is_shaped or evidence.away_s is not None or evidence.silent_s is not None:
         old = settled = 0.0
     if max(settled, old) >= 0.3 or evidence.dropped:
         yield Verdict(Cause.HANDLER, max(settled, old), _handling(evidence))

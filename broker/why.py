@@ -14,6 +14,7 @@ from lanebus.broker.health import LOOP_LATE, LOOP_STILL, Condition
 from lanebus.broker.line import LATE
 from lanebus.broker.sessions import Event, Session
 from lanebus.broker.tcpinfo import Look, Signs
+from lanebus.broker.throttling import throttled
 from lanebus.broker.verdict import Evidence, Waits, verdicts
 from lanebus.wire.lanes import LANES
 from lanebus.wire.names import PREFIX
@@ -94,7 +95,7 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         broker_late_p99_ms=late_p99_ms,
         broker_late_max_ms=late_max_ms,
         broker_fails=_broker_fails(core),
-        **_limited(session),
+        **_limited(session, now),
     )
 
 
@@ -104,16 +105,25 @@ def _away(core: BrokerCore, session: Session, now: float) -> tuple[float | None,
     if attachment.away_since is None:
         return None, ""
     if not attachment.expected:
-        return now - attachment.away_since, attachment.lost_reason
+        return now - attachment.away_since, attachment.line.lost_reason
     for closed in core.registry.closed.of(session.name, now):
         reason = f"its last session has ended ({closed['reason']}), and somebody sends to it"
         return closed["ended_ago_s"], reason
     return now - attachment.away_since, "it has not come back since the broker's start"
 
 
-def _limited(session: Session) -> dict[str, Any]:
-    """What limits hold back, as the fields of `Evidence` for it. A session has no limits yet."""
-    return {}
+def _limited(session: Session, now: float) -> dict[str, Any]:
+    """What limits hold back, as the fields of `Evidence` for it. Rules that were broken are not counted yet."""
+    shaped = [receiving for receiving in session.receiving if receiving.shaped and receiving.waiting]
+    return {
+        "throttled": [
+            (lane.label, over.limit, over.wait_s)
+            for lane in LANES
+            if (over := throttled(session, lane, now)) is not None
+        ],
+        "shaped_bytes": sum(receiving.waiting_bytes for receiving in shaped),
+        "shaped_age_s": max((now - receiving.waiting[0].arrived for receiving in shaped), default=0.0),
+    }
 
 
 def answers(silent_s: float, signs: Signs | None) -> bool | None:

@@ -14,19 +14,20 @@ from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, 
 from lanebus.cli.styles import LANE_STYLES
 
 _COLUMNS = (
-    *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "AGAIN", "NOT DELIVERED"),
+    *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "AGAIN", "THROTTLED", "NOT DELIVERED"),
     *("PARTS OUT", "BYTES", "BATCHES", "AGAIN", "QUEUED", "RETRYING", "OLDEST", "SETTLED P50 MS", "P99 MS"),
 )
-_NARROW = (0, 1, 2, 6, 7, 11, 13, 15)
+_NARROW = (0, 1, 2, 7, 8, 12, 14, 16)
 """Places of the columns that are left on a terminal of fewer than `_WIDE` columns."""
 _WIDE = 180
 
 
 @click.command(
-    epilog="In: accepted from the peer; again are events that it sent though they had been accepted; not delivered are "
-    "those that ended so, of all it accepted. Out: parts sent to it; again are those that an earlier connection may "
-    "have delivered; queued ones wait to be sent; retrying ones were sent before, and are not settled; settled is the "
-    "time from the broker's acceptance of an event until this receiver had handled it and said so."
+    epilog="In: accepted from the peer; again are events that it sent though they had been accepted; throttled ones "
+    "were over a limit, and come later; not delivered are those that ended so, of all it accepted. Out: parts "
+    "sent to it; again are those that an earlier connection may have delivered; queued ones wait to be sent; "
+    "retrying ones were sent before, and are not settled; settled is the time from the broker's acceptance of "
+    "an event until this receiver had handled it and said so."
 )
 @click.argument("peer", metavar="[NAME]", required=False)
 @control_options
@@ -76,6 +77,7 @@ def _row(out: Out, name: str, lane: str, figures: Mapping[str, Any]) -> list[str
         out.size(sent["bytes"]),
         out.count(sent["batches"]),
         out.count(sent["resent"]),
+        styled(out.count(sent["throttled"]), "yellow" if sent["throttled"] else ""),
         styled(out.count(missed), "bold yellow" if missed else "dim"),
         out.count(got["events"]),
         out.size(got["bytes"]),

@@ -1,13 +1,17 @@
 """The broker as a service: well while its loop, its budget, its parts and its memory are."""
 
 import pytest
+from tests.broker.bench import Bench, small_config
+from tests.broker.peer import Peer
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import MIN_TURNS, PARTS_LOOKS, PARTS_S, Bus
-from lanebus.broker.health import STILL_S
+from lanebus.broker.health import MIN_FAILED, STILL_S
 from lanebus.broker.lately import SPAN_S
 from lanebus.broker.services import Services
+from lanebus.conf.policy import PolicyConfig, TopicPolicy
 from lanebus.wire.histogram import Histogram
+from lanebus.wire.kinds import Kind
 from lanebus.wire.services import ServiceState
 
 STARTED = 100.0
@@ -92,6 +96,22 @@ def test_parts_that_failed_are_counted_for_a_minute(scene: Scene) -> None:
         "parts are refused or dropped: 50 of 1,000 in the last minute, 5.00%"
     ]
     assert scene.look(PARTS_S) == []
+
+
+def test_what_ends_by_the_limit_of_its_topic_is_no_error() -> None:
+    rule = TopicPolicy(match="t", events_per_s=1.0, burst=1, over="drop")
+    bench = Bench(small_config(policy=PolicyConfig(topics=[rule])))
+    player, server = Peer(bench, "player:1").attach(), Peer(bench, "server:a").attach()
+    server.ask(Kind.REGISTER, service="s", topics=["t"])
+    for _ in range(8):
+        player.send_batch([player.event("t", None) for _ in range(4)])
+        bench.turn()
+        for peer in (player, server):
+            peer.settle_all()
+            peer.ping()
+        bench.advance(2.0)
+    assert bench.core.policies.ended > MIN_FAILED
+    assert bench.core.bus.symptoms == []
 
 
 def test_memory_is_what_the_driver_says(scene: Scene) -> None:

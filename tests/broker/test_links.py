@@ -77,7 +77,7 @@ def test_the_links_of_an_attachment_end_together_and_it_is_away_once(scene: Scen
     assert list(scene.links) == []
     assert list(attachment.live_links()) == []
     assert scene.away == [("player:1", 5.0, leaves)]
-    assert attachment.lost_reason == ("" if leaves else "it dialled anew")
+    assert attachment.line.lost_reason == ("" if leaves else "it dialled anew")
 
 
 def test_a_connection_without_an_attachment_ends_alone(scene: Scene) -> None:

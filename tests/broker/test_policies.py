@@ -120,6 +120,7 @@ def test_a_topics_limit_ends_what_is_over_it(over: str, outcome: Outcome) -> Non
     assert limits is not None
     ends = [policies.over_topic(limits, Role.CLIENT, "telemetry.fps.now", 0.0) for _ in range(5)]
     assert ends == [None] * 3 + [(outcome, Reason.TOPIC_LIMIT)] * 2
+    assert policies.ended == 2
     assert policies.over_topic(limits, Role.CLIENT, "player.move", 0.0) is None
     assert policies.over_topic(limits, Role.CLIENT, "telemetry.fps", 1.0) is None
 

@@ -80,6 +80,8 @@ def test_what_waits_for_shaping_or_for_links_is_not_the_handlers_fault() -> None
     shaped = verdicts(Evidence(shaped_bytes=1, shaped_age_s=3.0, oldest_age_s=9.0))
     away = verdicts(Evidence(away_s=1.0, oldest_age_s=9.0))
     silent = verdicts(Evidence(silent_s=9.0, oldest_age_s=9.0))
+    hardly_shaped = verdicts(Evidence(shaped_bytes=1, shaped_age_s=0.1, oldest_age_s=9.0))
+    assert hardly_shaped[0].cause is Cause.HANDLER
     assert Cause.HANDLER not in {verdict.cause for verdict in (*shaped, *away, *silent)}
 
 

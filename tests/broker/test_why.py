@@ -1,5 +1,6 @@
 """Why a peer is late or gone: the evidence is the broker's state, and the verdict follows from it."""
 
+from random import Random
 from typing import Any
 
 import msgspec
@@ -10,7 +11,8 @@ from tests.broker.peer import Peer
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.why import MOST_WAITS, answers, evidence, why
-from lanebus.conf.model import SessionsConfig
+from lanebus.conf.model import EgressConfig, SessionsConfig
+from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import Ping
@@ -163,6 +165,36 @@ def test_one_that_was_given_up_for_its_silence_may_stand_still_on(scene: Scene) 
     )
     scene.signs = None
     assert scene.first()[0] == "away"
+
+
+# Limits
+
+
+def test_who_is_over_a_limit_is_throttled() -> None:
+    scene = Scene(Bench(small_config(policy=PolicyConfig(client=Policy(events_per_s=10.0, events_burst=16)))))
+    scene.player.send_batch([scene.player.event("t", None, Lane.NORMAL) for _ in range(20)], Lane.NORMAL)
+    scene.bench.turn()
+    cause, text = scene.first()
+    assert cause == "throttled"
+    assert text.startswith("held to events_per_s on normal, its next event waits 0.")
+
+
+def test_what_waits_for_an_allowance_is_shaped() -> None:
+    config = small_config(
+        policy=PolicyConfig(client=Policy(down_bytes_per_s=1_000.0, bytes_burst_s=1.0)),
+        egress=EgressConfig(batch_bytes=1_024, credit_bytes=1 << 20, queue_bytes=1 << 20, age_s=100.0),
+    )
+    scene = Scene(Bench(config))
+    for number in range(80):
+        scene.server.send("t", "player:1", Lane.NORMAL, Random(number).randbytes(90))
+        if number % 8 == 7:
+            scene.bench.advance(0.2)
+            scene.player.ack()
+            scene.player.settle_all()
+    cause, text = scene.first()
+    assert (cause, text.partition(" bytes ")[2][:34]) == ("shaped", "wait for its allowance, the oldest")
+    waiting = scene.bench.receiving("player:1", Lane.NORMAL).waiting_bytes
+    assert scene.why()["evidence"]["shaped_bytes"] == waiting > 0
 
 
 # Others that it waits for
