@@ -42,6 +42,11 @@ from lanebus.broker.verdict import Cause, Evidence, Waits, verdicts
         (Evidence(broker_fails=["the budget is used up"]), Cause.BROKER, "the budget is used up"),
         (Evidence(quality="poor", quality_reason="jitter 130 ms"), Cause.NETWORK, "poor: jitter 130 ms"),
         (Evidence(throttled=[("low", "events_per_s", 0.2)]), Cause.THROTTLED, "events_per_s on low"),
+        (
+            Evidence(throttled=[("low", "events_per_s", 0.01)]),
+            Cause.THROTTLED,
+            "held to events_per_s on low, what is over it waits there",
+        ),
         (Evidence(shaped_bytes=9_000, shaped_age_s=1.5), Cause.SHAPED, "9,000 bytes wait"),
         (Evidence(settled_p99_ms=2_500.0), Cause.HANDLER, "handles within 2,500 ms"),
         (Evidence(oldest_age_s=7.0, held_bytes=5_000), Cause.HANDLER, "oldest unsettled 7.0 s, 5,000 bytes"),
