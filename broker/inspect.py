@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import time
 from collections.abc import Callable, Mapping
@@ -11,18 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import zmq
 
 from lanebus.broker.alerts import AlertKind, held
-from lanebus.broker.audit import audit, books
+from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.inspect_limits import change_limits, limits, limits_of
 from lanebus.broker.inspect_services import groups, members, services
+from lanebus.broker.leases import state_of
 from lanebus.broker.lines import mean_ping_ms
 from lanebus.broker.lineview import history, line_figures
+from lanebus.broker.loglevel import level, set_level
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.statistics import statistics
+from lanebus.broker.sums import sums
 from lanebus.broker.throttling import throttled
+from lanebus.broker.totals import Totals
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book
@@ -41,6 +47,7 @@ class Inspector:
         self._addresses = addresses
         # Looked up once: it reads folders, and what it leaves behind is kept.
         self._version = _version()
+        self._started_at_s = time.time()
         core.bus.say_version(self._version)
         self._commands: dict[str, Callable[[float], Any]] = {
             "status": self.status,
@@ -52,7 +59,16 @@ class Inspector:
             "stats": self.stats,
             "services": lambda now: services(core, now),
             "groups": lambda now: groups(core),
-            "limits": lambda now: limits(core),
+            "metrics": self.metrics,
+        }
+        self._questions: dict[str, Callable[[dict[str, Any], float], Any]] = {
+            "members": lambda request, now: members(core, request.get("group")),
+            "quality": lambda request, now: self.quality(request.get("peer"), now),
+            "limits": self._limits,
+            "log": self._log,
+            "trace": self._trace,
+            "trace_read": lambda request, now: core.tracing.read(request.get("trace"), now),
+            "trace_end": lambda request, now: {"ended": core.tracing.end(request.get("trace"))},
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes | None:
@@ -68,17 +84,13 @@ class Inspector:
             if command == "drain":
                 self._core.draining.begin(now, self._deadline_s(request))
                 return None
-            if command == "members":
-                found = members(self._core, request.get("group"))
-                return msgspec.msgpack.encode({"ok": True, "result": found})
-            if command == "quality":
-                return msgspec.msgpack.encode({"ok": True, "result": self.quality(request.get("peer"), now)})
-            if command == "limits" and len(request) > 1:
-                return msgspec.msgpack.encode({"ok": True, "result": self._limits(request, now)})
+            question = self._questions.get(command) if isinstance(command, str) else None
+            if question is not None:
+                return msgspec.msgpack.encode({"ok": True, "result": question(request, now)})
             action = self._commands.get(command) if isinstance(command, str) else None
             if action is None:
-                known = ", ".join(self._commands)
-                raise ValueError(f"no command {command!r}; there are {known}, members, quality, drain")
+                known = ", ".join([*self._commands, *self._questions])
+                raise ValueError(f"no command {command!r}; there are {known}, drain")
             return msgspec.msgpack.encode({"ok": True, "result": action(now)})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
@@ -96,17 +108,43 @@ class Inspector:
             raise ValueError(f"deadline_s is {deadline_s!r}; give seconds from 0 to {MAX_DEADLINE_S:g}")
         return float(deadline_s)
 
-    def _limits(self, request: dict[str, Any], now: float) -> dict[str, Any]:
+    def _limits(self, request: dict[str, Any], now: float) -> dict[str, Any] | list[dict[str, Any]]:
+        if len(request) == 1:
+            return limits(self._core)
         if "match" in request:
             return change_limits(self._core, request["match"], request.get("settings"), now)
         return limits_of(self._core, request.get("peer"), now)
 
+    def _log(self, request: dict[str, Any], now: float) -> dict[str, str]:
+        wanted = request.get("level")
+        if wanted is None:
+            return {"level": level(), "before": level()}
+        before = set_level(wanted)
+        return {"level": level(), "before": before}
+
+    def _trace(self, request: dict[str, Any], now: float) -> dict[str, int]:
+        payloads = request.get("payloads") is True
+        return {"trace": self._core.tracing.begin(request.get("peer"), now, payloads=payloads)}
+
+    def metrics(self, now: float) -> dict[str, Any]:
+        """What `lanebus metrics` is made of: ``status``, and sums that do not fall when sessions end."""
+        summed = self._core.registry.summed()
+        return {
+            "status": self._status(summed, now),
+            "started_at_s": self._started_at_s,
+            "python": platform.python_version(),
+            "libzmq": zmq.zmq_version(),
+            **sums(self._core, summed, now),
+        }
+
     def status(self, now: float) -> dict[str, Any]:
         """The broker at a glance."""
+        return self._status(self._core.registry.summed(), now)
+
+    def _status(self, summed: Totals, now: float) -> dict[str, Any]:
         core = self._core
         sessions = list(core.registry.sessions())
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        summed = books(core)
         return {
             "name": core.config.broker.name,
             "version": self._version,
@@ -212,7 +250,6 @@ class Inspector:
 
     def _peer(self, session: Session, now: float) -> dict[str, Any]:
         attachment = session.attachment
-        links = sum(link is not None for link in attachment.links)
         # Counts and firsts only: `queues` looks at every part, which takes milliseconds when many wait.
         links_queue = 0 if attachment.targeted else sum(len(out.queue) for out in attachment.outbound)
         holding = [held(receiving, now) for receiving in session.receiving]
@@ -220,7 +257,7 @@ class Inspector:
             "name": session.name,
             "role": session.role.value,
             "via": attachment.name if attachment.targeted else None,
-            "state": "up" if links == len(LANES) else "joining" if links else "away",
+            "state": state_of(attachment),
             "connected_s": now - session.since,
             "idle_s": now - attachment.last_seen,
             **line_figures(session, now),
@@ -244,7 +281,7 @@ class Inspector:
                 if (alert := self._core.alerts.lasting(AlertKind.SLOW_RECEIVER, session.name, lane))
                 is not None
             ],
-            "links": links,
+            "links": sum(link is not None for link in attachment.links),
             "throttled": [
                 {"lane": lane.label, "limit": over.limit, "wait_s": over.wait_s}
                 for lane in LANES

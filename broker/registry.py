@@ -11,26 +11,15 @@ from lanebus.broker.policies import Policies
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.settling import Settling
+from lanebus.broker.totals import Totals
 from lanebus.conf.model import Config
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import Hello
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import Book, Reason
+from lanebus.wire.outcomes import Reason
 
 TOKEN_BYTES = 16
-
-
-class Totals:
-    """Books of sessions that have ended, summed."""
-
-    def __init__(self) -> None:
-        self.events = [Book() for _ in LANES]
-        self.parts = [Book() for _ in LANES]
-        self.reported = [Book() for _ in LANES]
-        self.sessions = 0
-        self.unreported_sessions = 0
-        """Sessions that ended without having said what became of everything they sent."""
 
 
 class Registry:
@@ -74,6 +63,11 @@ class Registry:
     def by_token(self, token: bytes) -> Attachment | None:
         """The attachment that was given this token."""
         return self._by_token.get(token)
+
+    @property
+    def begun(self) -> int:
+        """Sessions that ever began."""
+        return self._next_origin - 1
 
     def sessions(self) -> Iterator[Session]:
         """Every session that has not ended."""
@@ -220,17 +214,18 @@ class Registry:
             del self.attachments[attachment.key]
             self._absent -= attachment.expected or attachment.key != attachment.name
 
+    def summed(self) -> Totals:
+        """The figures of all sessions that are or were; cheap enough to be asked for every second."""
+        self.fold_ended()
+        summed = self.totals.copy()
+        for session in [*self.sessions(), *self.ended.values()]:
+            summed.add(session)
+        return summed
+
     def fold_ended(self) -> None:
         """Sum up the books of ended sessions whose last event has been settled."""
         for origin, session in list(self.ended.items()):
             if any(sending.book.in_flight for sending in session.sending):
                 continue
             del self.ended[origin]
-            self.totals.sessions += 1
-            if session.reported is None and any(sending.book.accepted for sending in session.sending):
-                self.totals.unreported_sessions += 1
-            for lane in LANES:
-                self.totals.events[lane].add(session.sending[lane].book)
-                self.totals.parts[lane].add(session.sending[lane].parts)
-                if session.reported is not None:
-                    self.totals.reported[lane].add(session.reported[lane])
+            self.totals.add(session)

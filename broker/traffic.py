@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lanebus.wire.histogram import Histogram
 
 
 class Traffic:
     """Events, bytes and batches of one session on one lane, both directions."""
+
+    COUNTERS: Final = (
+        *("events_in", "bytes_in", "batches_in", "throttled"),
+        *("events_out", "bytes_out", "batches_out", "resent"),
+    )
+    """The counters by name: what `add` adds."""
 
     __slots__ = (
         "_settled",
@@ -40,6 +48,11 @@ class Traffic:
         self.throttled = 0
         """Of the events that came from it, those not accepted because it was over a limit; they come again."""
         self._settled: Histogram | None = None
+
+    def add(self, other: Traffic) -> None:
+        """Add another's counters to these; its times until settlement are left out."""
+        for name in self.COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def sent(self, batch: int, size_bytes: int) -> None:
         """A part of `size_bytes` leaves for it, in a batch."""

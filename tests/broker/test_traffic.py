@@ -20,3 +20,14 @@ def test_the_time_until_a_part_is_settled_is_kept_in_a_histogram() -> None:
     histogram = traffic.settled_after
     assert histogram is not None
     assert (histogram.count, histogram.max_us) == (1, 250_000)
+
+
+def test_counters_are_added_one_by_one() -> None:
+    one, other = Traffic(), Traffic()
+    for place, name in enumerate(Traffic.COUNTERS):
+        setattr(one, name, 1)
+        setattr(other, name, place)
+    one.add(other)
+    assert [getattr(one, name) for name in Traffic.COUNTERS] == list(range(1, 9))
+    counted = set(Traffic.__slots__) - {"last_batch", "_settled"}
+    assert counted == set(Traffic.COUNTERS), "a counter that is not added falls when its session ends"

@@ -84,3 +84,10 @@ def test_the_figures_in_milliseconds_have_names_and_none_of_them_is_made_up() ->
     figures = histogram.in_ms()
     assert figures["max"] == 10.0
     assert figures["p50"] == pytest.approx(2.0, rel=0.07)
+
+
+@given(st.lists(values))
+def test_how_many_values_are_below_a_power_of_two_is_known_exactly(recorded: list[int]) -> None:
+    exponents = range(4, 33)
+    below = histogram_of(recorded).below_powers(exponents)
+    assert below == [sum(value < 1 << exponent for value in recorded) for exponent in exponents]
