@@ -118,7 +118,8 @@ def _settlements(settlements: Sequence[Settlement]) -> str:
 
 
 def _throttled(entry: Throttled) -> str:
-    return f"{entry.lane.label} from event {entry.number} on, over {entry.limit}, again in {entry.retry_after_ms:.0f} ms"
+    wait = f"again in {entry.retry_after_ms:.0f} ms"
+    return f"{entry.lane.label} from event {entry.number} on, over {entry.limit}, {wait}"
 
 
 def _numbered(error: int) -> str:

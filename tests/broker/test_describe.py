@@ -66,8 +66,10 @@ THROTTLE = Throttle(
     [
         (
             THROTTLE,
-            "critical from event 17 on, over events_per_s, again in 40 ms, "
-            "low from event 3 on, over up_bytes_per_s, again in 0 ms",
+            (
+                "critical from event 17 on, over events_per_s, again in 40 ms, "
+                "low from event 3 on, over up_bytes_per_s, again in 0 ms"
+            ),
         ),
         (Ack([3, 0, 1]), "received up to 3, 0, 1"),
         (SETTLE, "4 critical delivered, 2 low refused (handler_error)"),

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.broker.bench import Bench
+from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 from tests.broker.samples import say
 
 from lanebus.broker import tracing
 from lanebus.broker.tracing import MAX_TRACES, TRACE_LINES, UNREAD_S
+from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.batches import ticks
 from lanebus.wire.header import FLAG_LZ4, HEADER_BYTES, encode_header
 from lanebus.wire.kinds import Kind
@@ -177,6 +178,23 @@ def test_what_waits_for_credit_and_what_is_dropped_is_shown(bench: Bench) -> Non
     assert ("critical", "no part waits") in [
         (line["lane"], line["text"]) for line in read() if line["what"] == "queue"
     ]
+
+
+def test_what_waits_for_an_allowance_is_shown_and_who_is_throttled() -> None:
+    limited = Policy(events_per_s=1.0, events_burst=8, down_bytes_per_s=200.0, bytes_burst_s=1.0)
+    bench = Bench(small_config(policy=PolicyConfig(client=limited)))
+    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
+    read = begin(bench, "player:1")
+    server.burst(3, "player:1", Lane.LOW, 200)
+    player.send_batch([player.event("t", "server:a") for _ in range(20)])
+    bench.advance(0.3)
+    lines = read()
+    assert ("low", "parts wait for its allowance") in [
+        (line["lane"], line["text"]) for line in lines if line["what"] == "queue"
+    ]
+    (throttle,) = [line["text"] for line in lines if line["what"] == "throttle"]
+    assert throttle.startswith("critical from event ")
+    assert ", over events_per_s, again in " in throttle
 
 
 def test_the_last_words_to_a_link_that_has_ended_are_shown(bench: Bench) -> None:
