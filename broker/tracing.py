@@ -119,6 +119,12 @@ class Trace:
         if len(self.routes) > _ROUTES:
             del self.routes[next(iter(self.routes))]
 
+    def note_sender(self, origin: int, name: str) -> None:
+        """Events of this origin are from this sender."""
+        if len(self.senders) >= _SENDERS:
+            self.senders.clear()
+        self.senders[origin] = name
+
     def add(self, now: float, mark: str, what: str, text: str, **figures: Any) -> None:
         """Write a line."""
         if len(self.lines) >= TRACE_LINES:
@@ -313,7 +319,7 @@ class Tracing:
         else:
             for source in batch.sources:
                 if source.name:
-                    trace.senders[source.origin] = source.name
+                    trace.note_sender(source.origin, source.name)
             if isinstance(batch, TargetedBatch):
                 events = [event for targets, event in batch.events if not index or index in targets]
             else:
@@ -344,12 +350,11 @@ class Tracing:
         """The name of a sender; the link may have been told it before the trace began."""
         name = trace.senders.get(origin)
         if name is None:
-            if len(trace.senders) >= _SENDERS:
-                trace.senders.clear()
             known = self._registry.ended.get(origin) or next(
                 (session for session in self._registry.sessions() if session.origin == origin), None
             )
-            name = trace.senders[origin] = "somebody" if known is None else known.name
+            name = "somebody" if known is None else known.name
+            trace.note_sender(origin, name)
         return name
 
     def _look(self, trace: Trace) -> None:

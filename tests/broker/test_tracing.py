@@ -403,7 +403,7 @@ def test_what_a_trace_remembers_of_links_requests_and_senders_is_bounded(
         bench.advance(0.1)
     assert len(first.routes) == 2
     assert len(second.requests) == 2
-    assert len(first.senders) <= 3
+    assert len(first.senders) <= 2
 
 
 def test_an_event_from_the_future_is_of_no_age(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from tests.cli.test_metrics_server import get
 from tests.cli.test_metrics_text import parsed, samples_of
 
 from lanebus.cli.exits import Exit
+from lanebus.cli.main import run
 
 pytestmark = pytest.mark.system
 
@@ -22,10 +23,9 @@ def talk() -> Iterator[Busy]:
         yield found
 
 
-def test_the_metrics_of_a_broker_are_printed(talk: Busy) -> None:
-    done = lanebus("metrics", "-s", talk.control)
-    assert done.returncode == Exit.OK, done.stderr
-    found = samples_of(parsed(done.stdout).values())
+def test_the_metrics_of_a_broker_are_printed(talk: Busy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["metrics", "-s", talk.control]) == Exit.OK
+    found = samples_of(parsed(capsys.readouterr().out).values())
     received = found["lanebus_events_received_total", frozenset({("role", "server"), ("lane", "critical")})]
     assert received > 3
     assert found["lanebus_resident_memory_bytes", frozenset()] > 1 << 20

@@ -16,6 +16,7 @@ from tests.cli.test_rates import peer
 from lanebus import ClientAdapter, Loop, ServerAdapter
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.exits import Exit
+from lanebus.cli.main import run
 from lanebus.cli.output import Out
 from lanebus.cli.stats import Looks, Rates
 
@@ -62,15 +63,21 @@ def test_the_figures_of_all_peers_are_json_for_programs(control: str) -> None:
     assert lanes["player:1"]["critical"]["out"]["events"] == 3
 
 
-def test_people_see_a_row_for_each_lane_that_was_used(control: str) -> None:
-    shown = lanebus("stats", "-s", control).stdout
+def test_people_see_a_row_for_each_lane_that_was_used(
+    control: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["stats", "-s", control]) == Exit.OK
+    shown = capsys.readouterr().out
     assert shown.count("server:a") == 2
     assert shown.count("player:1") == 1
     assert "2 peers" in shown
 
 
-def test_one_peer_is_shown_on_all_lanes_with_what_was_not_delivered(control: str) -> None:
-    shown = lanebus("stats", "server:a", "-s", control).stdout
+def test_one_peer_is_shown_on_all_lanes_with_what_was_not_delivered(
+    control: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["stats", "server:a", "-s", control]) == Exit.OK
+    shown = capsys.readouterr().out
     assert shown.count("server:a") == 3
     assert "low: 1 refused: unknown_destination" in shown
     assert lanebus("stats", "1", "-s", control).stdout.count("player:1") == 3

@@ -14,6 +14,7 @@ from tests.cli.test_output import Terminal
 
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError, Exit
+from lanebus.cli.main import run
 from lanebus.cli.output import Out
 from lanebus.cli.tracing import Tally, follow, payload_text, plain, show
 
@@ -173,25 +174,29 @@ def talk() -> Iterator[Busy]:
 
 
 @pytest.mark.system
-def test_a_player_under_traffic(talk: Busy) -> None:
-    done = lanebus("trace", "1", "--for", "500ms", "-s", talk.control)
-    assert done.returncode == Exit.OK, done.stderr
-    first, *lines = done.stdout.splitlines()
+def test_a_player_under_traffic(talk: Busy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trace", "1", "--for", "500ms", "-s", talk.control]) == Exit.OK
+    written = capsys.readouterr()
+    first, *lines = written.out.splitlines()
     assert "= trace" in first
     assert "player:1 is up" in first
     assert any("> batch    critical" in line and "tick from server:a" in line for line in lines)
     assert any("< settle" in line and "critical delivered" in line for line in lines)
-    assert "frames in" in done.stderr
+    assert "frames in" in written.err
 
 
 @pytest.mark.system
-def test_programs_get_each_line_as_an_object_with_payloads_if_they_ask(talk: Busy) -> None:
-    done = lanebus("trace", "server:a", "--for", "300ms", "--payloads", "-o", "json", "-s", talk.control)
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+def test_programs_get_each_line_as_an_object_with_payloads_if_they_ask(
+    talk: Busy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["trace", "server:a", "--for", "300ms", "--payloads", "-o", "json", "-s", talk.control]
+    assert run(arguments) == Exit.OK
+    written = capsys.readouterr()
+    lines = [json.loads(line) for line in written.out.splitlines()]
     batch = next(line for line in lines if line["what"] == "batch")
     assert batch["mark"] == "<"
     assert batch["payloads"][0]["payload"].startswith('{"number":')
-    assert done.stderr == ""
+    assert written.err == ""
 
 
 @pytest.mark.system
