@@ -35,21 +35,8 @@ class Audit(NamedTuple):
 
 def books(core: BrokerCore) -> Books:
     """Sum up the books; cheap enough to be asked for every second."""
-    registry = core.registry
-    registry.fold_ended()
-    totals = registry.totals
-    summed = Books([Book() for _ in LANES], [Book() for _ in LANES], [Book() for _ in LANES])
-    for lane in LANES:
-        summed.events[lane].add(totals.events[lane])
-        summed.parts[lane].add(totals.parts[lane])
-        summed.reported[lane].add(totals.reported[lane])
-    for session in [*registry.sessions(), *registry.ended.values()]:
-        for lane in LANES:
-            summed.events[lane].add(session.sending[lane].book)
-            summed.parts[lane].add(session.sending[lane].parts)
-            if session.reported is not None:
-                summed.reported[lane].add(session.reported[lane])
-    return summed
+    summed = core.registry.summed()
+    return Books(summed.events, summed.parts, summed.reported)
 
 
 def audit(core: BrokerCore) -> Audit:

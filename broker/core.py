@@ -18,6 +18,7 @@ from lanebus.broker.alerts import Alerts, SlowReceivers
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import Bus
 from lanebus.broker.departure import Departures
+from lanebus.broker.describe import FREQUENT, describe, name_of
 from lanebus.broker.directory import Directory
 from lanebus.broker.draining import Draining
 from lanebus.broker.egress import Egress
@@ -39,6 +40,7 @@ from lanebus.broker.sessions import Attachment, Link, Session, attached
 from lanebus.broker.settling import Settling
 from lanebus.broker.throttling import Throttling
 from lanebus.broker.timers import Timers
+from lanebus.broker.tracing import Tracing
 from lanebus.broker.watching import Watching
 from lanebus.broker.welcome import make_welcome
 from lanebus.broker.whereabouts import Whereabouts
@@ -140,7 +142,7 @@ class BrokerCore:
         self.recovery.on_absent = self.failover.leave
         self.watching = Watching(self.outgoing, self.directory.catalog)
         self.watchers = Watchers(self.outgoing, self.registry.sessions, recovering=recovery_s > 0)
-        self.registry.on_presence = self.watchers.session
+        self.registry.on_presence = self._presence
         self.lines = Lines(config, self.timers, self.registry.sessions, self.watchers.quality, started)
         self.requests = Requests(
             config.limits,
@@ -163,6 +165,7 @@ class BrokerCore:
             SWEEP_S,
         )
         self.links = Links(self.outgoing, self._away)
+        self.tracing = Tracing(self.links, self.registry, self.directory, self.timers, started)
         self._receipts = Receipts(self.egress, self.settling, self.counters)
         self._pushed_back = False
         self._sweeps = 0
@@ -206,6 +209,8 @@ class BrokerCore:
                 link = self.links.first(lane, route, header, now)
                 if link is None:
                     return
+            if self.tracing.tap is not None:
+                self.tracing.tap.received(link, header, frame, now)
             self._dispatch(link, header, frame, now)
         except ProtocolError as error:
             self._fail(lane, route, link, error, now)
@@ -226,6 +231,7 @@ class BrokerCore:
         self.whereabouts.end_turn()
         self.watching.end_turn(now)
         self.watchers.end_turn(now)
+        self.tracing.now = now
 
     def _give_way(self, now: float) -> None:
         """Make room, and go on with what was not accepted as soon as there is some."""
@@ -248,7 +254,10 @@ class BrokerCore:
 
     def take(self) -> list[Frame]:
         """The frames to send, in order, each once."""
-        return self.outgoing.take()
+        frames = self.outgoing.take()
+        if self.tracing.tap is not None:
+            self.tracing.tap.sent(frames)
+        return frames
 
     def clock(self, now: float) -> int:
         """Ticks since the start."""
@@ -280,6 +289,8 @@ class BrokerCore:
         counters.messages += 1
         counters.bytes += len(frame)
         message = decode_message(kind, link.lane, open_body(frame, header))
+        if kind not in FREQUENT and log.isEnabledFor(logging.DEBUG):
+            log.debug("< %s %s: %s", name_of(link), kind.label, describe(message))
         if kind in REQUESTS and attachment is not None:
             if self.draining.active:
                 return  # without an answer it is made again of the next broker, with all that depends on it
@@ -296,8 +307,7 @@ class BrokerCore:
     def _fail(self, lane: Lane, route: bytes, link: Link | None, error: ProtocolError, now: float) -> None:
         label = error.number.label
         self.counters.errors[label] = self.counters.errors.get(label, 0) + 1
-        who = link.attachment.name if link is not None and link.attachment is not None else "a stranger"
-        log.warning("! %s on %s: %s", who, lane.label, error)
+        log.warning("! %s on %s: %s", name_of(link), lane.label, error)
         self.outgoing.answer(
             lane,
             route,
@@ -377,6 +387,11 @@ class BrokerCore:
         else:
             self.registry.end_attachment(old, now, FENCED)
 
+    def _presence(self, session: Session, reason: str | None, now: float) -> None:
+        self.watchers.session(session, reason, now)
+        if self.tracing.tap is not None:
+            self.tracing.tap.session(session, reason, now)
+
     def _away(self, attachment: Attachment, now: float, leaves: bool) -> None:
         self.failover.away(attachment, now)
         if leaves:
@@ -435,8 +450,7 @@ class BrokerCore:
         log.info("= %s %s", attachment.name, reason)
 
     def _error(self, link: Link, message: ErrorMessage, now: float) -> None:
-        who = link.attachment.name if link.attachment is not None else "a stranger"
-        log.warning("! %s says %d: %s", who, message.number, message.text)
+        log.warning("! %s says %d: %s", name_of(link), message.number, message.text)
         self.links.drop(link, now, f"it said error {message.number}: {message.text}")
 
     # Time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import time
 from collections.abc import Callable, Mapping
@@ -10,21 +11,26 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
+import zmq
 
 from lanebus.broker.alerts import AlertKind, held
-from lanebus.broker.audit import audit, books
+from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.health import shown
 from lanebus.broker.inspect_limits import change_limits, limits, limits_of
 from lanebus.broker.inspect_services import groups, members, service_health, services
+from lanebus.broker.leases import state_of
 from lanebus.broker.lines import mean_ping_ms
 from lanebus.broker.lineview import history, line_figures
+from lanebus.broker.loglevel import level, set_level
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
 from lanebus.broker.statistics import queued_events, statistics
+from lanebus.broker.sums import sums
 from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
+from lanebus.broker.totals import Totals
 from lanebus.broker.why import why
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
@@ -44,6 +50,7 @@ class Inspector:
         self._addresses = addresses
         # Looked up once: it reads folders, and what it leaves behind is kept.
         self._version = _version()
+        self._started_at_s = time.time()
         core.bus.say_version(self._version)
         self._commands: dict[str, Callable[[float], Any]] = {
             "status": self.status,
@@ -55,12 +62,17 @@ class Inspector:
             "stats": self.stats,
             "services": lambda now: services(core, now),
             "groups": lambda now: groups(core),
-            "limits": lambda now: limits(core),
+            "metrics": self.metrics,
         }
         self._questions: dict[str, Callable[[dict[str, Any], float], Any]] = {
             "members": lambda request, now: members(core, request.get("group")),
             "quality": lambda request, now: self.quality(request.get("peer"), now),
+            "limits": self._limits,
             "why": lambda request, now: why(core, request.get("peer"), signs, now),
+            "log": self._log,
+            "trace": self._trace,
+            "trace_read": lambda request, now: core.tracing.read(request.get("trace"), now),
+            "trace_end": lambda request, now: {"ended": core.tracing.end(request.get("trace"))},
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes | None:
@@ -76,14 +88,12 @@ class Inspector:
             if command == "drain":
                 self._core.draining.begin(now, self._deadline_s(request))
                 return None
-            if command == "limits" and len(request) > 1:
-                return msgspec.msgpack.encode({"ok": True, "result": self._limits(request, now)})
             question = self._questions.get(command) if isinstance(command, str) else None
             if question is not None:
                 return msgspec.msgpack.encode({"ok": True, "result": question(request, now)})
             action = self._commands.get(command) if isinstance(command, str) else None
             if action is None:
-                known = ", ".join((*self._commands, *self._questions))
+                known = ", ".join([*self._commands, *self._questions])
                 raise ValueError(f"no command {command!r}; there are {known}, drain")
             return msgspec.msgpack.encode({"ok": True, "result": action(now)})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
@@ -102,17 +112,43 @@ class Inspector:
             raise ValueError(f"deadline_s is {deadline_s!r}; give seconds from 0 to {MAX_DEADLINE_S:g}")
         return float(deadline_s)
 
-    def _limits(self, request: dict[str, Any], now: float) -> dict[str, Any]:
+    def _limits(self, request: dict[str, Any], now: float) -> dict[str, Any] | list[dict[str, Any]]:
+        if len(request) == 1:
+            return limits(self._core)
         if "match" in request:
             return change_limits(self._core, request["match"], request.get("settings"), now)
         return limits_of(self._core, request.get("peer"), now)
 
+    def _log(self, request: dict[str, Any], now: float) -> dict[str, str]:
+        wanted = request.get("level")
+        if wanted is None:
+            return {"level": level(), "before": level()}
+        before = set_level(wanted)
+        return {"level": level(), "before": before}
+
+    def _trace(self, request: dict[str, Any], now: float) -> dict[str, int]:
+        payloads = request.get("payloads") is True
+        return {"trace": self._core.tracing.begin(request.get("peer"), now, payloads=payloads)}
+
+    def metrics(self, now: float) -> dict[str, Any]:
+        """What `lanebus metrics` is made of: ``status``, and sums that do not fall when sessions end."""
+        summed = self._core.registry.summed()
+        return {
+            "status": self._status(summed, now),
+            "started_at_s": self._started_at_s,
+            "python": platform.python_version(),
+            "libzmq": zmq.zmq_version(),
+            **sums(self._core, summed, now),
+        }
+
     def status(self, now: float) -> dict[str, Any]:
         """The broker at a glance."""
+        return self._status(self._core.registry.summed(), now)
+
+    def _status(self, summed: Totals, now: float) -> dict[str, Any]:
         core = self._core
         sessions = list(core.registry.sessions())
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        summed = books(core)
         return {
             "name": core.config.broker.name,
             "version": self._version,
@@ -221,13 +257,12 @@ class Inspector:
 
     def _peer(self, session: Session, now: float) -> dict[str, Any]:
         attachment = session.attachment
-        links = sum(link is not None for link in attachment.links)
         holding = [held(receiving, now) for receiving in session.receiving]
         return {
             "name": session.name,
             "role": session.role.value,
             "via": attachment.name if attachment.targeted else None,
-            "state": "up" if links == len(LANES) else "joining" if links else "away",
+            "state": state_of(attachment),
             "connected_s": now - session.since,
             "idle_s": now - attachment.last_seen,
             **line_figures(session, now),
@@ -250,7 +285,7 @@ class Inspector:
                 if (alert := self._core.alerts.lasting(AlertKind.SLOW_RECEIVER, session.name, lane))
                 is not None
             ],
-            "links": links,
+            "links": sum(link is not None for link in attachment.links),
             "throttled": [
                 {"lane": lane.label, "limit": over.limit, "wait_s": over.wait_s}
                 for lane in LANES

@@ -1,10 +1,16 @@
-"""Leases: when an attachment's links count as lost though nothing says that they are, and when its time is over."""
+"""Leases: how an attachment's links are, when they count as lost though nothing says so, and when its time is over."""
 
 from __future__ import annotations
 
 from lanebus.broker.sessions import Attachment
 from lanebus.conf.model import SessionsConfig
 from lanebus.wire.lanes import Lane
+
+
+def state_of(attachment: Attachment) -> str:
+    """``up`` with all its links, ``joining`` with some, ``away`` without any."""
+    links = sum(link is not None for link in attachment.links)
+    return "up" if links == len(attachment.links) else "joining" if links else "away"
 
 
 def why_lost(attachment: Attachment, sessions: SessionsConfig, now: float) -> str | None:

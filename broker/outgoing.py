@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from lanebus.broker.describe import FREQUENT, describe, name_of
 from lanebus.broker.sessions import Link
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.header import encode_header
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
+
+log = logging.getLogger("lanebus.broker")
 
 Frame = tuple[Lane, bytes, bytes]
 """Lane of the socket, routing id, frame."""
@@ -80,6 +84,8 @@ class Outgoing:
 
     def control(self, link: Link, kind: Kind, message: Any) -> None:
         """Send any message but a batch on `link`; its header acknowledges what the link has received."""
+        if kind not in FREQUENT and log.isEnabledFor(logging.DEBUG):
+            log.debug("> %s %s: %s", name_of(link), kind.label, describe(message))
         self.answer(link.lane, link.route, kind, message, incarnation=link.incarnation, ack=link.received)
         link.acked = link.received
 

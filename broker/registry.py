@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.closed import ClosedSessions
@@ -12,29 +13,18 @@ from lanebus.broker.policies import Policies
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.settling import Settling
+from lanebus.broker.totals import Totals
 from lanebus.conf.model import Config
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import Hello
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import Book, Outcome, Reason
+from lanebus.wire.outcomes import Outcome, Reason
 
 TOKEN_BYTES = 16
 FENCED = "fenced: a newer process has taken its name"
 """Why the sessions of a process end whose name another one has taken."""
 NOT_BACK = "did not come back after the broker's start"
-
-
-class Totals:
-    """Books of sessions that have ended, summed."""
-
-    def __init__(self) -> None:
-        self.events = [Book() for _ in LANES]
-        self.parts = [Book() for _ in LANES]
-        self.reported = [Book() for _ in LANES]
-        self.sessions = 0
-        self.unreported_sessions = 0
-        """Sessions that ended without having said what became of everything they sent."""
 
 
 class Registry:
@@ -79,6 +69,11 @@ class Registry:
     def by_token(self, token: bytes) -> Attachment | None:
         """The attachment that was given this token."""
         return self._by_token.get(token)
+
+    @property
+    def begun(self) -> int:
+        """Sessions that ever began."""
+        return self._next_origin - 1
 
     def sessions(self) -> Iterator[Session]:
         """Every session that has not ended."""
@@ -234,18 +229,25 @@ class Registry:
             self._absent -= attachment.expected or attachment.key != attachment.name
 
     def parts(self) -> tuple[int, int]:
-        """Parts accepted since the start, and those of them that were refused or dropped."""
+        """Parts accepted since the start, and those of them that were refused or dropped; cheaper than `summed`."""
         accepted = failed = 0
-        for book in self._part_books():
+        own = (sending.parts for session in self._unfolded() for sending in session.sending)
+        for book in chain(self.totals.parts, own):
             accepted += book.accepted
             failed += book.ended[Outcome.REFUSED] + book.ended[Outcome.DROPPED]
         return accepted, failed
 
-    def _part_books(self) -> Iterator[Book]:
-        yield from self.totals.parts
-        for session in (*self.sessions(), *self.ended.values()):
-            for sending in session.sending:
-                yield sending.parts
+    def summed(self) -> Totals:
+        """The figures of all sessions that are or were; cheap enough to be asked for every second."""
+        self.fold_ended()
+        summed = self.totals.copy()
+        for session in self._unfolded():
+            summed.add(session)
+        return summed
+
+    def _unfolded(self) -> Iterator[Session]:
+        """All whose figures are not in `totals` yet."""
+        return chain(self.sessions(), self.ended.values())
 
     def fold_ended(self) -> None:
         """Sum up the books of ended sessions whose last event has been settled."""
@@ -253,15 +255,8 @@ class Registry:
             if any(sending.book.in_flight for sending in session.sending):
                 continue
             del self.ended[origin]
-            self.totals.sessions += 1
-            if session.reported is None and any(sending.book.accepted for sending in session.sending):
-                self.totals.unreported_sessions += 1
             self.closed.settled(session)
-            for lane in LANES:
-                self.totals.events[lane].add(session.sending[lane].book)
-                self.totals.parts[lane].add(session.sending[lane].parts)
-                if session.reported is not None:
-                    self.totals.reported[lane].add(session.reported[lane])
+            self.totals.add(session)
 
 
 def _taken_over_by(session: Session) -> str:

@@ -14,6 +14,12 @@ _NEVER: Final = Lately()
 class Traffic:
     """Events, bytes and batches of one session on one lane, both directions."""
 
+    COUNTERS: Final = (
+        *("events_in", "bytes_in", "batches_in", "duplicates", "throttled"),
+        *("events_out", "bytes_out", "batches_out", "resent"),
+    )
+    """The counters by name: what `add` adds."""
+
     __slots__ = (
         "_lately",
         "_settled",
@@ -51,6 +57,11 @@ class Traffic:
         """Of the events that came from it, those not accepted because it was over a limit; they come again."""
         self._settled: Histogram | None = None
         self._lately = _NEVER
+
+    def add(self, other: Traffic) -> None:
+        """Add another's counters to these; its times until settlement are left out."""
+        for name in self.COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def sent(self, batch: int, size_bytes: int) -> None:
         """A part of `size_bytes` leaves for it, in a batch."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, TextIO, TypeVar
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -47,6 +48,11 @@ class Out:
         )
 
     @property
+    def height(self) -> int:
+        """Lines of the terminal."""
+        return self._console.height
+
+    @property
     def width(self) -> int:
         """Columns that a line may take: those of the terminal, or as many as it wants."""
         return self._console.width
@@ -54,6 +60,22 @@ class Out:
     def json(self, value: object) -> None:
         """Write `value` as one indented JSON document."""
         self._stream.write(json.dumps(value, indent=2, default=str) + "\n")
+
+    def json_line(self, value: object) -> None:
+        """Write `value` as JSON on one line, and let it go at once: somebody may read along."""
+        self._stream.write(json.dumps(value, default=str) + "\n")
+        self._stream.flush()
+
+    def row(self, text: Text) -> None:
+        """Write one line of a list without columns of its own: on a terminal it is cut where that ends."""
+        if self.human:
+            self._console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+        else:
+            self._console.print(text, soft_wrap=True)
+
+    def live(self) -> Live:
+        """A picture on the terminal's second screen that is redrawn; what stood there before comes back."""
+        return Live(console=self._console, screen=True, auto_refresh=False, transient=True)
 
     def line(self, text: str | Text = "") -> None:
         """Write one line of a table's surroundings; control characters in it are escaped."""
@@ -78,6 +100,10 @@ class Out:
         if value is None:
             return "-"
         return f"{value:,.0f}" if self.human else f"{value:.0f}"
+
+    def rate(self, value: float) -> str:
+        """A number of things in a second: with one place below ten."""
+        return f"{value:.1f}" if value < 9.95 else self.count(value)
 
     def size(self, value: float | None, *, unit: bool = False) -> str:
         """Bytes: `1.4 MiB` for people, `1468006` otherwise (with `unit`: `1468006 bytes`), `-` for None."""

@@ -255,10 +255,13 @@ class GroupsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Groups that players may join and leave by themselves; `*` in a name stands for any characters."""
 
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[log]`: what the broker writes to standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: LogLevel = "info"
     """The least severe level that is written."""
 
     format: Literal["text", "json"] = "text"

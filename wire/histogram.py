@@ -75,6 +75,10 @@ class Histogram:
                 return min(_middle(index), float(self.max_us))
         return float(self.max_us)
 
+    def below_powers(self, exponents: Sequence[int]) -> list[int]:
+        """For each of `exponents`, from 4 on: how many values are below that power of two, exactly."""
+        return [sum(self.counts[: (exponent - 2) << 3]) for exponent in exponents]
+
     def mean_us(self) -> float | None:
         """The mean, microseconds; None while it is empty."""
         return self.sum_us / self.count if self.count else None

@@ -1,5 +1,6 @@
 """The core: what is legal when, what a peer's mistakes cost it and nobody else, and what time does to links."""
 
+import logging
 import random
 
 import pytest
@@ -363,3 +364,26 @@ def test_a_flood_of_garbage_leaves_no_state(bench: Bench, seed: int) -> None:
         bench.core.receive(chance.choice(LANES), route, chance.randbytes(chance.randrange(80)), 0.0)
     assert len(bench.core.take()) == 500
     assert not list(bench.core.links)
+
+
+def test_rare_messages_of_peers_are_logged_at_debug_and_nothing_secret_in_them(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "lanebus.broker")
+    server = Peer(bench, "server:a").attach()
+    server.ask(Kind.JOIN, group="room", member="server:a")
+    server.send("t", "server:a")
+    server.ping()
+    bench.advance(0.1)
+    server.settle_all()
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG]
+    assert told == [
+        "< a stranger hello: server server:a, anew",
+        "> server:a welcome: anew, generation 1",
+        "< a stranger hello: ",
+        "> server:a welcome: lane normal",
+        "< a stranger hello: ",
+        "> server:a welcome: lane low",
+        "< server:a join: request 1, group room, member server:a",
+        "> server:a done: request 1",
+    ]

@@ -1,6 +1,8 @@
 """The control endpoint's answers are figures of the broker's state."""
 
+import logging
 import os
+import time
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -343,3 +345,47 @@ def test_quality_of_nobody_is_refused(scene: Scene, peer: object) -> None:
     reply = answer(scene.inspector, {"command": "quality", "peer": peer})
     assert not reply["ok"]
     assert reply["error"] == f"no session of {peer!r}"
+
+
+# What takes arguments
+
+
+def test_metrics_are_the_status_and_sums_of_one_moment(scene: Scene) -> None:
+    before = time.time()
+    scene = Scene(Bench())
+    found = scene.ask("metrics")
+    assert found["status"].keys() == scene.ask("status").keys()
+    assert before - 1.0 <= found["started_at_s"] <= time.time()
+    assert found["traffic"]["server"]["critical"]["events_in"] == 12
+    assert found["status"]["books"]["events"]["critical"]["accepted"] == 12
+
+
+def test_the_log_level_is_read_and_changed(scene: Scene) -> None:
+    logger = logging.getLogger("lanebus")
+    before = logger.level
+    try:
+        logger.setLevel("INFO")
+        assert answer(scene.inspector, {"command": "log"})["result"] == {"level": "info", "before": "info"}
+        changed = answer(scene.inspector, {"command": "log", "level": "warning"})["result"]
+        assert changed == {"level": "warning", "before": "info"}
+        assert logger.level == logging.WARNING
+        assert "no level 7" in answer(scene.inspector, {"command": "log", "level": 7})["error"]
+    finally:
+        logger.setLevel(before)
+
+
+def test_a_trace_is_begun_read_and_ended(scene: Scene) -> None:
+    def ask(command: str, **arguments: object) -> dict[str, Any]:
+        return answer(scene.inspector, {"command": command, **arguments}, scene.bench.now)
+
+    number = ask("trace", peer="player:1", payloads=True)["result"]["trace"]
+    scene.server.send("t", "player:1", Lane.LOW, b"\xff")
+    scene.bench.advance(0.3)
+    lines = ask("trace_read", trace=number)["result"]["lines"]
+    assert [line["what"] for line in lines] == ["trace", "batch"]
+    assert lines[1]["payloads"] == [["t", 1, b"\xff"]]
+    assert ask("trace_end", trace=number)["result"] == {"ended": True}
+    assert ask("trace_end", trace=number)["result"] == {"ended": False}
+    assert f"no trace {number} is on" in ask("trace_read", trace=number)["error"]
+    assert "can be nobody's name" in ask("trace", peer="nobody")["error"]
+    assert "can be nobody's name" in ask("trace")["error"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanebus.broker.leases import is_over, why_lost
+from lanebus.broker.leases import is_over, state_of, why_lost
 from lanebus.broker.sessions import Attachment, Link, Sent
 from lanebus.conf.model import SessionsConfig
 from lanebus.wire.lanes import LANES, Lane
@@ -50,3 +50,11 @@ def test_who_is_only_expected_is_not_over_by_the_grace_period() -> None:
     expected = Attachment("player:1", Role.CLIENT, b"", b"", 100.0)
     expected.away_since = 100.0
     assert not is_over(expected, SESSIONS, 900.0)
+
+
+def test_the_state_of_an_attachment_is_how_many_links_it_has(attachment: Attachment) -> None:
+    states = [state_of(attachment)]
+    for lane in LANES:
+        attachment.links[lane] = None
+        states.append(state_of(attachment))
+    assert states == ["up", "joining", "joining", "away"]

@@ -1,12 +1,16 @@
 """Frames on their way to sockets, and the count of them."""
 
+import logging
+
+import pytest
+
 from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.sessions import Link
 from lanebus.wire.bodies import open_body
 from lanebus.wire.header import decode_header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Bye, decode_message
+from lanebus.wire.messages import Ack, Bye, decode_message
 
 
 def a_link() -> Link:
@@ -52,3 +56,12 @@ def test_every_counter_has_a_name() -> None:
     counters = Counters()
     assert counters.lanes_in[0].as_dict() == {"batches": 0, "events": 0, "bytes": 0, "unbatched_bytes": 0}
     assert counters.errors == {}
+
+
+def test_rare_messages_are_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    outgoing = Outgoing(Counters())
+    for level in (logging.INFO, logging.DEBUG):
+        caplog.set_level(level, "lanebus.broker")
+        outgoing.control(a_link(), Kind.BYE, Bye(reason="over"))
+        outgoing.control(a_link(), Kind.ACK, Ack([1, 0, 0]))
+    assert [record.getMessage() for record in caplog.records] == ["> a stranger bye: reason over"]

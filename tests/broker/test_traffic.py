@@ -39,3 +39,14 @@ def test_what_was_settled_longer_ago_is_not_of_lately() -> None:
     assert idle.settled_lately is None
     traffic.settled(0.1)
     assert lately is not traffic.settled_lately
+
+
+def test_counters_are_added_one_by_one() -> None:
+    one, other = Traffic(), Traffic()
+    for place, name in enumerate(Traffic.COUNTERS):
+        setattr(one, name, 1)
+        setattr(other, name, place)
+    one.add(other)
+    assert [getattr(one, name) for name in Traffic.COUNTERS] == list(range(1, 1 + len(Traffic.COUNTERS)))
+    counted = set(Traffic.__slots__) - {"last_batch", "_settled", "_lately"}
+    assert counted == set(Traffic.COUNTERS), "a counter that is not added falls when its session ends"

@@ -107,3 +107,36 @@ def test_lines_are_escaped_and_never_folded() -> None:
     terminal = Terminal()
     Out("table", terminal).line("y" * 300)
     assert terminal.getvalue() == "y" * 300 + "\n"
+
+
+def test_a_line_of_json_leaves_at_once() -> None:
+    class Counting(io.StringIO):
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+
+    stream = Counting()
+    Out("json", stream).json_line({"a": [1, 2]})
+    assert stream.getvalue() == '{"a": [1, 2]}\n'
+    assert stream.flushed == 1
+
+
+def test_rates_have_a_place_below_ten() -> None:
+    out = Out("table", Terminal())
+    assert [out.rate(value) for value in (0.0, 2.04, 9.94, 9.95, 12_345.6)] == [
+        "0.0",
+        "2.0",
+        "9.9",
+        "10",
+        "12,346",
+    ]
+
+
+def test_a_row_is_cut_on_a_terminal_only() -> None:
+    plain, human = io.StringIO(), Terminal()
+    for stream in (plain, human):
+        Out("table", stream).row(styled("x" * 500, ""))
+    assert plain.getvalue() == "x" * 500 + "\n"
+    assert human.getvalue().count("x") < 500
+    assert human.getvalue().count("\n") == 1

@@ -103,3 +103,10 @@ def test_all_of_it_came_since_there_was_nothing() -> None:
     assert histogram.since([]).counts == histogram.counts
     assert histogram.since(histogram.counts).quantile_us(0.5) is None
     assert histogram.since(histogram.counts[3:], 3).count == 0
+
+
+@given(st.lists(values))
+def test_how_many_values_are_below_a_power_of_two_is_known_exactly(recorded: list[int]) -> None:
+    exponents = range(4, 33)
+    below = histogram_of(recorded).below_powers(exponents)
+    assert below == [sum(value < 1 << exponent for value in recorded) for exponent in exponents]
