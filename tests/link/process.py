@@ -13,6 +13,7 @@ from lanebus.adapters.actions import Dial, Send, State
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch, requeue
 from lanebus.adapters.event import Event, Unsettled
+from lanebus.adapters.handler_times import HandlerTimes
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
@@ -65,6 +66,7 @@ class Peer:
         self.net = net
         self.name = full_name(name, role)
         self.core = AttachmentCore(self.name, role, net.random.randbytes(PROCESS_BYTES), [ADDRESS])
+        self._times = HandlerTimes(self.name)
         self.connections: list[Connection | None] = [None for _ in LANES]
         self.unread: list[deque[bytes]] = [deque() for _ in LANES]
         """Frames that have arrived and that the driver has not read."""
@@ -294,7 +296,7 @@ class Peer:
         self._act()
         self._read()
         if self.events_per_turn != 0 and core.has_work(now):
-            dispatch(core, self._clock(now), float("inf"))
+            dispatch(core, self._clock(now), float("inf"), self._times)
         self._tell()
         core.end_turn(now, now + (self.tick_s or 0.0))
         self._act()
