@@ -178,6 +178,8 @@ class Adapter(Speaker):
                 raise NotConnected(f"no broker answered {self.name} at {where} within {timeout_s:g} s")
             self._turn(time.monotonic())
             self._sleep(min(deadline, time.monotonic() + 0.05))
+        if self._observer is None:
+            self.turns.end(time.monotonic())
 
     def poll(self, budget_ms: float = 4.0) -> int:
         """Read what came, run handlers (critical first) for about `budget_ms`, flush what should not wait.
@@ -192,7 +194,7 @@ class Adapter(Speaker):
             HelloRefused: the broker does not want this peer.
         """
         now = time.monotonic()
-        self.turns.begin(now)
+        self._begin(now)
         try:
             self._raise_failure()
             return self._turn(now + budget_ms / 1e3, next_turn_in_s=self.turns.mean_gap_s)
@@ -214,7 +216,7 @@ class Adapter(Speaker):
             HelloRefused: the broker does not want this peer.
         """
         start = time.monotonic()
-        self.turns.begin(start)
+        self._begin(start)
         try:
             return self._wait(start, timeout_s, until)
         finally:
@@ -306,6 +308,10 @@ class Adapter(Speaker):
             or bool(core.requests)
             or any(core.incoming.arrivals)
         )
+
+    def _begin(self, now: float) -> None:
+        if self.turns.begin(now):
+            self.core.line.stalled(now)
 
     def _wait(self, start: float, timeout_s: float | None, until: float | None) -> int:
         ends = [

@@ -53,7 +53,9 @@ class Loop:
             Events handled.
         """
         now = time.monotonic()
-        self.turns.begin(now)
+        if self.turns.begin(now):
+            for each in self._adapters:
+                each.core.line.stalled(now)
         wait_s = 0.0
         if not self._touched:
             due = min((at for at in self._adapters.values() if at is not None), default=None)

@@ -10,6 +10,8 @@ log = logging.getLogger("lanebus.adapters")
 
 FORGOTTEN_S: Final = 5.0
 """Time without a turn after which the program is warned that it seems to have forgotten to poll."""
+STALL_S: Final = 1.0
+"""Time without a turn after which what has waited says nothing of the network."""
 WARNING_INTERVAL_S: Final = 60.0
 """Shortest time between two such warnings."""
 SMOOTHING: Final = 0.2
@@ -35,11 +37,15 @@ class Turns:
         self.stalls = 0
         """How often that was longer than `FORGOTTEN_S`."""
 
-    def begin(self, now: float) -> None:
-        """The program gives a turn."""
+    def begin(self, now: float) -> bool:
+        """The program gives a turn.
+
+        Returns:
+            Whether it gave none for longer than `STALL_S`.
+        """
         self.overdue_at = inf
         if self._ended == inf:
-            return
+            return False
         gap_s = now - self._ended
         self.mean_gap_s += SMOOTHING * (gap_s - self.mean_gap_s)
         if gap_s > self.longest_gap_s:
@@ -47,6 +53,7 @@ class Turns:
         if gap_s > FORGOTTEN_S:
             self.stalls += 1
             self._warn(gap_s, now)
+        return gap_s > STALL_S
 
     def end(self, now: float) -> None:
         """The turn is over: the program goes on with something else."""

@@ -404,7 +404,7 @@ class BrokerCore:
     def _ping(self, link: Link, message: Ping, now: float) -> None:
         attachment = attached(link)
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
-        self.lines.ping(attachment, message.rtt_us, now)
+        self.lines.ping(attachment, message, now)
         self._books(attachment, message.books)
 
     def _books(self, attachment: Attachment, books: list[Any]) -> None:

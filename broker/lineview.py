@@ -51,11 +51,19 @@ def history(session: Session, now: float) -> dict[str, Any]:
     Percentiles are, like the figures, with what lies beyond a gateway; samples are of the line alone.
     """
     line, quality = session.attachment.line, session.quality
+    reported = line.reported
     return {
         "name": session.name,
         "via": session.attachment.name if session.attachment.targeted else None,
         "connected_s": now - session.since,
         **line_figures(session, now),
+        "reported": None
+        if reported is None
+        else {
+            "quality": reported.degree.value,
+            "reason": reported.reason,
+            "age_s": now - reported.at,
+        },
         "percentiles": {
             name: {f"p{share * 100:.0f}": percentile(known, share) for share in PERCENTILE_FLOORS}
             for name in ("network_rtt_ms", "app_rtt_ms")

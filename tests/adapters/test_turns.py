@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from lanebus.adapters.turns import FORGOTTEN_S, WARNING_INTERVAL_S, Turns
+from lanebus.adapters.turns import FORGOTTEN_S, STALL_S, WARNING_INTERVAL_S, Turns
 
 
 @pytest.fixture
@@ -72,3 +72,12 @@ def test_nothing_is_overdue_before_the_first_turn_in_one_and_when_others_give_th
     assert turns.overdue_at == inf
     turn(turns, 500.0)
     assert (turns.stalls, turns.longest_gap_s) == (0, 1.0)
+
+
+def test_a_turn_after_more_than_a_second_is_one_after_a_stall(turns: Turns) -> None:
+    assert not turns.begin(100.0)
+    turns.end(100.0)
+    assert not turns.begin(100.0 + STALL_S)
+    turns.end(102.0)
+    assert turns.begin(103.1)
+    assert turns.stalls == 0, "it is not long enough to be warned of"
