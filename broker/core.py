@@ -24,7 +24,7 @@ from lanebus.broker.egress import Egress
 from lanebus.broker.failover import Failover
 from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.intake import Intake
-from lanebus.broker.leases import is_over, why_lost
+from lanebus.broker.leases import is_silent, why_lost, why_over
 from lanebus.broker.lines import Lines
 from lanebus.broker.links import Links
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
@@ -36,6 +36,7 @@ from lanebus.broker.registry import Registry
 from lanebus.broker.requests import Requests
 from lanebus.broker.sessions import Attachment, Link, Session, attached
 from lanebus.broker.settling import Settling
+from lanebus.broker.stalls import Stalls
 from lanebus.broker.throttling import Throttling
 from lanebus.broker.timers import Timers
 from lanebus.broker.watching import Watching
@@ -112,6 +113,7 @@ class BrokerCore:
         self.registry = Registry(
             config, self.policies, self.directory, self.departures, self.settling, self.budget, random
         )
+        self.stalls = Stalls(self.outgoing, self.registry.attachments)
         recovery_s = config.sessions.recovery_s
         self.recovery = Recovery(
             self.registry, self.directory, self.egress, self.settling, started, active=recovery_s > 0
@@ -203,6 +205,8 @@ class BrokerCore:
         link = self.links.get(lane, route)
         if link is not None:
             self.links.drop(link, now)
+        else:
+            self.stalls.lost(route, now)
 
     def end_turn(self, now: float) -> None:
         """Do what is due, and let leave what need not wait."""
@@ -323,7 +327,7 @@ class BrokerCore:
                 attachment.sessions[0].recall(message.served_by, message.sent)
                 attachment.sessions[0].kept_by = dict(message.kept_by)
         attachment.lz4 = "lz4" in message.compressions
-        attachment.away_since = None
+        attachment.away_since = attachment.stalled = None
         attachment.last_seen = now
         attachment.links[Lane.CRITICAL] = link
         link.attachment = attachment
@@ -431,15 +435,18 @@ class BrokerCore:
     def _sweep(self, now: float) -> None:
         self.timers.at(now + SWEEP_S, self._sweep)
         self.bus.look(now)
+        self.stalls.look(now)
         sessions = self.config.sessions
         for attachment in list(self.registry.attachments.values()):
             critical = attachment.links[Lane.CRITICAL]
             why = why_lost(attachment, sessions, now)
             if critical is not None and why is not None:
                 log.info("= %s %s", attachment.name, why)
+                if is_silent(attachment, sessions, now):
+                    self.stalls.begin(attachment, critical)
                 self.links.drop(critical, now)
-            if is_over(attachment, sessions, now):
-                reason = f"did not come back within {sessions.grace_s:.0f} s"
+            reason = why_over(attachment, sessions, now)
+            if reason is not None:
                 self.registry.end_attachment(attachment, now, reason)
                 log.info("= %s %s", attachment.name, reason)
                 continue

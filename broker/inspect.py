@@ -220,7 +220,7 @@ class Inspector:
             "name": session.name,
             "role": session.role.value,
             "via": attachment.name if attachment.targeted else None,
-            "state": "up" if links == len(LANES) else "joining" if links else "away",
+            "state": _state(attachment, links),
             "connected_s": now - session.since,
             "idle_s": now - attachment.last_seen,
             **line_figures(session, now),
@@ -316,6 +316,12 @@ class Inspector:
             }
             for alert in self._core.alerts
         ]
+
+
+def _state(attachment: Attachment, links: int) -> str:
+    if links:
+        return "up" if links == len(LANES) else "joining"
+    return "away" if attachment.stalled is None else "stalled"
 
 
 def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:

@@ -76,7 +76,7 @@ class Lines:
     def away(self, attachment: Attachment, now: float) -> None:
         """An attachment has lost its links."""
         for session in attachment.sessions.values():
-            session.quality.away(now)
+            session.quality.away(attachment.away_reason, now)
         self._adapt(attachment, poor=False)
 
     def resumed(self, attachment: Attachment, now: float) -> None:

@@ -26,7 +26,7 @@ def line_figures(session: Session, now: float) -> dict[str, Any]:
     judgement = quality.judgement
     degree, reason = judgement.degree, judgement.reason
     if session.attachment.away_since is not None:
-        degree, reason = Degree.LOST, "no link"
+        degree, reason = Degree.LOST, session.attachment.away_reason
     figures = quality.figures(line, queue_ms(session, now), now)
     return {
         "rtt_ms": figures.rtt_ms,

@@ -70,7 +70,7 @@ class Watchers:
         """An attachment has lost its links."""
         if self._watchers:
             for session in attachment.sessions.values():
-                self._note(session, What.AWAY, "no link", now)
+                self._note(session, What.AWAY, attachment.away_reason, now)
 
     def resumed(self, attachment: Attachment, now: float) -> None:
         """An attachment has fresh links."""
@@ -101,7 +101,7 @@ class Watchers:
             players = [
                 _entry(session, What.JOINED, session.quality.judgement.reason, now)
                 if here
-                else _entry(session, What.AWAY, "no link", now)
+                else _entry(session, What.AWAY, session.attachment.away_reason, now)
                 for session in self._sessions()
                 if _is_player(session)
                 for here in [session.attachment.away_since is None]

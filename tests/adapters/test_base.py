@@ -462,6 +462,32 @@ def test_a_program_that_does_not_poll_for_longer_than_the_lease_is_stalled_and_n
         assert sleeper.state == "up"
 
 
+def test_a_program_that_does_not_poll_for_longer_than_the_grace_period_is_there_and_one_that_died_is_not() -> (
+    None
+):
+    with (
+        RunningBroker(quick_sessions(grace_s=0.5)) as broker,
+        ServerAdapter("a", broker=broker.address) as sender,
+        ServerAdapter("b", broker=broker.address) as sleeper,
+    ):
+        dead = ServerAdapter("c", broker=broker.address)
+        dead.connect()
+        got: list[int] = []
+        sleeper.on("t")(lambda event: got.append(event.payload))
+        attachments = broker.broker.core.registry.attachments
+        attachment = attachments["server:b"]
+        until(lambda: attachment.stalled is not None, sender, what="it counts as stalled")
+        dead._hang_up(0.0)
+        until(lambda: "server:c" not in attachments, sender, what="the dead one is gone")
+        assert attachments["server:b"] is attachment
+        for number in range(3):
+            sender.send("t", number, to="server:b")
+        until(lambda: not sender.in_flight, sender, sleeper, what="all are settled")
+        assert got == [0, 1, 2]
+        assert attachment.stalled is None
+        dead.close(0.0)
+
+
 def test_a_refused_change_of_state_is_logged(broker: RunningBroker, caplog: pytest.LogCaptureFixture) -> None:
     with ServerAdapter("a", broker=broker.address) as server:
         server.join("room", "player:nobody")

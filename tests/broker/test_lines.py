@@ -84,7 +84,7 @@ def test_who_is_away_is_lost_and_who_is_back_is_estimated_anew(bench: Bench) -> 
     player.cut()
     bench.advance(6.0)
     quality = bench.session("player:1").quality
-    assert (quality.judgement.degree.value, quality.judgement.reason) == ("lost", "no link")
+    assert (quality.judgement.degree.value, quality.judgement.reason) == ("lost", "silent")
     player.attach()
     bench.advance(0.1)
     assert quality.judgement.degree is Degree.ESTIMATING
