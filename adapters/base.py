@@ -125,8 +125,8 @@ class Adapter(Speaker):
 
         The keys are:
 
-        - ``name``, ``role``, ``state``, ``ping_ms`` (as `rtt_ms`), ``quality`` and ``retry`` (as the properties of
-          these names), ``reconnects``, ``requests_pending``;
+        - ``name``, ``role``, ``state``, ``ping_ms`` (as `rtt_ms`), ``quality``, ``retry`` and ``throttled`` (as the
+          properties of these names), ``reconnects``, ``requests_pending``;
         - ``in_flight``: events sent and not settled; ``outbox``: their ``bytes``, ``limit_bytes``, and the ``share`` of
           the limit that is used (behind a gateway: that of the fullest session);
         - ``lanes``, by name: ``events_out``, ``batches_out``, ``bytes_out`` (of frames, as they travel),
@@ -141,7 +141,9 @@ class Adapter(Speaker):
         Counts begin with the adapter. It is meant to be called once a second, and not for every frame.
         """
         driver = self if self._observer is None else self._observer
-        return adapter_stats(self.core, self.quality, self.retry, self.handler_times, driver.turns)
+        return adapter_stats(
+            self.core, self.quality, self.retry, self.throttled, self.handler_times, driver.turns
+        )
 
     def handler_stats(self) -> list[dict[str, Any]]:
         """How long handlers take: a row for each topic and lane, those first on which most time was spent.

@@ -8,12 +8,18 @@ from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.handler_times import HandlerTimes
 from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
+from lanebus.adapters.throttle import ThrottledLane
 from lanebus.adapters.turns import Turns
 from lanebus.wire.lanes import LANES, Lane
 
 
 def adapter_stats(
-    core: AttachmentCore, quality: ConnectionQuality, retry: Retry, times: HandlerTimes, turns: Turns
+    core: AttachmentCore,
+    quality: ConnectionQuality,
+    retry: Retry,
+    throttled: list[ThrottledLane],
+    times: HandlerTimes,
+    turns: Turns,
 ) -> dict[str, Any]:
     """All figures of one adapter, those of the sessions behind it together; see `Adapter.stats`."""
     rtt_s = core.clock.rtt_s
@@ -25,6 +31,7 @@ def adapter_stats(
         "quality": quality._asdict() | {"label": quality.label.value},
         "reconnects": max(0, core.connects - 1),
         "retry": retry._asdict(),
+        "throttled": [each._asdict() | {"lane": each.lane.label} for each in throttled],
         "outbox": _outbox(core),
         "in_flight": sum(session.outbox.in_flight for session in core.sessions.values()),
         "requests_pending": len(core.requests),

@@ -26,7 +26,7 @@ from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.intake import Intake
 from lanebus.broker.leases import is_silent, why_lost, why_over
 from lanebus.broker.lines import Lines
-from lanebus.broker.links import Links
+from lanebus.broker.links import Links, attached
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
 from lanebus.broker.policies import Policies
 from lanebus.broker.presence import Watchers
@@ -34,7 +34,7 @@ from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import Registry
 from lanebus.broker.requests import Requests
-from lanebus.broker.sessions import Attachment, Link, Session, attached
+from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.stalls import Stalls
 from lanebus.broker.throttling import Throttling

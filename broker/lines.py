@@ -8,6 +8,7 @@ from typing import Final
 from lanebus.broker.line import Reported
 from lanebus.broker.quality import Change
 from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.stalls import away_reason
 from lanebus.broker.tcpinfo import Look
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
@@ -76,7 +77,7 @@ class Lines:
     def away(self, attachment: Attachment, now: float) -> None:
         """An attachment has lost its links."""
         for session in attachment.sessions.values():
-            session.quality.away(attachment.away_reason, now)
+            session.quality.away(away_reason(attachment), now)
         self._adapt(attachment, poor=False)
 
     def resumed(self, attachment: Attachment, now: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from lanebus.broker.line import APP, DEVIATION, LOST, NETWORK, SENT
 from lanebus.broker.lines import queue_ms
 from lanebus.broker.sessions import Session
+from lanebus.broker.stalls import away_reason
 from lanebus.wire.quality import Degree
 from lanebus.wire.ring import PERCENTILE_FLOORS, percentile
 
@@ -26,7 +27,7 @@ def line_figures(session: Session, now: float) -> dict[str, Any]:
     judgement = quality.judgement
     degree, reason = judgement.degree, judgement.reason
     if session.attachment.away_since is not None:
-        degree, reason = Degree.LOST, session.attachment.away_reason
+        degree, reason = Degree.LOST, away_reason(session.attachment)
     figures = quality.figures(line, queue_ms(session, now), now)
     return {
         "rtt_ms": figures.rtt_ms,

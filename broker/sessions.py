@@ -480,11 +480,6 @@ class Attachment:
         return (link for link in self.links if link is not None)
 
     @property
-    def away_reason(self) -> str:
-        """Why it is away, where it is."""
-        return "no link" if self.stalled is None else "silent"
-
-    @property
     def expected(self) -> bool:
         """Whether it stands for a peer that was named before it came back to a new broker."""
         return not self.process
@@ -502,10 +497,3 @@ class Attachment:
     def __repr__(self) -> str:
         links = sum(link is not None for link in self.links)
         return f"<Attachment {self.name} links={links} sessions={len(self.sessions)}>"
-
-
-def attached(link: Link) -> Attachment:
-    """The attachment of a link that is ready."""
-    if link.attachment is None:
-        raise AssertionError("the table of legal messages lets only an attached link come here")
-    return link.attachment

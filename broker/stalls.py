@@ -20,6 +20,11 @@ PROBE_S: Final = 5.0
 """Time between two looks whether the connections of stalled processes are still there."""
 
 
+def away_reason(attachment: Attachment) -> str:
+    """Why an attachment without links is away."""
+    return "no link" if attachment.stalled is None else "silent"
+
+
 class Stalls:
     """All that are stalled.
 

@@ -12,6 +12,8 @@ from lanebus.adapters.event import Event
 from lanebus.adapters.gateway import GatewayAdapter
 from lanebus.adapters.loop import Loop
 from lanebus.adapters.server import ServerAdapter
+from lanebus.conf.model import Config, SessionsConfig
+from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.quality import Degree
 
 LANE_KEYS = {
@@ -102,6 +104,28 @@ def test_figures_of_real_traffic_are_those_of_what_happened(broker: RunningBroke
             "longest_gap_s": server.turns.longest_gap_s,
             "stalls": 0,
         }
+
+
+@pytest.mark.system
+def test_a_client_that_is_throttled_shows_what_it_holds() -> None:
+    limits = PolicyConfig(client=Policy(events_per_s=10.0, events_burst=10))
+    config = Config(sessions=SessionsConfig(recovery_s=0.0), policy=limits)
+    with (
+        RunningBroker(config) as broker,
+        ServerAdapter("arena", broker=broker.address) as server,
+        ClientAdapter("42", broker=broker.address) as client,
+    ):
+        server.on("player.move")(lambda event: None)
+        for number in range(40):
+            client.send("player.move", number, to="server:arena")
+        until(lambda: bool(client.throttled), client, server, what="it is throttled")
+        shown = client.stats()
+        assert plain(shown) == shown
+        (held,) = shown["throttled"]
+        assert (held["session"], held["lane"]) == ("player:42", "normal")
+        assert held["events"] > 0
+        assert shown["in_flight"] >= held["events"]
+        client.close(0.0)
 
 
 def test_the_turns_of_one_that_a_loop_drives_are_the_loops() -> None:
