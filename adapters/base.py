@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import zmq
 
@@ -15,12 +15,14 @@ from lanebus.adapters.actions import Dial, Send, State
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed, NotConnected
-from lanebus.adapters.outlane import LaneStats
+from lanebus.adapters.handler_times import Budgets, HandlerTimes
 from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
 from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
 from lanebus.adapters.speaker import Speaker
+from lanebus.adapters.stats import adapter_stats
 from lanebus.adapters.throttle import ThrottledLane
+from lanebus.adapters.turns import Turns
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import PROCESS_BYTES
 from lanebus.wire.names import Role
@@ -30,13 +32,14 @@ log = logging.getLogger("lanebus.adapters")
 
 DEFAULT_BROKER = "tcp://127.0.0.1:5570"
 DEFAULT_OUTBOX_BYTES = 8 << 20
-FORGOTTEN_POLL_S = 5.0
-"""Time between two turns after which one warning says that `poll` seems to have been forgotten."""
 _READ_FRAMES = 256
 
 
 class Observer(Protocol):
     """Who drives several adapters in one thread, and must know of their sockets."""
+
+    turns: Turns
+    """Its own."""
 
     def opened(self, adapter: Adapter, socket: Socket) -> None:
         """`adapter` has a new socket."""
@@ -51,19 +54,6 @@ class Observer(Protocol):
         """Give every adapter its turn."""
 
 
-class AdapterStats:
-    """What went over an adapter's links, since its start."""
-
-    def __init__(self, core: AttachmentCore) -> None:
-        self.lanes: dict[Lane, LaneStats] = {lane: core.outgoing.lanes[lane].stats for lane in LANES}
-        self.control_messages_out = core.control_messages_out
-        """Messages other than batches."""
-        self.control_bytes_out = core.control_bytes_out
-        self.control_messages_in = core.control_messages_in
-        self.control_bytes_in = core.control_bytes_in
-        self.reconnects = max(0, core.connects - 1)
-
-
 class Adapter(Speaker):
     """A process' attachment to the broker. Everything happens in the calls of the thread that made it."""
 
@@ -75,18 +65,18 @@ class Adapter(Speaker):
         broker: str | Sequence[str] = DEFAULT_BROKER,
         outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
+        handler_budget_ms: Budgets | None = None,
     ) -> None:
         process = os.urandom(PROCESS_BYTES)
         self.core = AttachmentCore(name, role, process, [broker] if isinstance(broker, str) else list(broker))
         """The part without I/O."""
         session = self.core.open_session(0, name, process, outbox_bytes=outbox_bytes, strict=strict)
         super().__init__(self, session)
+        self.handler_times = HandlerTimes(name, handler_budget_ms)
+        self.turns = Turns(f"{name} was not polled")
         self._sockets: list[Socket | None] = [None for _ in LANES]
         self._poller = zmq.Poller()
         self._observer: Observer | None = None
-        self._last_turn: float | None = None
-        self._turn_gap_s = 0.0
-        self._warned = False
 
     # What the program calls
 
@@ -130,9 +120,38 @@ class Adapter(Speaker):
         """The sessions and lanes that are held to a limit of the broker: their events wait here, none is lost."""
         return self.core.outgoing.throttled(time.monotonic())
 
-    def stats(self) -> AdapterStats:
-        """What went over the links so far."""
-        return AdapterStats(self.core)
+    def stats(self) -> dict[str, Any]:
+        """All that an overlay in a game would show, as plain values: numbers, texts, None, and dicts and lists of them.
+
+        The keys are:
+
+        - ``name``, ``role``, ``state``, ``ping_ms`` (as `rtt_ms`), ``quality``, ``retry`` and ``throttled`` (as the
+          properties of these names), ``reconnects``, ``requests_pending``;
+        - ``in_flight``: events sent and not settled; ``outbox``: their ``bytes``, ``limit_bytes``, and the ``share`` of
+          the limit that is used (behind a gateway: that of the fullest session);
+        - ``lanes``, by name: ``events_out``, ``batches_out``, ``bytes_out`` (of frames, as they travel),
+          ``unbatched_bytes_out`` (had each event travelled alone and uncompressed), the first three with ``_in``,
+          ``handled``; ``queued_events`` to be sent, ``in_flight``, ``waiting_events`` to be handled;
+          ``handler_budget_ms`` and ``over_budget``, the events whose handlers took longer;
+        - ``control``: messages and bytes of all that is not events;
+        - ``turns``: how often the program did not poll for seconds (``stalls``), and ``longest_gap_s``;
+        - ``handler_errors``: handlers that raised, and payloads that did not fit;
+        - ``handlers``: as `handler_stats`.
+
+        Counts begin with the adapter. It is meant to be called once a second, and not for every frame.
+        """
+        driver = self if self._observer is None else self._observer
+        return adapter_stats(
+            self.core, self.quality, self.retry, self.throttled, self.handler_times, driver.turns
+        )
+
+    def handler_stats(self) -> list[dict[str, Any]]:
+        """How long handlers take: a row for each topic and lane, those first on which most time was spent.
+
+        Each has ``topic``, ``lane``, ``count``, ``mean_ms``, ``p50_ms``, ``p99_ms``, ``max_ms``, ``budget_ms`` and
+        ``over_budget``, the events that took longer. Further topics than 1024 are one row, ``(other topics)``.
+        """
+        return self.handler_times.rows()
 
     def start(self) -> None:
         """Begin to connect without waiting; `poll`, `wait` or a `Loop` does the rest."""
@@ -140,6 +159,8 @@ class Adapter(Speaker):
             self.before_start()
             self.core.start(time.monotonic())
             self._act()
+            if self._observer is None:
+                self.turns.end(time.monotonic())
 
     def connect(self, timeout_s: float = 5.0) -> None:
         """Connect, and wait until all links are up.
@@ -159,6 +180,8 @@ class Adapter(Speaker):
                 raise NotConnected(f"no broker answered {self.name} at {where} within {timeout_s:g} s")
             self._turn(time.monotonic())
             self._sleep(min(deadline, time.monotonic() + 0.05))
+        if self._observer is None:
+            self.turns.end(time.monotonic())
 
     def poll(self, budget_ms: float = 4.0) -> int:
         """Read what came, run handlers (critical first) for about `budget_ms`, flush what should not wait.
@@ -173,16 +196,12 @@ class Adapter(Speaker):
             HelloRefused: the broker does not want this peer.
         """
         now = time.monotonic()
-        if self._last_turn is not None:
-            gap_s = now - self._last_turn
-            self._turn_gap_s += 0.2 * (gap_s - self._turn_gap_s)
-            if gap_s > FORGOTTEN_POLL_S and not self._warned:
-                self._warned = True
-                log.warning(
-                    "= %s was not polled for %.1f s: nothing is sent or handled meanwhile", self.name, gap_s
-                )
-        self._raise_failure()
-        return self._turn(now + budget_ms / 1e3, next_turn_in_s=self._turn_gap_s)
+        self._begin(now)
+        try:
+            self._raise_failure()
+            return self._turn(now + budget_ms / 1e3, next_turn_in_s=self.turns.mean_gap_s)
+        finally:
+            self.turns.end(time.monotonic())
 
     def wait(self, timeout_s: float | None = None, *, until: float | None = None) -> int:
         """Handle what comes until the time is over; with no time given, until at least one event was handled.
@@ -199,19 +218,11 @@ class Adapter(Speaker):
             HelloRefused: the broker does not want this peer.
         """
         start = time.monotonic()
-        ends = [
-            each for each in (until, None if timeout_s is None else start + timeout_s) if each is not None
-        ]
-        deadline = min(ends) if ends else None
-        handled = 0
-        while True:
-            self._raise_failure()
-            handled += self._turn(deadline if deadline is not None else time.monotonic() + 0.1)
-            if deadline is None and handled:
-                return handled
-            if deadline is not None and time.monotonic() >= deadline:
-                return handled
-            self._sleep(deadline if deadline is not None else time.monotonic() + 1.0)
+        self._begin(start)
+        try:
+            return self._wait(start, timeout_s, until)
+        finally:
+            self.turns.end(time.monotonic())
 
     def flush(self) -> None:
         """End of a tick: everything sent so far leaves now, batched."""
@@ -259,6 +270,7 @@ class Adapter(Speaker):
     def observe(self, observer: Observer | None) -> None:
         """Let a `Loop` drive this adapter, or no longer."""
         self._observer = observer
+        self.turns.stop()
 
     def open_sockets(self) -> list[Socket]:
         """The sockets that exist now."""
@@ -299,6 +311,25 @@ class Adapter(Speaker):
             or any(core.incoming.arrivals)
         )
 
+    def _begin(self, now: float) -> None:
+        if self.turns.begin(now):
+            self.core.line.stalled(now)
+
+    def _wait(self, start: float, timeout_s: float | None, until: float | None) -> int:
+        ends = [
+            each for each in (until, None if timeout_s is None else start + timeout_s) if each is not None
+        ]
+        deadline = min(ends) if ends else None
+        handled = 0
+        while True:
+            self._raise_failure()
+            handled += self._turn(deadline if deadline is not None else time.monotonic() + 0.1)
+            if deadline is None and handled:
+                return handled
+            if deadline is not None and time.monotonic() >= deadline:
+                return handled
+            self._sleep(deadline if deadline is not None else time.monotonic() + 1.0)
+
     def _settle_all(self, deadline: float) -> None:
         core = self.core
         while self.unfinished and core.failure is None and (now := time.monotonic()) < deadline:
@@ -318,10 +349,13 @@ class Adapter(Speaker):
 
     def _turn(self, until: float, *, next_turn_in_s: float = 0.0) -> int:
         core = self.core
-        self._last_turn = time.monotonic()
-        core.begin_turn(self._last_turn)
+        core.begin_turn(time.monotonic())
         self._read()
-        handled = dispatch(core, time.monotonic, until) if core.has_work(time.monotonic()) else 0
+        handled = (
+            dispatch(core, time.monotonic, until, self.handler_times)
+            if core.has_work(time.monotonic())
+            else 0
+        )
         if core.told:
             self._tell()
         if core.requests.failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
+from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships
 from lanebus.wire.names import Role, full_name
 
@@ -17,6 +18,8 @@ class ClientAdapter(Adapter):
         broker: address of the broker's critical lane, or a list to go through.
         outbox_bytes: how much may be sent and not settled.
         strict: raise what handlers raise; for tests.
+        handler_budget_ms: milliseconds that handlers of a lane may take before a warning, such as ``{"critical": 8}``;
+            16, 50 and 200 unless given, None for no budget.
     """
 
     def __init__(
@@ -26,11 +29,16 @@ class ClientAdapter(Adapter):
         broker: str | Sequence[str] = DEFAULT_BROKER,
         outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
+        handler_budget_ms: Budgets | None = None,
     ) -> None:
         super().__init__(
-            full_name(name, Role.CLIENT), Role.CLIENT, broker=broker, outbox_bytes=outbox_bytes, strict=strict
+            full_name(name, Role.CLIENT),
+            Role.CLIENT,
+            broker=broker,
+            outbox_bytes=outbox_bytes,
+            strict=strict,
+            handler_budget_ms=handler_budget_ms,
         )
-
         self._memberships = Memberships(self.core, self.touch)
 
     def join(self, group: str) -> None:

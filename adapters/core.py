@@ -394,9 +394,8 @@ class AttachmentCore:
     def _pong(self, lane: Lane, message: Pong, now: float) -> None:
         self._suspension.answered(message.clock_us)
         rtt_s = now - message.clock_us / 1e6
-        if rtt_s >= 0:
+        if rtt_s >= 0 and self.line.answered(rtt_s, now):
             self.clock.measure(message.clock, rtt_s, now)
-            self.line.answered(rtt_s, now)
 
     def _served(self, lane: Lane, message: Served, now: float) -> None:
         for index, service, history in message.entries:
@@ -497,4 +496,4 @@ class AttachmentCore:
         self._next_ping = now + self.ping_interval_s
         self.line.pinged(self.ping_interval_s, now)
         rtt_us = int((self.clock.rtt_s or 0.0) * 1e6)
-        self._control(Kind.PING, Ping(int(now * 1e6), rtt_us, changed_books(self.sessions)))
+        self._control(Kind.PING, Ping(int(now * 1e6), rtt_us, changed_books(self.sessions), *self.line.view))

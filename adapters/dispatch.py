@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.event import Event, Gap
+from lanebus.adapters.handler_times import HandlerTimes
 from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.inbox import Arrival, Stream
 from lanebus.adapters.session import SessionCore
@@ -20,17 +21,18 @@ _NO_HANDLER: Final = (Outcome.REFUSED, Reason.NO_HANDLER)
 _RAISED: Final = (Outcome.REFUSED, Reason.HANDLER_ERROR)
 
 
-def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float) -> int:
+def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, times: HandlerTimes) -> int:
     """Run handlers until nothing waits or `until` has passed, and say for how many events.
 
     A handler may send, register handlers and close sessions. The budget is looked at between events: a handler that
-    takes long takes long.
+    takes long takes long. How long is noted in `times`, but not of one that raises to the program.
     """
     handled = 0
     now = clock()
     for lane in LANES:
         arrivals = core.incoming.arrivals[lane]
         stats = core.outgoing.lanes[lane].stats
+        recent = times.recent[lane]
         while arrivals:
             stream, event = arrivals.popleft()
             session = core.sessions.get(stream.inbox.session)
@@ -39,10 +41,16 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float) -> 
             if not session.reading:
                 session.unread.append((stream, event))
                 continue
-            if _handle(core, session, stream, event, now):
+            began = now
+            ran = _handle(core, session, stream, event, began)
+            now = clock()
+            if ran:
                 handled += 1
                 stats.handled += 1
-            now = clock()
+                try:
+                    recent[event.topic][int((now - began) * 1e6)] += 1
+                except KeyError:
+                    times.note(lane, event.topic, now - began, now)
             if now >= until:
                 return handled
     return handled

@@ -9,6 +9,7 @@ from typing import Any
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
 from lanebus.adapters.dispatch import requeue
 from lanebus.adapters.errors import Closed
+from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
@@ -80,6 +81,7 @@ class GatewayAdapter(Adapter):
         broker: address of the broker's critical lane, or a list to go through.
         session_outbox_bytes: how much each player may have sent and not settled.
         strict: raise what handlers raise; for tests.
+        handler_budget_ms: milliseconds that handlers of a lane may take before a warning; see `ClientAdapter`.
     """
 
     def __init__(
@@ -89,9 +91,15 @@ class GatewayAdapter(Adapter):
         broker: str | Sequence[str] = DEFAULT_BROKER,
         session_outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
+        handler_budget_ms: Budgets | None = None,
     ) -> None:
         super().__init__(
-            full_name(name, Role.GATEWAY), Role.GATEWAY, broker=broker, outbox_bytes=0, strict=strict
+            full_name(name, Role.GATEWAY),
+            Role.GATEWAY,
+            broker=broker,
+            outbox_bytes=0,
+            strict=strict,
+            handler_budget_ms=handler_budget_ms,
         )
         # The gateway itself is no sender or receiver: index 0 stays unused on its links.
         del self.core.sessions[0]

@@ -9,6 +9,7 @@ from typing import Final
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import Adapter
 from lanebus.adapters.sockets import Socket
+from lanebus.adapters.turns import Turns
 from lanebus.wire.lanes import TIMER_SLACK_S
 
 SHARE_S = 0.002
@@ -22,6 +23,7 @@ class Loop:
     """Drives adapters: bots, tests, a process with a server and its tools. Not needed for one adapter."""
 
     def __init__(self) -> None:
+        self.turns = Turns("a loop of adapters was not given a turn")
         self._epoll = select.epoll()
         self._by_descriptor: dict[int, Adapter] = {}
         self._touched: dict[Adapter, None] = {}
@@ -51,6 +53,9 @@ class Loop:
             Events handled.
         """
         now = time.monotonic()
+        if self.turns.begin(now):
+            for each in self._adapters:
+                each.core.line.stalled(now)
         wait_s = 0.0
         if not self._touched:
             due = min((at for at in self._adapters.values() if at is not None), default=None)
@@ -79,6 +84,8 @@ class Loop:
             # What a strict handler raises must not cost the others their turn.
             self._touched.update(run)
             raise
+        finally:
+            self.turns.end(time.monotonic())
         return handled
 
     def close_all(self, timeout_s: float = 5.0) -> int:

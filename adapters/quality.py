@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, NamedTuple
 
 from lanebus.wire.quality import Degree, Figures, Judgement, Thresholds
@@ -44,6 +45,7 @@ class OwnLine:
         self._asked: float | None = None
         """When the oldest ping was sent that is not answered."""
         self._pinged = 0.0
+        self._stalled = -inf
         self._away = True
 
     def pinged(self, interval_s: float, now: float) -> None:
@@ -68,13 +70,28 @@ class OwnLine:
         if self._asked is None:
             self._asked = now
 
-    def answered(self, rtt_s: float, now: float) -> None:
-        """A ping was answered after so long."""
-        if self._asked is None:
-            return
-        self._asked = None
-        self._ring.put(_RTT, rtt_s * 1e3)
-        self._judgement.consider(self.figures(now), now)
+    def answered(self, rtt_s: float, now: float) -> bool:
+        """A ping was answered after so long.
+
+        Returns:
+            Whether that is a round trip: what came while the program did not poll has waited for the program.
+        """
+        is_measured = now - rtt_s > self._stalled
+        if self._asked is not None:
+            self._asked = None
+            if is_measured:
+                self._ring.put(_RTT, rtt_s * 1e3)
+                self._judgement.consider(self.figures(now), now)
+        return is_measured
+
+    def stalled(self, now: float) -> None:
+        """The program has not polled for a long time, until now."""
+        self._stalled = now
+
+    @property
+    def view(self) -> tuple[Degree, str]:
+        """The degree, and why, as the last answer made them."""
+        return self._judgement.degree, self._judgement.reason
 
     def away(self) -> None:
         """The links are gone."""

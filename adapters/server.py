@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
+from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.players import OnPlayer, Player
 from lanebus.adapters.requests import Request
@@ -40,6 +41,7 @@ class ServerAdapter(Adapter):
         broker: address of the broker's critical lane, or a list to go through.
         outbox_bytes: how much may be sent and not settled.
         strict: raise what handlers raise; for tests.
+        handler_budget_ms: milliseconds that handlers of a lane may take before a warning; see `ClientAdapter`.
 
     Changes of state (`join`, `leave`, `assign`) return at once; what is sent after one waits for it in the broker.
     One that the broker refuses is logged as an error.
@@ -61,9 +63,15 @@ class ServerAdapter(Adapter):
         broker: str | Sequence[str] = DEFAULT_BROKER,
         outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
+        handler_budget_ms: Budgets | None = None,
     ) -> None:
         super().__init__(
-            full_name(name, Role.SERVER), Role.SERVER, broker=broker, outbox_bytes=outbox_bytes, strict=strict
+            full_name(name, Role.SERVER),
+            Role.SERVER,
+            broker=broker,
+            outbox_bytes=outbox_bytes,
+            strict=strict,
+            handler_budget_ms=handler_budget_ms,
         )
         self._registration: Registration | None = None
         self._registered: Request | None = None

@@ -159,6 +159,8 @@ class Speaker:
         if len(encoded) > core.limits.event_bytes:
             raise TooLarge(topic, len(encoded), core.limits.event_bytes)
         now = time.monotonic()
+        if now > adapter.turns.overdue_at:
+            adapter.turns.overdue(now)
         terms = (
             None
             if mode == "reliable" and ttl_ms is None and key is None

@@ -76,9 +76,9 @@ class PhasedHistogram(Histogram):
         self._phase = phase
         self.phases = [Histogram() for _ in PHASES]
 
-    def record(self, value_us: int) -> None:
-        super().record(value_us)
-        self.phases[self._phase()].record(value_us)
+    def record(self, value_us: int, times: int = 1) -> None:
+        super().record(value_us, times)
+        self.phases[self._phase()].record(value_us, times)
 
 
 class PhasedWorker(Worker):

@@ -26,9 +26,9 @@ from lanebus.broker.failover import Failover
 from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.intake import Intake
 from lanebus.broker.lately import SPAN_S
-from lanebus.broker.leases import is_over, why_lost
+from lanebus.broker.leases import is_silent, why_lost, why_over
 from lanebus.broker.lines import Lines
-from lanebus.broker.links import Links
+from lanebus.broker.links import Links, attached
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
 from lanebus.broker.policies import Policies
 from lanebus.broker.presence import Watchers
@@ -36,8 +36,9 @@ from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import FENCED, Registry
 from lanebus.broker.requests import Requests
-from lanebus.broker.sessions import Attachment, Link, Session, attached
+from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.settling import Settling
+from lanebus.broker.stalls import Stalls
 from lanebus.broker.throttling import Throttling
 from lanebus.broker.timers import Timers
 from lanebus.broker.tracing import Tracing
@@ -116,6 +117,7 @@ class BrokerCore:
         self.registry = Registry(
             config, self.policies, self.directory, self.departures, self.settling, self.budget, random
         )
+        self.stalls = Stalls(self.outgoing, self.registry.attachments)
         recovery_s = config.sessions.recovery_s
         self.recovery = Recovery(
             self.registry, self.directory, self.egress, self.settling, started, active=recovery_s > 0
@@ -220,6 +222,8 @@ class BrokerCore:
         link = self.links.get(lane, route)
         if link is not None:
             self.links.drop(link, now, "its connection was gone")
+        else:
+            self.stalls.lost(route, now)
 
     def end_turn(self, now: float) -> None:
         """Do what is due, and let leave what need not wait."""
@@ -345,7 +349,7 @@ class BrokerCore:
                 attachment.sessions[0].recall(message.served_by, message.sent)
                 attachment.sessions[0].kept_by = dict(message.kept_by)
         attachment.lz4 = "lz4" in message.compressions
-        attachment.away_since = None
+        attachment.away_since = attachment.stalled = None
         attachment.last_seen = now
         attachment.links[Lane.CRITICAL] = link
         link.attachment = attachment
@@ -431,7 +435,7 @@ class BrokerCore:
     def _ping(self, link: Link, message: Ping, now: float) -> None:
         attachment = attached(link)
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
-        self.lines.ping(attachment, message.rtt_us, now)
+        self.lines.ping(attachment, message, now)
         self._books(attachment, message.books)
 
     def _books(self, attachment: Attachment, books: list[Any]) -> None:
@@ -463,6 +467,7 @@ class BrokerCore:
     def _sweep(self, now: float) -> None:
         self.timers.at(now + SWEEP_S, self._sweep)
         self.bus.look(now)
+        self.stalls.look(now)
         self._sweeps += 1
         sessions = self.config.sessions
         for attachment in list(self.registry.attachments.values()):
@@ -470,9 +475,11 @@ class BrokerCore:
             why = why_lost(attachment, sessions, now)
             if critical is not None and why is not None:
                 log.info("= %s %s", attachment.name, why)
+                if is_silent(attachment, sessions, now):
+                    self.stalls.begin(attachment, critical)
                 self.links.drop(critical, now, f"it {why}")
-            if is_over(attachment, sessions, now):
-                reason = f"did not come back within {sessions.grace_s:.0f} s"
+            reason = why_over(attachment, sessions, now)
+            if reason is not None:
                 self.registry.end_attachment(attachment, now, reason)
                 log.info("= %s %s", attachment.name, reason)
                 continue

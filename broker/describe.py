@@ -54,6 +54,8 @@ def describe(message: Any) -> str:
         text = f"received up to {', '.join(map(str, message.acks))}"
     elif isinstance(message, Ping):
         text = f"round trip {message.rtt_us / 1e3:.1f} ms" if message.rtt_us else "no round trip yet"
+        if message.quality is not None:
+            text += f", it finds its connection {message.quality.value}: {message.reason}"
     elif isinstance(message, Hello):
         text = f"{message.role.value} {message.name}, {'to resume' if message.token else 'anew'}"
     elif isinstance(message, Welcome):

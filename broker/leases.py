@@ -8,9 +8,16 @@ from lanebus.wire.lanes import Lane
 
 
 def state_of(attachment: Attachment) -> str:
-    """``up`` with all its links, ``joining`` with some, ``away`` without any."""
+    """``up`` with all its links, ``joining`` with some; without any ``stalled`` or ``away``."""
     links = sum(link is not None for link in attachment.links)
-    return "up" if links == len(attachment.links) else "joining" if links else "away"
+    if links:
+        return "up" if links == len(attachment.links) else "joining"
+    return "away" if attachment.stalled is None else "stalled"
+
+
+def is_silent(attachment: Attachment, sessions: SessionsConfig, now: float) -> bool:
+    """Whether nothing has come from it for the lease."""
+    return now - attachment.last_seen > sessions.lease_s
 
 
 def why_lost(attachment: Attachment, sessions: SessionsConfig, now: float) -> str | None:
@@ -18,7 +25,7 @@ def why_lost(attachment: Attachment, sessions: SessionsConfig, now: float) -> st
     critical = attachment.links[Lane.CRITICAL]
     if critical is None:
         return None
-    if now - attachment.last_seen > sessions.lease_s:
+    if is_silent(attachment, sessions, now):
         return f"has been silent for {now - attachment.last_seen:.1f} s"
     if any(out.unacked and now - out.unacked[0].at > sessions.lease_s for out in attachment.outbound):
         # Other lanes may be well: one that takes nothing any more is lost all the same.
@@ -28,7 +35,17 @@ def why_lost(attachment: Attachment, sessions: SessionsConfig, now: float) -> st
     return None
 
 
-def is_over(attachment: Attachment, sessions: SessionsConfig, now: float) -> bool:
-    """Whether an attachment has been away for longer than the grace period; who is only expected has another end."""
+def why_over(attachment: Attachment, sessions: SessionsConfig, now: float) -> str | None:
+    """Why an attachment's time is over; None if it is not, or if it has another end, since it is only expected.
+
+    It has the grace period to come back, from its last link's end or from the end of a connection that outlived that.
+    """
     away_since = attachment.away_since
-    return away_since is not None and not attachment.expected and now - away_since > sessions.grace_s
+    if away_since is None or attachment.expected:
+        return None
+    if attachment.stalled is not None:
+        limit_s = max(sessions.stalled_s, sessions.grace_s)
+        return f"was stalled for {limit_s:.0f} s" if now - away_since > limit_s else None
+    if now - max(away_since, attachment.alive_at) > sessions.grace_s:
+        return f"did not come back within {sessions.grace_s:.0f} s"
+    return None

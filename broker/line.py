@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from lanebus.broker.tcpinfo import Look
-from lanebus.wire.quality import Figures
+from lanebus.wire.quality import Degree, Figures
 from lanebus.wire.ring import Ring, deviation, mean
 
 RING_SAMPLES: Final = 128
@@ -22,10 +22,18 @@ NORMAL: Final = 1.25
 _WRAP: Final = 0xFFFF_FFFF
 
 
+class Reported(NamedTuple):
+    """What the peer itself says of its line."""
+
+    degree: Degree
+    reason: str
+    at: float
+
+
 class Line:
     """What is measured of one attachment's line. All times in seconds, all figures in milliseconds."""
 
-    __slots__ = ("_last_ping", "_lost", "_network", "_sent", "lost_reason", "ring", "since")
+    __slots__ = ("_last_ping", "_lost", "_network", "_sent", "lost_reason", "reported", "ring", "since")
 
     def __init__(self, since: float) -> None:
         self.ring = Ring(5, RING_SAMPLES)
@@ -33,6 +41,8 @@ class Line:
         """When its present links began: what was measured before says nothing of them."""
         self.lost_reason = ""
         """Why links were lost the last time; empty while none ever were."""
+        self.reported: Reported | None = None
+        """The peer's own judgement of the present links; None while it has not said any."""
         self._last_ping: float | None = None
         self._network: Look | None = None
         self._sent = 0
@@ -88,6 +98,7 @@ class Line:
     def relinked(self, now: float) -> None:
         """There are fresh links."""
         self.since = now
+        self.reported = None
         self._last_ping = None
         self._network = None
 

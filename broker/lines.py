@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from lanebus.broker.line import Reported
 from lanebus.broker.quality import Change
 from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.stalls import away_reason
 from lanebus.broker.tcpinfo import Look
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
 from lanebus.wire.lanes import Lane
+from lanebus.wire.messages import Ping
 from lanebus.wire.names import Role
 from lanebus.wire.quality import Degree
 
@@ -57,9 +60,12 @@ class Lines:
         """Whose connection the driver is to look at; its frame is the one that the core was given last."""
         timers.at(started + ROUND_S, self._step)
 
-    def ping(self, attachment: Attachment, rtt_us: int, now: float) -> None:
-        """A peer has pinged, and says what its last round trip was; 0 before the first."""
-        if attachment.line.ping(rtt_us / 1e3 if rtt_us else None, self._ping_s, now):
+    def ping(self, attachment: Attachment, message: Ping, now: float) -> None:
+        """A peer has pinged, and says what its last round trip was, and how it finds its line."""
+        line, rtt_us = attachment.line, message.rtt_us
+        if message.quality is not None:
+            line.reported = Reported(message.quality, message.reason, now)
+        if line.ping(rtt_us / 1e3 if rtt_us else None, self._ping_s, now):
             self.wanted = attachment
 
     def network(self, look: Look | None) -> None:
@@ -71,7 +77,7 @@ class Lines:
     def away(self, attachment: Attachment, now: float) -> None:
         """An attachment has lost its links."""
         for session in attachment.sessions.values():
-            session.quality.away(now)
+            session.quality.away(away_reason(attachment), now)
         self._adapt(attachment, poor=False)
 
     def resumed(self, attachment: Attachment, now: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from lanebus.broker.line import APP, DEVIATION, LOST, NETWORK, SENT
 from lanebus.broker.lines import queue_ms
 from lanebus.broker.sessions import Session
+from lanebus.broker.stalls import away_reason
 from lanebus.wire.quality import Degree
 from lanebus.wire.ring import PERCENTILE_FLOORS, percentile
 
@@ -26,7 +27,7 @@ def line_figures(session: Session, now: float) -> dict[str, Any]:
     judgement = quality.judgement
     degree, reason = judgement.degree, judgement.reason
     if session.attachment.away_since is not None:
-        degree, reason = Degree.LOST, "no link"
+        degree, reason = Degree.LOST, away_reason(session.attachment)
     figures = quality.figures(line, queue_ms(session, now), now)
     return {
         "rtt_ms": figures.rtt_ms,
@@ -51,11 +52,19 @@ def history(session: Session, now: float) -> dict[str, Any]:
     Percentiles are, like the figures, with what lies beyond a gateway; samples are of the line alone.
     """
     line, quality = session.attachment.line, session.quality
+    reported = line.reported
     return {
         "name": session.name,
         "via": session.attachment.name if session.attachment.targeted else None,
         "connected_s": now - session.since,
         **line_figures(session, now),
+        "reported": None
+        if reported is None
+        else {
+            "quality": reported.degree.value,
+            "reason": reported.reason,
+            "age_s": now - reported.at,
+        },
         "percentiles": {
             name: {f"p{share * 100:.0f}": percentile(known, share) for share in PERCENTILE_FLOORS}
             for name in ("network_rtt_ms", "app_rtt_ms")

@@ -74,3 +74,10 @@ class Links:
                     attachment.line.lost_reason = reason
                 self._on_away(attachment, now, leaves)
                 log.info("= %s is away", attachment.name)
+
+
+def attached(link: Link) -> Attachment:
+    """The attachment of a link that is ready."""
+    if link.attachment is None:
+        raise AssertionError("the table of legal messages lets only an attached link come here")
+    return link.attachment

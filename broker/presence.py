@@ -12,6 +12,7 @@ from typing import Final
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.quality import Change
 from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.stalls import away_reason
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
@@ -70,7 +71,7 @@ class Watchers:
         """An attachment has lost its links."""
         if self._watchers:
             for session in attachment.sessions.values():
-                self._note(session, What.AWAY, "no link", now)
+                self._note(session, What.AWAY, away_reason(attachment), now)
 
     def resumed(self, attachment: Attachment, now: float) -> None:
         """An attachment has fresh links."""
@@ -101,7 +102,7 @@ class Watchers:
             players = [
                 _entry(session, What.JOINED, session.quality.judgement.reason, now)
                 if here
-                else _entry(session, What.AWAY, "no link", now)
+                else _entry(session, What.AWAY, away_reason(session.attachment), now)
                 for session in self._sessions()
                 if _is_player(session)
                 for here in [session.attachment.away_since is None]

@@ -73,12 +73,12 @@ class Quality:
         before = self.judgement.degree
         return self._note(before, now) if self.judgement.lose(f"silent for {silence_s:.1f} s", now) else None
 
-    def away(self, now: float) -> None:
-        """The links are gone."""
+    def away(self, reason: str, now: float) -> None:
+        """The links are gone, for a reason."""
         self.outages += 1
         self._away_since = now
         before = self.judgement.degree
-        if self.judgement.lose("no link", now):
+        if self.judgement.lose(reason, now):
             self._note(before, now)
 
     def back(self, now: float) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lanebus.broker.egress import Egress
+from lanebus.broker.links import attached
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import Attachment, Event, Link, attached
+from lanebus.broker.sessions import Attachment, Event, Link
 from lanebus.broker.settling import Settling
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane

@@ -211,6 +211,7 @@ class Registry:
         """A gateway has lost its name: its players' sessions wait, without links, to be opened by another."""
         attachment.links = [None for _ in LANES]
         attachment.away_since = attachment.away_since or now
+        attachment.stalled = None
         # Not its process: that may say hello again, and lose the name again.
         attachment.key = f"{attachment.name} {attachment.token.hex()}"
         self.attachments[attachment.key] = attachment

@@ -417,6 +417,7 @@ class Attachment:
     """One process' three links; speaks for one session, or as a gateway for many."""
 
     __slots__ = (
+        "alive_at",
         "away_since",
         "control_due",
         "generation",
@@ -436,6 +437,7 @@ class Attachment:
         "role",
         "sessions",
         "since",
+        "stalled",
         "token",
     )
 
@@ -459,6 +461,10 @@ class Attachment:
         self.line = Line(now)
         self.away_since: float | None = None
         """Since when it has no critical link; its sessions end a grace period later."""
+        self.stalled: Link | None = None
+        """The link that it was silent on, while it is away and that link's connection lives."""
+        self.alive_at = now
+        """When such a connection was found to be gone: the grace period begins with that."""
         self.request = 0
         """The last request carried out."""
         self.recalled = 0
@@ -491,10 +497,3 @@ class Attachment:
     def __repr__(self) -> str:
         links = sum(link is not None for link in self.links)
         return f"<Attachment {self.name} links={links} sessions={len(self.sessions)}>"
-
-
-def attached(link: Link) -> Attachment:
-    """The attachment of a link that is ready."""
-    if link.attachment is None:
-        raise AssertionError("the table of legal messages lets only an attached link come here")
-    return link.attachment

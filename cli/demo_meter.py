@@ -134,8 +134,7 @@ def resent_by(adapters: Sequence[lanebus.ServerAdapter | lanebus.ClientAdapter])
     """How many events all `adapters` have sent more than once: those that left, less those that were accepted."""
     resent = 0
     for adapter in adapters:
-        stats = adapter.stats()
         for lane in LANES:
-            waiting = len(adapter.core.outgoing.lanes[lane].queue)
-            resent += stats.lanes[lane].events_out + waiting - adapter.book(lane).accepted
+            out = adapter.core.outgoing.lanes[lane]
+            resent += out.stats.events_out + len(out.queue) - adapter.book(lane).accepted
     return resent

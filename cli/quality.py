@@ -58,6 +58,7 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
     longest = out.time(result["longest_outage_s"], unit=True)
     reconnects = out.things(result["resumes"], "reconnect")
     outside = result["outside_rtt_ms"]
+    reported = result["reported"]
     beyond = []
     if outside is not None:
         beyond.append(("behind gateway", f"{out.ms(outside)} ms, in the figures above, not in the table"))
@@ -70,6 +71,10 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
         ("queue", f"{out.ms(result['queue_ms'])} ms"),
         ("outages", f"{out.count(result['outages'])}, the longest {longest}; {reconnects}"),
     ]
+    if reported is not None:
+        who = "its gateway" if result["via"] else "the peer itself"
+        ago = out.time(reported["age_s"], unit=True)
+        facts.append(("reported", f"{reported['quality']}: {reported['reason']}, by {who} {ago} ago"))
     for name, value in facts:
         out.line(Text.assemble(styled(f"  {name:<15}", "cyan"), styled(value, "")))
 

@@ -287,14 +287,13 @@ class Worker:
         total = Traffic()
         for adapter in self._adapters:
             stats = adapter.stats()
-            total.control_messages += stats.control_messages_out
-            total.control_bytes += stats.control_bytes_out
-            for lane in LANES:
-                figures = stats.lanes[lane]
-                total.events += figures.events_out
-                total.unbatched_bytes += figures.unbatched_bytes_out
-                total.batches += figures.batches_out
-                total.bytes += figures.bytes_out
+            total.control_messages += stats["control"]["messages_out"]
+            total.control_bytes += stats["control"]["bytes_out"]
+            for figures in stats["lanes"].values():
+                total.events += figures["events_out"]
+                total.unbatched_bytes += figures["unbatched_bytes_out"]
+                total.batches += figures["batches_out"]
+                total.bytes += figures["bytes_out"]
         return total
 
     def _check_failures(self) -> None:

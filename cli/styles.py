@@ -20,6 +20,7 @@ STATE_STYLES: Final = {
     "draining": "yellow",
     "up": "green",
     "joining": "yellow",
+    "stalled": "yellow",
     "away": "red",
 }
 """How the state of a broker or of a peer is shown."""

@@ -134,6 +134,9 @@ class SessionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     grace_s: Seconds = 30.0
     """How long a session outlives its links, in seconds; also the recovery time after the broker's start."""
 
+    stalled_s: Seconds = 300.0
+    """How long a session outlives its links while the process' connection lives, in seconds; at least `grace_s`."""
+
     recovery_s: Annotated[float, Meta(ge=0.0, le=3_600.0)] = 30.0
     """After the broker's start: how long unknown destinations wait for their peers to come back, in seconds."""
 

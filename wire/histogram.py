@@ -23,8 +23,8 @@ class Histogram:
         self.sum_us = 0
         self.max_us = 0
 
-    def record(self, value_us: int) -> None:
-        """Count one value; negative ones count as 0, values over 71 minutes as 71 minutes."""
+    def record(self, value_us: int, times: int = 1) -> None:
+        """Count a value so often; negative ones count as 0, values over 71 minutes as 71 minutes."""
         if value_us < _EXACT:
             value_us = max(value_us, 0)
             index = value_us
@@ -33,9 +33,9 @@ class Histogram:
                 value_us = MAX_VALUE_US
             shift = value_us.bit_length() - 4
             index = (shift << 3) + (value_us >> shift)
-        self.counts[index] += 1
-        self.count += 1
-        self.sum_us += value_us
+        self.counts[index] += times
+        self.count += times
+        self.sum_us += value_us * times
         if value_us > self.max_us:
             self.max_us = value_us
 

@@ -20,6 +20,7 @@ from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import BOOK_FIGURES, LEGAL_REASONS, OUTCOMES, WITHHELD, Outcome, Reason
 from lanebus.wire.presence import Presence
+from lanebus.wire.quality import Degree
 from lanebus.wire.runs import check_runs
 from lanebus.wire.services import (
     ENTRIES,
@@ -305,6 +306,10 @@ class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The last round trip that the peer measured; 0 before the first."""
     books: Annotated[list[SessionBooks], Meta(max_length=1024)]
     """Books of the sessions whose figures have changed since the last ping."""
+    quality: Degree | None = None
+    """How good the peer finds its connection; None if it does not say."""
+    reason: Text = ""
+    """Why it finds it so."""
 
 
 class Pong(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 import logging
 import socket as plain
 import time
+from collections.abc import Callable
 
 import pytest
 from tests.adapters.real import RunningBroker, quick_sessions, until
@@ -188,13 +189,13 @@ def test_flush_sends_at_once_without_a_turn(pair: tuple[ServerAdapter, ServerAda
     one, _ = pair
     for batches in (1, 2, 3):
         one.send("t", to="server:b")
-        assert one.stats().lanes[Lane.NORMAL].batches_out == batches - 1
+        assert one.stats()["lanes"]["normal"]["batches_out"] == batches - 1
         one.flush()
-        assert one.stats().lanes[Lane.NORMAL].batches_out == batches
+        assert one.stats()["lanes"]["normal"]["batches_out"] == batches
     one.send("t", to="server:b")
     one.send("t", to="server:b", flush=True)
-    stats = one.stats().lanes[Lane.NORMAL]
-    assert (stats.batches_out, stats.events_out) == (4, 5)
+    stats = one.stats()["lanes"]["normal"]
+    assert (stats["batches_out"], stats["events_out"]) == (4, 5)
 
 
 def test_a_turn_sends_the_first_after_a_quiet_interval_and_then_one_batch_per_interval(
@@ -205,17 +206,17 @@ def test_a_turn_sends_the_first_after_a_quiet_interval_and_then_one_batch_per_in
     one.wait(0.06)
     one.send("t", to="server:b")
     one.poll()
-    assert one.stats().lanes[Lane.NORMAL].batches_out == 1
+    assert one.stats()["lanes"]["normal"]["batches_out"] == 1
     began = time.monotonic()
     while time.monotonic() - began < 0.5:
         one.send("t", to="server:b")
         one.wait(0.002)
         other.poll()
     elapsed_s = time.monotonic() - began
-    batches = one.stats().lanes[Lane.NORMAL].batches_out
+    batches = one.stats()["lanes"]["normal"]["batches_out"]
     # An event is held for 45 ms at the most, and batches are 50 ms apart where that allows it.
     assert batches <= 2 + elapsed_s / 0.044
-    assert one.stats().lanes[Lane.NORMAL].events_out > 2 * batches
+    assert one.stats()["lanes"]["normal"]["events_out"] > 2 * batches
 
 
 def test_a_loop_that_polls_rarely_does_not_keep_events_from_one_turn_to_the_next(
@@ -231,22 +232,39 @@ def test_a_loop_that_polls_rarely_does_not_keep_events_from_one_turn_to_the_next
     one.send("t", to="server:b", lane="critical")
     one.poll()
     # The interval of 16 ms is not over, but the hold of 12 ms would be at the next turn.
-    assert one.stats().lanes[Lane.CRITICAL].batches_out == 2
+    assert one.stats()["lanes"]["critical"]["batches_out"] == 2
 
 
+@pytest.mark.parametrize("give_turn", [ServerAdapter.poll, lambda adapter: adapter.wait(0.001)])
 def test_a_poll_that_was_forgotten_is_warned_of_once(
     pair: tuple[ServerAdapter, ServerAdapter],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
+    give_turn: Callable[[ServerAdapter], int],
 ) -> None:
-    monkeypatch.setattr("lanebus.adapters.base.FORGOTTEN_POLL_S", 0.02)
+    monkeypatch.setattr("lanebus.adapters.turns.FORGOTTEN_S", 0.02)
     one, _ = pair
+    one.wait(0.05)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            one.poll()
+            give_turn(one)
             time.sleep(0.03)
-    assert [record.message for record in caplog.records if "was not polled" in record.message] != []
-    assert caplog.text.count("was not polled") == 1
+    assert caplog.text.count("server:a was not polled for") == 1
+    assert one.stats()["turns"]["stalls"] == 2
+    assert 0.03 <= one.stats()["turns"]["longest_gap_s"] < 5.0
+
+
+def test_an_answer_that_waited_for_the_program_is_no_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lanebus.adapters.turns.STALL_S", 0.1)
+    with RunningBroker(quick_sessions()) as broker, ServerAdapter("a", broker=broker.address) as adapter:
+        for _ in range(6):
+            time.sleep(0.15)
+            adapter.poll()
+        assert adapter.quality.rtt_ms is None
+        assert adapter.rtt_ms is not None
+        assert adapter.rtt_ms < 100.0, "the welcome came at once"
+        until(lambda: adapter.quality.rtt_ms is not None, adapter, what="an answer is measured")
+        assert adapter.quality.loss_share in (None, 0.0)
 
 
 def test_more_frames_than_one_turn_reads_are_read_in_the_next(
@@ -338,13 +356,13 @@ def test_statistics_count_both_directions(pair: tuple[ServerAdapter, ServerAdapt
     for number in range(20):
         one.send("t", number, to="server:b", lane="low")
     until(lambda: not one.in_flight, one, other, what="all are settled")
-    sent, received = one.stats().lanes[Lane.LOW], other.stats().lanes[Lane.LOW]
-    assert sent.events_out == received.events_in == received.handled == 20
-    assert (sent.batches_out, received.batches_in) == (1, 1)
-    assert 0 < sent.bytes_out < sent.unbatched_bytes_out
-    assert one.stats().control_messages_out > 0
-    assert one.stats().control_bytes_in > 0
-    assert one.stats().reconnects == 0
+    sent, received = one.stats()["lanes"]["low"], other.stats()["lanes"]["low"]
+    assert sent["events_out"] == received["events_in"] == received["handled"] == 20
+    assert (sent["batches_out"], received["batches_in"]) == (1, 1)
+    assert 0 < sent["bytes_out"] < sent["unbatched_bytes_out"]
+    assert one.stats()["control"]["messages_out"] > 0
+    assert one.stats()["control"]["bytes_in"] > 0
+    assert one.stats()["reconnects"] == 0
 
 
 # Outages
@@ -399,7 +417,7 @@ def test_a_broker_that_comes_back_on_the_same_ports_finds_everybody_again(broker
             what="all is settled",
         )
         assert got == news == list(range(10))
-        assert player.stats().reconnects == server.stats().reconnects == member.stats().reconnects == 1
+        assert [each.stats()["reconnects"] for each in (player, server, member)] == [1, 1, 1]
         for adapter in (player, server):
             assert adapter.book("normal").as_list() == [10, 10, 0, 0, 0, 0, 0]
 
@@ -442,6 +460,32 @@ def test_a_program_that_does_not_poll_for_longer_than_the_lease_is_stalled_and_n
         until(lambda: not sender.in_flight and not sleeper.in_flight, sender, sleeper, what="all are settled")
         assert got == list(range(4))
         assert sleeper.state == "up"
+
+
+def test_a_program_that_does_not_poll_for_longer_than_the_grace_period_is_there_and_one_that_died_is_not() -> (
+    None
+):
+    with (
+        RunningBroker(quick_sessions(grace_s=0.5)) as broker,
+        ServerAdapter("a", broker=broker.address) as sender,
+        ServerAdapter("b", broker=broker.address) as sleeper,
+    ):
+        dead = ServerAdapter("c", broker=broker.address)
+        dead.connect()
+        got: list[int] = []
+        sleeper.on("t")(lambda event: got.append(event.payload))
+        attachments = broker.broker.core.registry.attachments
+        attachment = attachments["server:b"]
+        until(lambda: attachment.stalled is not None, sender, what="it counts as stalled")
+        dead._hang_up(0.0)
+        until(lambda: "server:c" not in attachments, sender, what="the dead one is gone")
+        assert attachments["server:b"] is attachment
+        for number in range(3):
+            sender.send("t", number, to="server:b")
+        until(lambda: not sender.in_flight, sender, sleeper, what="all are settled")
+        assert got == [0, 1, 2]
+        assert attachment.stalled is None
+        dead.close(0.0)
 
 
 def test_a_refused_change_of_state_is_logged(broker: RunningBroker, caplog: pytest.LogCaptureFixture) -> None:

@@ -413,6 +413,11 @@ def test_pings_carry_books_that_have_changed_and_their_answers_measure(bench: Ha
     (ping,) = [message for _, kind, message in bench.sent() if kind is Kind.PING]
     assert ping.books == []
     assert ping.rtt_us == pytest.approx(20_000, abs=100)
+    assert (ping.quality, ping.reason) == ("estimating", "1 of 5 samples")
+    bench.now += 3.0
+    bench.core.line.stalled(bench.now)
+    bench.say(Kind.PONG, Pong(ping.clock_us, 40_000))
+    assert bench.core.clock.rtt_s == pytest.approx(0.02, abs=1e-4), "it waited for the program"
 
 
 def test_a_pong_from_the_future_measures_nothing(bench: Hand) -> None:

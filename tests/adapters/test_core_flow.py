@@ -6,6 +6,7 @@ from tests.adapters.hand import Hand, kinds
 from lanebus.adapters.actions import HangUp, State
 from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed
+from lanebus.adapters.handler_times import HandlerTimes
 from lanebus.adapters.requests import Failed, Request
 from lanebus.wire.batches import EVENT_REDELIVERED
 from lanebus.wire.kinds import Kind
@@ -132,7 +133,7 @@ def test_a_quarter_of_the_credit_is_settled_at_once() -> None:
 def test_what_the_broker_waits_for_is_settled_at_the_end_of_the_turn(bench: Hand) -> None:
     bench.on("t", lambda event: None)
     bench.arrive(1, flags=EVENT_REDELIVERED)
-    dispatch(bench.core, lambda: bench.now, float("inf"))
+    dispatch(bench.core, lambda: bench.now, float("inf"), HandlerTimes("server:a"))
     assert bench.core.next_timer() == float("-inf")
     bench.end_turn()
     assert kinds(bench.sent()) == [Kind.SETTLE]

@@ -8,6 +8,7 @@ from tests.adapters.down import batch, header_of, row
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch, requeue
 from lanebus.adapters.event import Event, Gap
+from lanebus.adapters.handler_times import HandlerTimes
 from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED
@@ -23,6 +24,7 @@ class Bench:
 
     def __init__(self, *indexes: int, strict: bool = False) -> None:
         self.core = AttachmentCore("gateway:g", Role.GATEWAY, b"g" * 16, ["tcp://broker:1"])
+        self.times = HandlerTimes("gateway:g")
         self.now = 100.0
         self.got: list[tuple[str, str, int]] = []
         self._batches = [0 for _ in LANES]
@@ -56,7 +58,7 @@ class Bench:
         self.core.incoming.batch(lane, header_of(frame), frame, self.now)
 
     def dispatch(self, until: float = FOREVER) -> int:
-        return dispatch(self.core, lambda: self.now, until)
+        return dispatch(self.core, lambda: self.now, until, self.times)
 
     def ends(self, session: int = 1, lane: Lane = Lane.NORMAL) -> dict[int, tuple[Outcome, Reason] | None]:
         stream = self.session(session).inbox.stream(1, lane)
@@ -246,3 +248,37 @@ def test_an_event_whose_time_is_over_in_its_turn_is_not_handled_but_tells_of_its
         2: (Outcome.DELIVERED, Reason.NONE),
     }
     assert inbox.deadlines == {}
+
+
+def test_the_time_of_an_event_is_that_of_its_handlers_and_of_nobody_elses(bench: Bench) -> None:
+    def take(seconds: float) -> Callable[[Event], None]:
+        def handle(_: Event) -> None:
+            bench.now += seconds
+
+        return handle
+
+    bench.on("short", take(0.002))
+    bench.on("long", take(0.010))
+    bench.on("long", take(0.010))
+    for topic in ("long", "short", "later", "short"):
+        bench.arrive(topic)
+    bench.arrive("long", lane=Lane.CRITICAL)
+    assert bench.dispatch() == 4
+    shown = {(row["topic"], row["lane"]): (row["count"], row["max_ms"]) for row in bench.times.rows()}
+    assert shown == {
+        ("long", "critical"): (1, pytest.approx(20.0, abs=0.01)),
+        ("long", "normal"): (1, pytest.approx(20.0, abs=0.01)),
+        ("short", "normal"): (2, pytest.approx(2.0, abs=0.01)),
+    }
+
+
+def test_a_handler_that_fails_has_its_time_too(bench: Bench) -> None:
+    def fail(_: Event) -> None:
+        bench.now += 0.030
+        raise ValueError("a handler that fails")
+
+    bench.on("t", fail)
+    bench.arrive("t", lane=Lane.CRITICAL)
+    assert bench.dispatch() == 1
+    (shown,) = bench.times.rows()
+    assert (shown["count"], shown["over_budget"]) == (1, 1)

@@ -84,3 +84,24 @@ def test_a_broker_that_does_not_answer_is_lost_before_the_links_are() -> None:
     assert (found.label.value, found.reason) == ("lost", "no answer for 5.5 s")
     line.answered(5.6, 17.6)
     assert quality(line, 17.7).label.value == "poor"
+
+
+def test_what_waited_for_the_program_is_no_round_trip() -> None:
+    line = line_of(*(0.03,) * 5)
+    line.pinged(PING_S, 10.0)
+    line.stalled(16.0)
+    assert not line.answered(6.0, 16.0)
+    found = quality(line, 16.1)
+    assert found.rtt_ms == pytest.approx(30.0)
+    assert found.label.value == "excellent"
+    line.pinged(PING_S, 16.2)
+    assert line.answered(0.05, 16.25)
+    assert quality(line, 16.3).rtt_ms == pytest.approx(200 / 6)
+
+
+def test_the_view_is_what_the_last_answer_made_it() -> None:
+    line = line_of(*(0.03,) * 4)
+    assert line.view == ("estimating", "4 of 5 samples")
+    line.pinged(PING_S, 8.0)
+    line.answered(0.03, 8.03)
+    assert line.view == ("excellent", "round trip 30.0 ms")

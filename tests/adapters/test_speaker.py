@@ -1,5 +1,6 @@
 """Sending and handling for one name, on an adapter that need not be connected."""
 
+import time
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
@@ -12,6 +13,7 @@ from lanebus.adapters.errors import Closed, OutboxFull, TooLarge
 from lanebus.adapters.event import Receipt
 from lanebus.adapters.outbox import EVENT_OVERHEAD_BYTES, OutEvent
 from lanebus.adapters.server import ServerAdapter
+from lanebus.adapters.turns import FORGOTTEN_S
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Book, Outcome, Reason
 
@@ -294,3 +296,15 @@ def test_numbers_do_not_run_away_from_what_is_not_settled(
         server.send("t", "one more", to="all", mode="latest", key="k")
     outbox.settle(Lane.NORMAL, Outcome.DELIVERED, Reason.NONE, [1, 1])
     assert server.send("t", "fits", to="all", mode="latest", key="k") == 11
+
+
+def test_who_sends_and_forgets_to_poll_is_told_once(
+    server: ServerAdapter, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.turns.end(time.monotonic() - FORGOTTEN_S + 1.0)
+    server.send("t", to="all")
+    assert caplog.text == ""
+    server.turns.end(time.monotonic() - FORGOTTEN_S - 1.0)
+    for _ in range(3):
+        server.send("t", to="all")
+    assert caplog.text.count("was not polled for 6.0 s") == 1

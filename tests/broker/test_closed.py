@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
+from tests.broker.test_stalls import sleeping
 
 from lanebus.broker import closed
 from lanebus.broker.closed import CLOSED_SHOWN, REASON_CHARACTERS
@@ -47,13 +48,23 @@ def test_a_goodbye_with_its_words(bench: Bench, said: str, reason: str) -> None:
 
 
 def test_one_that_was_silent_and_did_not_come_back(bench: Bench) -> None:
-    Peer(bench, "player:1").attach()
+    Peer(bench, "player:1").attach().cut()
     wait(bench, 16)
     found = only(bench, "player:1")
     assert found["reason"] == "did not come back within 10 s"
     assert found["lost_reason"] == "it has been silent for 5.0 s"
     assert found["away_s"] == pytest.approx(11.0)
     assert (found["outages"], found["longest_outage_s"]) == (1, found["away_s"])
+
+
+def test_one_that_stood_still_for_too_long_though_its_connection_lived() -> None:
+    sessions = SessionsConfig(ping_interval_s=1.0, lease_s=4.0, grace_s=10.0, stalled_s=20.0, recovery_s=0.0)
+    bench = Bench(small_config(sessions=sessions))
+    sleeping(bench, "player:1")
+    wait(bench, 26)
+    found = only(bench, "player:1")
+    assert found["reason"] == "was stalled for 20 s"
+    assert found["lost_reason"] == "it has been silent for 5.0 s"
 
 
 def test_one_whose_connection_was_gone(bench: Bench) -> None:

@@ -41,6 +41,7 @@ from lanebus.wire.messages import (
 )
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.quality import Degree
 
 PROCESS = b"p" * 16
 ACK = Ack([1, 1, 1])
@@ -75,6 +76,10 @@ THROTTLE = Throttle(
         (SETTLE, "4 critical delivered, 2 low refused (handler_error)"),
         (Ping(1, 0, []), "no round trip yet"),
         (Ping(1, 1_250, []), "round trip 1.2 ms"),
+        (
+            Ping(1, 1_250, [], Degree.GOOD, "jitter 24.1 ms"),
+            "round trip 1.2 ms, it finds its connection good: jitter 24.1 ms",
+        ),
         (Done(request=3), "request 3"),
         (
             Done(request=3, error=ErrorNumber.NOT_ALLOWED, detail="no"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanebus.broker.leases import is_over, state_of, why_lost
+from lanebus.broker.leases import state_of, why_lost, why_over
 from lanebus.broker.sessions import Attachment, Link, Sent
 from lanebus.conf.model import SessionsConfig
 from lanebus.wire.lanes import LANES, Lane
@@ -38,23 +38,50 @@ def test_links_are_lost_when_one_of_them_never_came(attachment: Attachment) -> N
 
 
 def test_who_has_no_links_cannot_lose_them_and_is_over_after_the_grace_period(attachment: Attachment) -> None:
-    assert not is_over(attachment, SESSIONS, 900.0)
+    assert why_over(attachment, SESSIONS, 900.0) is None
     attachment.links = [None for _ in LANES]
     attachment.away_since = 100.0
     assert why_lost(attachment, SESSIONS, 900.0) is None
-    assert not is_over(attachment, SESSIONS, 130.0)
-    assert is_over(attachment, SESSIONS, 130.1)
+    assert why_over(attachment, SESSIONS, 130.0) is None
+    assert why_over(attachment, SESSIONS, 130.1) == "did not come back within 30 s"
+
+
+def test_who_is_stalled_is_over_much_later(attachment: Attachment) -> None:
+    attachment.stalled, attachment.links = attachment.links[0], [None for _ in LANES]
+    attachment.away_since = 110.0
+    assert why_over(attachment, SESSIONS, 410.0) is None
+    assert why_over(attachment, SESSIONS, 410.1) == "was stalled for 300 s"
+
+
+def test_who_was_stalled_has_the_grace_period_from_the_end_of_its_connection_on(
+    attachment: Attachment,
+) -> None:
+    attachment.links = [None for _ in LANES]
+    attachment.away_since, attachment.alive_at = 110.0, 200.0
+    assert why_over(attachment, SESSIONS, 230.0) is None
+    assert why_over(attachment, SESSIONS, 230.1) == "did not come back within 30 s"
+
+
+def test_to_be_stalled_never_shortens_the_time(attachment: Attachment) -> None:
+    sessions = SessionsConfig(lease_s=10.0, grace_s=30.0, stalled_s=1.0)
+    attachment.stalled, attachment.links = attachment.links[0], [None for _ in LANES]
+    attachment.away_since = 110.0
+    assert why_over(attachment, sessions, 140.0) is None
+    assert why_over(attachment, sessions, 140.1) == "was stalled for 30 s"
 
 
 def test_who_is_only_expected_is_not_over_by_the_grace_period() -> None:
     expected = Attachment("player:1", Role.CLIENT, b"", b"", 100.0)
     expected.away_since = 100.0
-    assert not is_over(expected, SESSIONS, 900.0)
+    assert why_over(expected, SESSIONS, 900.0) is None
 
 
 def test_the_state_of_an_attachment_is_how_many_links_it_has(attachment: Attachment) -> None:
     states = [state_of(attachment)]
     for lane in LANES:
+        attachment.stalled = attachment.links[lane]
         attachment.links[lane] = None
         states.append(state_of(attachment))
-    assert states == ["up", "joining", "joining", "away"]
+    assert states == ["up", "joining", "joining", "stalled"]
+    attachment.stalled = None
+    assert state_of(attachment) == "away"

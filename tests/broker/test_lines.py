@@ -84,7 +84,7 @@ def test_who_is_away_is_lost_and_who_is_back_is_estimated_anew(bench: Bench) -> 
     player.cut()
     bench.advance(6.0)
     quality = bench.session("player:1").quality
-    assert (quality.judgement.degree.value, quality.judgement.reason) == ("lost", "no link")
+    assert (quality.judgement.degree.value, quality.judgement.reason) == ("lost", "silent")
     player.attach()
     bench.advance(0.1)
     assert quality.judgement.degree is Degree.ESTIMATING
@@ -198,3 +198,17 @@ def test_the_mean_ping_is_that_of_players_with_links() -> None:
         peer.say(Kind.PING, Ping(0, rtt_ms * 1000, []))
     drop(bench, players[2])
     assert mean_ping_ms(sessions, bench.now) == pytest.approx(20.0)
+
+
+def test_what_a_peer_says_of_its_own_line_is_kept_and_changes_nothing(bench: Bench) -> None:
+    player = Peer(bench, "player:1").attach()
+    line = bench.session("player:1").attachment.line
+    ping(bench, player, 30.0, 12)
+    player.say(Kind.PING, Ping(0, 30_000, [], Degree.POOR, "loss 9.0 %"))
+    reported = (Degree.POOR, "loss 9.0 %", bench.now)
+    assert line.reported == reported
+    player.say(Kind.PING, Ping(0, 30_000, []))
+    assert line.reported == reported, "one that says nothing of it takes nothing back"
+    assert bench.session("player:1").quality.judgement.degree is Degree.EXCELLENT
+    player.attach()
+    assert not line.reported

@@ -9,6 +9,7 @@ from lanebus.broker.tcpinfo import Look
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import Ping
+from lanebus.wire.quality import Degree
 
 
 @pytest.fixture
@@ -76,3 +77,12 @@ def test_percentiles_are_only_of_enough_samples(bench: Bench, player: Peer) -> N
     percentiles = history(bench.session("player:1"), bench.now)["percentiles"]
     assert percentiles["network_rtt_ms"] == {"p50": 30.0, "p95": 30.0, "p98": None}
     assert percentiles["app_rtt_ms"] == {"p50": 40.0, "p95": 40.0, "p98": None}
+
+
+def test_both_views_of_a_line_are_shown(bench: Bench, player: Peer) -> None:
+    assert history(bench.session("player:1"), bench.now)["reported"] is None
+    player.say(Kind.PING, Ping(0, 40_000, [], Degree.FAIR, "jitter 61.0 ms"))
+    bench.advance(1.5)
+    shown = history(bench.session("player:1"), bench.now)
+    assert shown["quality"] == "excellent"
+    assert shown["reported"] == {"quality": "fair", "reason": "jitter 61.0 ms", "age_s": 1.5}

@@ -53,10 +53,10 @@ def test_outages_are_counted_and_the_longest_is_known() -> None:
     quality = Quality(CONFIG)
     assert quality.longest_s(5.0) == 0.0
     for away, back in ((10.0, 14.0), (20.0, 21.0)):
-        quality.away(away)
+        quality.away("no link", away)
         quality.back(back)
     assert (quality.outages, quality.resumes, quality.longest_s(30.0)) == (2, 2, 4.0)
-    quality.away(30.0)
+    quality.away("no link", 30.0)
     assert quality.longest_s(37.0) == 7.0
     assert [change.after for change in quality.changes] == [
         Degree.LOST,
@@ -80,6 +80,6 @@ def test_silence_is_news_once_and_is_over_with_the_next_judgement() -> None:
 def test_changes_are_bounded() -> None:
     quality = Quality(CONFIG)
     for number in range(CHANGES):
-        quality.away(number)
+        quality.away("no link", number)
         quality.back(number + 0.5)
     assert len(quality.changes) == CHANGES

@@ -42,6 +42,7 @@ ANSWER: dict[str, Any] = {
     "resumes": 1,
     "outages": 2,
     "longest_outage_s": 3.5,
+    "reported": {"quality": "poor", "reason": "jitter 61.0 ms\x1b[0m", "age_s": 1.25},
     "percentiles": {"network_rtt_ms": {"p50": 29.5, "p95": 44.25, "p98": None}, "app_rtt_ms": NONE},
     "samples": [sample(3.0, network_rtt_ms=None), sample(0.9, lost=1.0), sample(0.5, network_rtt_ms=40.0)],
     "changes": [
@@ -97,6 +98,7 @@ def test_figures_stand_above_their_history(asked: list[tuple[str, str]]) -> None
         "loss 2.5 %",
         "queue 0.00 ms",
         "outages 2, the longest 3.500 s; 1 reconnect",
+        r"reported poor: jitter 61.0 ms\x1b[0m, by the peer itself 1.250 s ago",
         "AGO SAMPLES NETWORK MS MAX APP MS MAX JITTER SENT LOST LOSS",
         "4 - 3 s 1 - - 40.00 40.00 - 10 0 0.0 %",
         "1 - 0 s 2 35.00 40.00 40.00 40.00 7.07 20 1 5.0 %",
@@ -114,6 +116,7 @@ def test_a_peer_that_has_only_come_has_no_history(
         "changes": [],
         "score": None,
         "via": "gateway:g",
+        "reported": {"quality": "good", "reason": "round trip 105 ms", "age_s": 0.0},
         "outside_rtt_ms": 12.0,
         "loss_share": None,
     }
@@ -123,6 +126,9 @@ def test_a_peer_that_has_only_come_has_no_history(
     assert shown[0].endswith("connected for 90.000 s, via gateway:g, fair: loss 2.5 %")
     assert "behind gateway 12.00 ms, in the figures above, not in the table" in shown
     assert "loss -" in shown
+    assert "reported good: round trip 105 ms, by its gateway 0.000 s ago" in shown
+    monkeypatch.setitem(ANSWER, "reported", None)
+    assert not [line for line in lines("1") if line.startswith("reported")]
     assert shown[-1] == "the quality has not changed"
 
 

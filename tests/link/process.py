@@ -13,6 +13,7 @@ from lanebus.adapters.actions import Dial, Send, State
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch, requeue
 from lanebus.adapters.event import Event, Unsettled
+from lanebus.adapters.handler_times import HandlerTimes
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
@@ -24,6 +25,8 @@ from lanebus.wire.modes import Mode
 from lanebus.wire.names import Role, full_name
 from lanebus.wire.outcomes import Reason
 
+HANDLING_S = 0.001
+"""How long handlers take that use up a turn's time."""
 SETTLED_S = 40.0
 """Longer than any grace period or recovery time in these tests."""
 
@@ -65,6 +68,7 @@ class Peer:
         self.net = net
         self.name = full_name(name, role)
         self.core = AttachmentCore(self.name, role, net.random.randbytes(PROCESS_BYTES), [ADDRESS])
+        self._times = HandlerTimes(self.name)
         self.connections: list[Connection | None] = [None for _ in LANES]
         self.unread: list[deque[bytes]] = [deque() for _ in LANES]
         """Frames that have arrived and that the driver has not read."""
@@ -294,7 +298,7 @@ class Peer:
         self._act()
         self._read()
         if self.events_per_turn != 0 and core.has_work(now):
-            dispatch(core, self._clock(now), float("inf"))
+            dispatch(core, self._clock(now), now + HANDLING_S, self._times)
         self._tell()
         core.end_turn(now, now + (self.tick_s or 0.0))
         self._act()
@@ -310,7 +314,7 @@ class Peer:
             return lambda: now
         # It is looked at once in front of the handlers, and once after each.
         looks = iter([now] * self.events_per_turn)
-        return lambda: next(looks, float("inf"))
+        return lambda: next(looks, now + HANDLING_S)
 
     def _read(self) -> None:
         core = self.core

@@ -16,7 +16,11 @@ from lanebus.wire.outcomes import Book, Outcome, Reason
 @pytest.fixture
 def net() -> Net:
     return Net(
-        Config(sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0))
+        Config(
+            sessions=SessionsConfig(
+                grace_s=10.0, stalled_s=15.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0
+            )
+        )
     )
 
 

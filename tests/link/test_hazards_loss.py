@@ -16,7 +16,11 @@ from lanebus.wire.outcomes import Book, Outcome, Reason
 @pytest.fixture
 def net() -> Net:
     return Net(
-        Config(sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0))
+        Config(
+            sessions=SessionsConfig(
+                grace_s=10.0, stalled_s=15.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0
+            )
+        )
     )
 
 
@@ -390,3 +394,32 @@ def test_a_process_that_was_silent_for_longer_than_its_lease_resumes_and_misses_
     assert list(payloads(sleeper)) == ["read before it was noticed", "early", "late"]
     assert list(payloads(sender)) == list(range(8))
     assert sender.told == sleeper.told == []
+
+
+def test_a_process_that_stalls_for_longer_than_the_grace_period_is_not_gone(net: Net) -> None:
+    server, loading = Peer(net, "server").up(), Peer(net, "loading").up()
+    server.join("room", "server:loading")
+    settle(server)
+    loading.stall()
+    server.send("server:loading", "early")
+    net.run(13.0)
+    assert net.core.registry.attachments["server:loading"].stalled is not None
+    server.send("group:room", "late")
+    loading.go_on()
+    settle(server, loading)
+    assert list(payloads(loading)) == ["early", "late"]
+    assert server.told == []
+    assert loading.core.connects == 2
+    assert net.core.registry.attachments["server:loading"].stalled is None
+
+
+def test_a_process_that_dies_while_it_is_stalled_is_gone_after_the_grace_period(net: Net) -> None:
+    server, loading = Peer(net, "server").up(), Peer(net, "loading").up()
+    loading.stall()
+    net.run(6.0)
+    loading.kill()
+    net.run(5.0)
+    assert "server:loading" in net.core.directory.peers
+    net.run(12.0)
+    assert "server:loading" not in net.core.directory.peers
+    assert server.core.state is State.UP

@@ -99,7 +99,7 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
             ],
         ),
     ),
-    "ping": (Kind.PING, Lane.CRITICAL, Ping(81_000_000, 412, [(0, BOOKS)])),
+    "ping": (Kind.PING, Lane.CRITICAL, Ping(81_000_000, 412, [(0, BOOKS)], Degree.FAIR, "loss 3.1 %")),
     "pong": (Kind.PONG, Lane.CRITICAL, Pong(81_000_000, 810_004)),
     "open": (
         Kind.OPEN,

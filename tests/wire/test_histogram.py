@@ -25,6 +25,18 @@ def test_a_quantile_is_within_a_sixteenth_of_the_recorded_value(recorded: list[i
     assert abs(found - true) <= 0.0625 * true
 
 
+@given(st.lists(st.tuples(values, st.integers(1, 5))))
+def test_a_value_that_is_recorded_several_times_at_once_counts_as_often(
+    recorded: list[tuple[int, int]],
+) -> None:
+    made = Histogram()
+    for value, times in recorded:
+        made.record(value, times)
+    one_by_one = histogram_of([value for value, times in recorded for _ in range(times)])
+    assert made.as_list() == one_by_one.as_list()
+    assert made.count == one_by_one.count
+
+
 @given(st.integers(0, 15))
 def test_small_values_are_exact(value: int) -> None:
     assert histogram_of([value]).quantile_us(0.5) == value
