@@ -14,7 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from lanebus.broker.alerts import Alerts, SlowReceivers
+from lanebus.broker.alert_watchers import AlertWatchers
+from lanebus.broker.alerts import Alerts
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import Bus
 from lanebus.broker.departure import Departures
@@ -39,6 +40,7 @@ from lanebus.broker.sessions import Attachment, Link, Session, attached
 from lanebus.broker.settling import Settling
 from lanebus.broker.throttling import Throttling
 from lanebus.broker.timers import Timers
+from lanebus.broker.watchdogs import Watchdogs
 from lanebus.broker.watching import Watching
 from lanebus.broker.welcome import make_welcome
 from lanebus.broker.whereabouts import Whereabouts
@@ -106,8 +108,8 @@ class BrokerCore:
             self.budget,
             self.settling.part_ended,
         )
-        self.alerts = Alerts()
-        self._slow_receivers = SlowReceivers(config.alerts, config.egress, self.alerts)
+        self.alerts = Alerts(config.alerts.min_interval_s)
+        self.alert_watchers = AlertWatchers(self.outgoing, self.alerts)
         self.departures = Departures(self.egress, self.settling.part_ended)
         self.policies = Policies(config.policy)
         self.throttling = Throttling(self.outgoing, self.counters)
@@ -141,6 +143,7 @@ class BrokerCore:
         self.watching = Watching(self.outgoing, self.directory.catalog)
         self.watchers = Watchers(self.outgoing, self.registry.sessions, recovering=recovery_s > 0)
         self.registry.on_presence = self.watchers.session
+        self.registry.on_rivalry = self._rivalry
         self.lines = Lines(config, self.timers, self.registry.sessions, self.watchers.quality, started)
         self.requests = Requests(
             config.limits,
@@ -151,6 +154,7 @@ class BrokerCore:
             self._open_session,
             self.registry.end_session,
             self.watchers,
+            self.alert_watchers,
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
         self.bus = Bus(
@@ -161,6 +165,14 @@ class BrokerCore:
             lambda: self.draining.active,
             started,
             SWEEP_S,
+        )
+        self.watchdogs = Watchdogs(
+            config,
+            self.alerts,
+            self.bus,
+            self.budget,
+            self.counters,
+            lambda name: name in self.directory.peers or name in self.registry.attachments,
         )
         self.links = Links(self.outgoing, self._away)
         self._receipts = Receipts(self.egress, self.settling, self.counters)
@@ -226,6 +238,7 @@ class BrokerCore:
         self.whereabouts.end_turn()
         self.watching.end_turn(now)
         self.watchers.end_turn(now)
+        self.alert_watchers.end_turn(now)
 
     def _give_way(self, now: float) -> None:
         """Make room, and go on with what was not accepted as soon as there is some."""
@@ -364,8 +377,15 @@ class BrokerCore:
             self.throttling.resumed(attachment, now)
             self.whereabouts.resumed(attachment)
             self.watching.resumed(attachment)
+            self.alert_watchers.resumed(attachment)
+            self.watchdogs.flapping.came_back(attachment.name, now, is_takeover=False)
+
+    def _rivalry(self, old: Session, now: float) -> None:
+        self.watchdogs.flapping.came_back(old.name, now, is_takeover=True)
 
     def _fence(self, old: Attachment, now: float) -> None:
+        if not old.expected:
+            self.watchdogs.flapping.came_back(old.name, now, is_takeover=True)
         critical = old.links[Lane.CRITICAL]
         if critical is not None:
             text = f"a newer process of {old.name} has taken over"
@@ -418,6 +438,7 @@ class BrokerCore:
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
         self.lines.ping(attachment, message.rtt_us, now)
         self._books(attachment, message.books)
+        self.watchdogs.outboxes.pinged(attachment, message.outboxes, now)
 
     def _books(self, attachment: Attachment, books: list[Any]) -> None:
         for index, figures in books:
@@ -464,10 +485,10 @@ class BrokerCore:
                 continue
             for session in attachment.sessions.values():
                 self.egress.sweep(session, now)
-                self._slow_receivers.look(session, now)
+                self.watchdogs.session(session, now)
                 if (session.origin + self._sweeps) % NOTE_SWEEPS == 0:
                     for traffic in session.traffic:
                         traffic.note()
             self.egress.expire(attachment, now)
-        self.alerts.end_missing(self.directory.peers, now)
+        self.watchdogs.look(now)
         self.registry.fold_ended()

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lanebus.broker.alerts import AlertKind, held
+from lanebus.broker.alerts import AlertKind
 from lanebus.broker.audit import audit, books
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.health import shown
@@ -22,6 +22,7 @@ from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
+from lanebus.broker.slow_receivers import held
 from lanebus.broker.statistics import queued_events, statistics
 from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
@@ -310,18 +311,7 @@ class Inspector:
 
     def alerts(self, now: float) -> list[dict[str, Any]]:
         """The latest alerts, those that last at the end; the oldest of them are forgotten."""
-        return [
-            {
-                "kind": alert.kind.value,
-                "peer": alert.peer,
-                "lane": alert.lane.label,
-                "is_over": alert.ended is not None,
-                "age_s": now - alert.began,
-                "lasted_s": (now if alert.ended is None else alert.ended) - alert.began,
-                **alert.figures,
-            }
-            for alert in self._core.alerts
-        ]
+        return [{**alert.as_dict(now), "age_s": now - alert.began} for alert in self._core.alerts]
 
 
 def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:

@@ -37,7 +37,9 @@ COMMANDS: Final = {
     "limits": _Entry("lanebus.cli.limits", "limits", "Show and change what peers may send and receive."),
     "why": _Entry("lanebus.cli.why", "why", "Say why a peer is late, or gone."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
-    "alerts": _Entry("lanebus.cli.inspect", "alerts", "Show who was slow, and for how long."),
+    "alerts": _Entry(
+        "lanebus.cli.alerts", "alerts", "Show what the broker warns of, and what it has warned of."
+    ),
     "drain": _Entry("lanebus.cli.drain", "drain", "Let a broker settle what is under way, and end."),
     "audit": _Entry("lanebus.cli.inspect", "audit", "Check that every event is accounted for."),
     "demo": _Entry("lanebus.cli.demo", "demo", "Run a broker, an arena and some players on this machine."),
