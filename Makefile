@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo torture wheel test-wheel bench-reconnect bench-restart bench-stopped clean
+.PHONY: help test lint demo torture wheel test-wheel bench-reconnect bench-restart bench-stopped bench-flood clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-restart: $(STAMP) traces ## a broker is restarted under a match: the longe
 
 bench-stopped: $(STAMP) traces ## a receiver stands still for 20 s: what it costs the others. TRACES="FILE..." RUNS=3
 	$(BIN)/python benchmarks/stopped_receiver.py $(TRACES) --runs $(or $(RUNS),3)
+
+bench-flood: $(STAMP) traces ## a client sends as fast as it can beside a match: what it costs the others. TRACES="FILE..." RUNS=3
+	$(BIN)/python benchmarks/flooding_client.py $(TRACES) --runs $(or $(RUNS),3)
 
 .PHONY: traces
 traces:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import astuple
 
 from lanebus.adapters.actions import Action, Dial, HangUp, Send, State
+from lanebus.adapters.alerts import WatchedAlerts
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.complaints import Complaints
 from lanebus.adapters.errors import Closed, HelloRefused, LanebusError
@@ -30,7 +31,7 @@ from lanebus.adapters.quality import OwnLine
 from lanebus.adapters.requests import Request, Requests
 from lanebus.adapters.retry import Backoff, Patience
 from lanebus.adapters.services import Watched
-from lanebus.adapters.session import SessionCore, changed_books
+from lanebus.adapters.session import SessionCore, make_ping
 from lanebus.adapters.suspension import Suspension
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -49,7 +50,6 @@ from lanebus.wire.messages import (
     LaneHello,
     LaneWelcome,
     Limits,
-    Ping,
     Pong,
     Served,
     Settle,
@@ -81,7 +81,7 @@ class AttachmentCore:
         self.outgoing = Outgoing(self.sessions, self.clock, lambda *ended: self.told.append(ended))
         self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes], self.clock)
         self.requests = Requests(self._control)
-        self.services = Watched()
+        self.services, self.alerts = Watched(), WatchedAlerts()
         self.players, self.line = Players(), OwnLine()
         self.told: list[tuple[SessionCore, Unsettled]] = []
         """Ends other than delivered; the driver takes them and tells the program."""
@@ -119,6 +119,7 @@ class AttachmentCore:
             Kind.DONE: lambda _, message, now: self.requests.done(message),
             Kind.SERVICES: self.services.told,
             Kind.PRESENCE: self.players.told,
+            Kind.ALERTS: self.alerts.told,
             Kind.PAUSE: lambda _, message, now: self.outgoing.pause(*astuple(message)),
             Kind.UNPAUSE: lambda _, message, now: self.outgoing.unpause(*astuple(message)),
             Kind.THROTTLE: lambda _, message, now: self.outgoing.throttle(message.entries, now),
@@ -495,5 +496,4 @@ class AttachmentCore:
     def _ping(self, now: float) -> None:
         self._next_ping = now + self.ping_interval_s
         self.line.pinged(self.ping_interval_s, now)
-        rtt_us = int((self.clock.rtt_s or 0.0) * 1e6)
-        self._control(Kind.PING, Ping(int(now * 1e6), rtt_us, changed_books(self.sessions), *self.line.view))
+        self._control(Kind.PING, make_ping(self.sessions, self.clock.rtt_s, self.line.view, now))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from lanebus.adapters.event import Event
+from lanebus.wire.alerts import ALERT_TOPIC
 from lanebus.wire.names import PatternTable
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -47,6 +48,8 @@ class Handlers:
 
     def __init__(self, *, strict: bool = False) -> None:
         self._table: PatternTable[Handler] = PatternTable()
+        self.of_alerts: tuple[Handler, ...] = ()
+        """Those of `bus.alert`, which get what the broker tells, and no event of a peer."""
         self._strict = strict
         self.errors = 0
         """Handlers that raised, and payloads that did not fit."""
@@ -58,7 +61,11 @@ class Handlers:
             ValueError: it is not a topic pattern.
             TypeError: `schema` is nothing that payloads can be decoded as.
         """
-        self._table.add(pattern, Handler(pattern, function, schema))
+        handler = Handler(pattern, function, schema)
+        if pattern == ALERT_TOPIC:
+            self.of_alerts += (handler,)
+        else:
+            self._table.add(pattern, handler)
 
     def match(self, topic: str) -> tuple[Handler, ...]:
         """The handlers for a topic."""
@@ -66,7 +73,7 @@ class Handlers:
 
     @property
     def patterns(self) -> list[str]:
-        """Every pattern that has a handler, each once, in the order they were added."""
+        """Every pattern of peers' events that has a handler, each once, in the order they were added."""
         return list(dict.fromkeys(self._table.patterns()))
 
     def run(self, handlers: tuple[Handler, ...], event: Event) -> Result:

@@ -102,6 +102,8 @@ class Outbox:
 
         Those hold no bytes that would end their row; the other half is more than an outbox can hold.
         """
+        self.turned_away = 0
+        """Events that found no room: those that were not accepted, and volatile ones that were dropped."""
         self.ignored = 0
         """Settlements for events that were settled before."""
 
@@ -130,6 +132,7 @@ class Outbox:
         if self.held_bytes + size > self.limit_bytes and (
             terms is None or not self._makes_do(terms, self.held_bytes + size - self.limit_bytes)
         ):
+            self.turned_away += 1
             raise OutboxFull(self._name, self.held_bytes, self.limit_bytes)
         number = self._next[lane]
         if terms is not None and number >= self._spread_ends[lane]:
@@ -184,6 +187,7 @@ class Outbox:
         base = self.base(lane)
         self._spread_ends[lane] = base + MAX_SPREAD // 2
         if self._next[lane] >= self._spread_ends[lane]:
+            self.turned_away += 1
             raise OutboxFull(
                 self._name,
                 self.held_bytes,

@@ -100,6 +100,7 @@ class Outgoing:
         if older is None or older.terms is None:
             if not terms.volatile or outbox.held_bytes <= outbox.limit_bytes:
                 return False
+            outbox.turned_away += 1
             self._withhold(event, Outcome.DROPPED, Reason.NO_ROOM)
             return True
         terms.replaces = None

@@ -215,6 +215,21 @@ class ServerAdapter(Adapter):
             self.core.players.watch(on=False)
             self._watch(Watched.PLAYERS, on=False)
 
+    def watch_alerts(self, on: bool = True) -> None:
+        """Be told of alerts from now on: of those that last, and of each that begins or ends; or no longer.
+
+        Handlers of the topic ``bus.alert`` are called with an `Event` whose sender is ``service:bus``. Its payload is a
+        dict: ``kind``, ``peer`` (empty for the broker itself), ``lane`` (or None), ``is_over``, ``lasted_s``,
+        ``held_back`` (how many like it were not told, because they came too soon) and the figures of its kind. No peer
+        can send events of this topic to them.
+
+        Raises:
+            Closed: the adapter is closed.
+        """
+        if on is not (Watched.ALERTS in self._watches):
+            self._watch(Watched.ALERTS, on=on)
+            self.core.alerts.watch(on=on)
+
     def _watch(self, what: Watched, *, on: bool) -> None:
         before = self._watches.pop(what, None)
         if on or before is not None:
@@ -283,11 +298,12 @@ class ServerAdapter(Adapter):
             self._register()
 
     def in_turn(self, now: float) -> None:
-        """Look after the instance's health, and tell the program of the services that it watches."""
+        """Look after the instance's health, and tell the program of the services and alerts that it watches."""
         registration = self._registration
         if registration is not None and self.core.state is not State.CLOSED and registration.look(now):
             self._report(registration)
         self.core.services.tell()
+        self.core.alerts.tell(self._session)
 
     def _register(self) -> None:
         registration = self._registration

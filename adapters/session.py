@@ -12,13 +12,17 @@ from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
 from lanebus.adapters.outbox import Outbox
 from lanebus.wire.lanes import LANES
-from lanebus.wire.messages import MAX_SERVED_BY
+from lanebus.wire.messages import MAX_SERVED_BY, Ping
+from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD
+from lanebus.wire.quality import Degree
 
 log = logging.getLogger("lanebus.adapters")
 
 MAX_BOOKS: Final = 512
 """Books in one ping."""
+MAX_OUTBOXES: Final = 512
+"""Outboxes in one ping: the fullest."""
 
 
 class SessionCore:
@@ -52,6 +56,7 @@ class SessionCore:
         self.served_by: dict[str, list[tuple[str, list[int], bool]]] = {}
         """By service: its instances that events went to, as the broker said."""
         self.books_reported: list[list[int]] | None = None
+        self._turned_away_before = 0
         self._settled_before = [[0] * (BOOK_FIGURES + len(WITHHELD)) for _ in LANES]
 
     def tell_gap(self, gap: Gap) -> None:
@@ -97,6 +102,15 @@ class SessionCore:
             figures.append(row if any(row[BOOK_FIGURES:]) else row[:BOOK_FIGURES])
         return figures
 
+    def outbox_report(self) -> OutboxReport | None:
+        """How full the outbox is, if that is half or more, or if events had no room since this was last asked."""
+        outbox = self.outbox
+        turned_away = outbox.turned_away - self._turned_away_before
+        self._turned_away_before = outbox.turned_away
+        if not turned_away and outbox.held_bytes * 2 < outbox.limit_bytes:
+            return None
+        return OutboxReport(self.index, outbox.held_bytes, max(1, outbox.limit_bytes), turned_away)
+
     def changed_books(self) -> list[list[int]] | None:
         """The books, if they have changed since this was last asked."""
         figures = self.book_figures()
@@ -116,3 +130,14 @@ def changed_books(sessions: dict[int, SessionCore]) -> list[tuple[int, list[list
             if len(books) >= MAX_BOOKS:
                 break
     return books
+
+
+def make_ping(
+    sessions: dict[int, SessionCore], rtt_s: float | None, view: tuple[Degree, str], now: float
+) -> Ping:
+    """A ping with all that the broker is told by it; `view` is how the attachment finds its line, and why."""
+    outboxes = [report for session in sessions.values() if (report := session.outbox_report()) is not None]
+    if len(outboxes) > MAX_OUTBOXES:
+        outboxes.sort(key=lambda report: (report.turned_away > 0, report.held_bytes), reverse=True)
+        del outboxes[MAX_OUTBOXES:]
+    return Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), changed_books(sessions), *view, outboxes)

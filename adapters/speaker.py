@@ -14,6 +14,7 @@ from lanebus.adapters.errors import Closed, TooLarge
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
+from lanebus.wire.alerts import ALERT_TOPIC
 from lanebus.wire.errors import ProtocolError
 from lanebus.wire.lanes import Lane, lane_of
 from lanebus.wire.modes import Mode
@@ -190,6 +191,10 @@ def _remember_topic(topic: str) -> str:
     if not valid_topic(topic):
         raise ValueError(
             f"{topic!r} is no topic: dotted words of letters, digits, '_' and '-', at most 128 bytes"
+        )
+    if topic == ALERT_TOPIC:
+        raise ValueError(
+            f"{topic!r} is the bus's own: its handlers get no events of peers; choose another topic"
         )
     if len(_TOPICS) >= 8192:
         _TOPICS.clear()

@@ -25,19 +25,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from phases import Phase, PhasedWorker, merged, slots_for
+
 from lanebus.adapters.base import DEFAULT_OUTBOX_BYTES
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.exits import CliError
 from lanebus.cli.output import Out, add_rows, new_table
 from lanebus.cli.replay_crew import ForkedCrew, share_out
-from lanebus.cli.replay_plan import Peer, Plan
+from lanebus.cli.replay_plan import Plan
 from lanebus.cli.replay_result import Progress, Result
-from lanebus.cli.replay_worker import Worker, WorkerOptions
-from lanebus.cli.shared_arrays import shared_doubles
+from lanebus.cli.replay_worker import WorkerOptions
 from lanebus.cli.traces import ALL, Trace, read_trace
 from lanebus.wire.histogram import Histogram
-from lanebus.wire.lanes import LANES, Lane
 
 STOPPED_S: Final = 20.0
 PHASES: Final = ("before", "during", "after")
@@ -47,65 +47,6 @@ SAMPLE_S: Final = 2.0
 """How often the broker is asked for its figures, which costs it milliseconds."""
 STALL_S: Final = 20.0
 REST_TIMEOUT_S: Final = 10.0
-_SLOTS: Final = 260
-"""More than a histogram as a list is long."""
-
-
-class Phase:
-    """Which part of the run it is, in memory that all its processes share."""
-
-    def __init__(self) -> None:
-        self._instants = shared_doubles(len(PHASES) - 1)
-
-    def __call__(self) -> int:
-        """The number of the present phase."""
-        return sum(instant > 0.0 for instant in self._instants)
-
-    def next_begins(self, now_s: float) -> None:
-        """The next phase begins."""
-        self._instants[self()] = now_s
-
-
-class PhasedHistogram(Histogram):
-    """A histogram that also keeps the values of each phase apart."""
-
-    __slots__ = ("_phase", "phases")
-
-    def __init__(self, phase: Phase) -> None:
-        super().__init__()
-        self._phase = phase
-        self.phases = [Histogram() for _ in PHASES]
-
-    def record(self, value_us: int, times: int = 1) -> None:
-        super().record(value_us, times)
-        self.phases[self._phase()].record(value_us, times)
-
-
-class PhasedWorker(Worker):
-    """A worker of a replay that leaves its critical latencies, phase by phase, in shared memory."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        peers: Sequence[Peer],
-        options: WorkerOptions,
-        phase: Phase,
-        found: Sequence[memoryview[float]],
-    ) -> None:
-        self._phased = [PhasedHistogram(phase) for _ in LANES]
-        self._found = found
-        super().__init__(plan, peers, options, [*self._phased])
-
-    def finish(self) -> Result:
-        result = super().finish()
-        for histogram, slots in zip(self._phased[Lane.CRITICAL].phases, self._found, strict=True):
-            figures = histogram.as_list()
-            slots[0] = len(figures)
-            for position, figure in enumerate(figures, start=1):
-                slots[position] = figure
-        # What travels back to the parent is a plain histogram.
-        result.latencies = [Histogram.from_list(each.as_list()) for each in self._phased]
-        return result
 
 
 @dataclass
@@ -201,8 +142,8 @@ def measure(
     stopped = [peer for peer in plan.peers if peer.name == receiver]
     others = share_out(plan, processes, keep_together=False)
     shares = [stopped, *([peer for peer in share if peer.name != receiver] for share in others)]
-    phase = Phase()
-    found = [[shared_doubles(_SLOTS) for _ in PHASES] for _ in shares]
+    phase = Phase(len(PHASES))
+    found = [slots_for(len(PHASES)) for _ in shares]
     by_peers = {id(share): slots for share, slots in zip(shares, found, strict=True)}
     with BrokerProcess({"log": {"level": "warning"}}) as broker:
         options = WorkerOptions(
@@ -234,14 +175,7 @@ def measure(
                     audit = client.request("audit")
         finally:
             crew.close()
-    return _figures(plan, result, watch, audit, [_others(slots) for slots in zip(*found[1:], strict=True)])
-
-
-def _others(slots: Sequence[memoryview[float]]) -> Histogram:
-    total = Histogram()
-    for each in slots:
-        total.merge(Histogram.from_list([int(each[position]) for position in range(1, 1 + int(each[0]))]))
-    return total
+    return _figures(plan, result, watch, audit, [merged(slots) for slots in zip(*found[1:], strict=True)])
 
 
 def _figures(

@@ -1,45 +1,65 @@
 """Alerts: what an operator has to know of, once when it begins and once when it ends. Without I/O.
 
-`Alerts` keeps episodes and tells its listeners; what is watched for, and when it begins and ends, is each watcher's
-own matter. `SlowReceivers` watches for receivers that do not keep up.
+`Alerts` keeps episodes and tells its listeners; the log is one of them. What is watched for, and when it begins and
+ends, is each watcher's own matter: `watchdogs.py` puts them together.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from lanebus.broker.sessions import Receiving, Session
-from lanebus.conf.model import AlertsConfig, EgressConfig
-from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.lanes import Lane
 
 log = logging.getLogger("lanebus.broker")
 
 ALERTS_REMEMBERED: Final = 256
-"""Episodes that are over and remembered for `lanebus alerts`; at most one per session and lane lasts."""
+"""Episodes that are over and remembered for `lanebus alerts`; at most one per kind, peer and lane lasts."""
+TOLD_REMEMBERED: Final = 4096
+"""What was told last, by kind, peer and lane; of the one that is forgotten, the next comes without a wait."""
+BROKER: Final = ""
+"""The peer of alerts about the broker itself."""
 
 
 class AlertKind(StrEnum):
     """What alerts are about."""
 
     SLOW_RECEIVER = "slow_receiver"
+    """A receiver does not keep up with what it is sent."""
+    OUTBOX_FULL = "outbox_full"
+    """A sender's outbox is full, or nearly so."""
+    BANDWIDTH = "bandwidth"
+    """A session uses nearly all of its bandwidth."""
+    ERROR_BUDGET = "error_budget"
+    """A peer has nearly used up the violations that it may commit."""
+    FLAPPING = "flapping"
+    """A peer comes back again and again, or processes take its name from each other."""
+    LOOP_LATE = "loop_late"
+    """The broker's loop does not keep up."""
+    MEMORY = "memory"
+    """The broker's process, or the events that it holds, take much memory."""
 
 
 class Alert:
-    """One episode: something about one peer on one lane, from its beginning to its end."""
+    """One episode: something about a peer or the broker, maybe on one lane, from its beginning to its end."""
 
-    __slots__ = ("began", "ended", "figures", "kind", "lane", "peer")
+    __slots__ = ("began", "ended", "figures", "held_back", "kind", "lane", "peer", "told")
 
-    def __init__(self, kind: AlertKind, peer: str, lane: Lane, began: float) -> None:
+    def __init__(self, kind: AlertKind, peer: str, lane: Lane | None, began: float) -> None:
         self.kind = kind
         self.peer = peer
+        """Its full name; `BROKER` for the broker itself."""
         self.lane = lane
         self.began = began
         self.ended: float | None = None
         """None while it lasts."""
+        self.told: float | None = None
+        """When its beginning was told; None while it is held back."""
+        self.held_back = 0
+        """Episodes like it that were over before they could be told, since the last one that was."""
         self.figures: dict[str, float] = {}
         """The watcher's figures, by names that carry their units: the last ones, and the worst as `peak_...`."""
 
@@ -49,127 +69,154 @@ class Alert:
             self.figures[name] = value
             self.figures[f"peak_{name}"] = max(value, self.figures.get(f"peak_{name}", value))
 
+    def lasted_s(self, now: float) -> float:
+        """From its beginning to its end, or to now, in seconds."""
+        return (now if self.ended is None else self.ended) - self.began
 
-Listener = Callable[[Alert], None]
-"""Told of an alert when it has begun, and when it has ended."""
+    def as_dict(self, now: float) -> dict[str, Any]:
+        """All of it by name, as it is shown and sent out."""
+        return {
+            "kind": self.kind.value,
+            "peer": self.peer,
+            "lane": None if self.lane is None else self.lane.label,
+            "is_over": self.ended is not None,
+            "lasted_s": self.lasted_s(now),
+            "held_back": self.held_back,
+            **self.figures,
+        }
+
+
+Listener = Callable[[Alert, float], None]
+"""Told of an alert when it has begun, and when it has ended, and what time it is."""
+
+_Key = tuple[str, Lane | None]
+
+
+class _Told:
+    """When an alert was last told, and how many like it were held back since."""
+
+    __slots__ = ("at", "held_back")
+
+    def __init__(self) -> None:
+        self.at = float("-inf")
+        self.held_back = 0
 
 
 class Alerts:
-    """The episodes that last, and the latest of those that are over."""
+    """The episodes that last, and the latest of those that are over.
 
-    def __init__(self) -> None:
+    Args:
+        min_interval_s: least time between two beginnings of the same kind, peer and lane that are told. One that comes
+            sooner is held back: told when the time has come, if it still lasts, and only counted otherwise.
+    """
+
+    def __init__(self, min_interval_s: float) -> None:
         self.listeners: list[Listener] = [log_alert]
-        self._lasting: dict[tuple[AlertKind, str, Lane], Alert] = {}
+        self._min_interval_s = min_interval_s
+        self._lasting: dict[AlertKind, dict[_Key, Alert]] = {kind: {} for kind in AlertKind}
+        self._held_back: dict[tuple[AlertKind, _Key], Alert] = {}
+        """Those that last and were not told."""
+        self._told: dict[tuple[AlertKind, _Key], _Told] = {}
+        """In the order in which they were told."""
         self._over: deque[Alert] = deque(maxlen=ALERTS_REMEMBERED)
 
     def __iter__(self) -> Iterator[Alert]:
         """Those that are over, the earliest end first, then those that last."""
         yield from self._over
-        yield from self._lasting.values()
+        for alerts in self._lasting.values():
+            yield from alerts.values()
 
-    def lasting(self, kind: AlertKind, peer: str, lane: Lane) -> Alert | None:
+    def lasting(self, kind: AlertKind, peer: str, lane: Lane | None = None) -> Alert | None:
         """The episode that lasts, if one does."""
-        return self._lasting.get((kind, peer, lane))
+        return self._lasting[kind].get((peer, lane))
+
+    def all_lasting(self, kind: AlertKind) -> list[Alert]:
+        """All episodes of a kind that last."""
+        return list(self._lasting[kind].values())
+
+    def told_and_lasting(self) -> list[Alert]:
+        """All episodes that last and were told, the earliest first."""
+        lasting = [
+            alert for alerts in self._lasting.values() for alert in alerts.values() if alert.told is not None
+        ]
+        return sorted(lasting, key=lambda alert: alert.began)
 
     def begin(
-        self, kind: AlertKind, peer: str, lane: Lane, now: float, figures: Mapping[str, float]
+        self,
+        kind: AlertKind,
+        peer: str,
+        now: float,
+        figures: Mapping[str, float],
+        *,
+        lane: Lane | None = None,
     ) -> Alert:
         """An episode begins; there must be none of this kind, peer and lane that lasts."""
-        alert = self._lasting[kind, peer, lane] = Alert(kind, peer, lane, now)
+        alert = Alert(kind, peer, lane, now)
         alert.update(figures)
-        self._tell(alert)
+        self._lasting[kind][peer, lane] = self._held_back[kind, (peer, lane)] = alert
+        self._tell_beginning(alert, now)
         return alert
 
     def end(self, alert: Alert, now: float) -> None:
-        """An episode is over."""
-        del self._lasting[alert.kind, alert.peer, alert.lane]
+        """An episode is over; one that was held back was never told, and is counted alone."""
+        key = (alert.peer, alert.lane)
+        del self._lasting[alert.kind][key]
         alert.ended = now
-        self._over.append(alert)
-        self._tell(alert)
+        if self._held_back.pop((alert.kind, key), None) is None:
+            self._over.append(alert)
+            self._tell(alert, now)
+        elif (told := self._told.get((alert.kind, key))) is not None:
+            told.held_back += 1
 
-    def end_missing(self, peers: Container[str], now: float) -> None:
-        """End the episodes of those who are not among `peers` any more."""
-        for alert in list(self._lasting.values()):
-            if alert.peer not in peers:
-                self.end(alert, now)
+    def sweep(self, is_there: Callable[[str], bool], now: float) -> None:
+        """Tell what was held back and lasts; end the episodes of peers that are not there any more."""
+        for alerts in self._lasting.values():
+            for alert in list(alerts.values()):
+                if alert.peer != BROKER and not is_there(alert.peer):
+                    self.end(alert, now)
+        for alert in list(self._held_back.values()):
+            self._tell_beginning(alert, now)
 
-    def _tell(self, alert: Alert) -> None:
+    def _tell_beginning(self, alert: Alert, now: float) -> None:
+        """Tell it unless it comes too soon."""
+        key = (alert.kind, (alert.peer, alert.lane))
+        told = self._told.get(key)
+        if told is None:
+            told = _Told()
+        elif now - told.at < self._min_interval_s:
+            return
+        else:
+            del self._told[key]
+        self._told[key] = told
+        while len(self._told) > TOLD_REMEMBERED:
+            oldest = next(iter(self._told))
+            del self._told[oldest]
+        del self._held_back[key]
+        alert.told = told.at = now
+        alert.held_back, told.held_back = told.held_back, 0
+        self._tell(alert, now)
+
+    def _tell(self, alert: Alert, now: float) -> None:
         for listener in self.listeners:
-            listener(alert)
+            listener(alert, now)
 
 
-def log_alert(alert: Alert) -> None:
+def log_alert(alert: Alert, now: float) -> None:
     """Write an alert to the log: a warning when it begins, a line of information when it is over."""
-    where = f"{alert.peer} on {alert.lane.label}"
+    where = alert.peer or "the broker"
+    if alert.lane is not None:
+        where += f" on {alert.lane.label}"
     if alert.ended is None:
         figures = [item for item in alert.figures.items() if not item[0].startswith("peak_")]
-        log.warning("! %s: %s: %s", alert.kind, where, _written(figures))
+        more = f" ({alert.held_back} not told since the last)" if alert.held_back else ""
+        log.warning("! %s: %s: %s%s", alert.kind, where, _written(figures), more)
     else:
         worst = [item for item in alert.figures.items() if item[0].startswith("peak_")]
-        lasted_s = alert.ended - alert.began
-        log.info("= %s is over: %s after %.1f s: %s", alert.kind, where, lasted_s, _written(worst))
+        log.info("= %s is over: %s after %.1f s: %s", alert.kind, where, alert.lasted_s(now), _written(worst))
 
 
 def _written(figures: list[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {value:.{int(isinstance(value, float))}f}" for name, value in figures)
-
-
-class SlowReceivers:
-    """Watches for receivers whose parts pile up or grow old in the broker.
-
-    An episode begins when what the broker holds for a session on a lane, sent and not settled included, passes a share
-    of its limit or an age, or when parts of it are dropped; it ends when both have fallen to half of that and nothing
-    has been dropped since the last look.
-    """
-
-    def __init__(self, config: AlertsConfig, egress: EgressConfig, alerts: Alerts) -> None:
-        self._alerts = alerts
-        self._begin_bytes = config.slow_receiver_share * (egress.credit_bytes + egress.queue_bytes)
-        self._begin_age_s = config.slow_receiver_age_s
-
-    def look(self, session: Session, now: float) -> None:
-        """Look at one session; called for each about once a second."""
-        for lane in LANES:
-            receiving = session.receiving[lane]
-            alert = self._alerts.lasting(AlertKind.SLOW_RECEIVER, session.name, lane)
-            if alert is None:
-                # Most receivers have next to nothing: they are passed over for the price of a comparison.
-                if receiving.committed_bytes or receiving.waiting_bytes:
-                    self._look_for_beginning(session, lane, now)
-                continue
-            dropped_before = alert.figures["dropped"]
-            figures = held(receiving, now)
-            alert.update(figures)
-            if (
-                figures["held_bytes"] <= self._begin_bytes / 2
-                and figures["oldest_age_s"] <= self._begin_age_s / 2
-                and figures["dropped"] == dropped_before
-            ):
-                self._alerts.end(alert, now)
-
-    def _look_for_beginning(self, session: Session, lane: Lane, now: float) -> None:
-        if session.attachment.away_since is not None:
-            # Away is something else than slow; and what waits for it has its grace period.
-            return
-        figures = held(session.receiving[lane], now)
-        if figures["held_bytes"] >= self._begin_bytes or figures["oldest_age_s"] >= self._begin_age_s:
-            self._alerts.begin(AlertKind.SLOW_RECEIVER, session.name, lane, now, figures)
-
-
-def held(receiving: Receiving, now: float) -> dict[str, float]:
-    """What the broker holds for a session on a lane: bytes, the age of the oldest, and what was dropped so far."""
-    oldest = receiving.waiting[0].arrived if receiving.waiting else now
-    for numbers in receiving.unsettled.values():
-        # In the order of sending: each sender's first is its oldest, but for what came back after a restart.
-        for event in numbers.values():
-            oldest = min(oldest, event.arrived)
-            break
-    for event in receiving.suspects:
-        oldest = min(oldest, event.arrived)
-        break
-    return {
-        "held_bytes": receiving.committed_bytes + receiving.waiting_bytes,
-        "oldest_age_s": now - oldest,
-        "dropped": receiving.dropped,
-        "paused_senders": len(receiving.paused),
-    }
+    return ", ".join(
+        f"{name} {value:.{0 if isinstance(value, int) else 2 if name.endswith('_share') else 1}f}"
+        for name, value in figures
+    )

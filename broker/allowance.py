@@ -15,6 +15,8 @@ SHARES: Final = (0.5, 0.375, 0.125)
 """By lane: the share of the rate and of the burst that no other lane can take."""
 LENDERS: Final = ((Lane.NORMAL, Lane.LOW), (Lane.LOW,), (Lane.NORMAL,))
 """By lane: whose share it may draw on besides its own while that is more than half full. Critical's is not lent."""
+USE_WINDOW_S: Final = 10.0
+"""The time over which the use of an allowance is taken together: a burst after a quiet time is no lasting use."""
 _NOTHING: Final = 1e-9
 """Less than this is a rounding error."""
 EASE_S: Final = 0.2
@@ -32,11 +34,26 @@ class Allowance:
         burst: what it holds when nothing was taken for long.
     """
 
-    __slots__ = ("_at", "_caps", "_levels", "_spare", "burst", "rate_per_s")
+    __slots__ = (
+        "_at",
+        "_caps",
+        "_levels",
+        "_spare",
+        "_use",
+        "_use_since",
+        "_used_before",
+        "burst",
+        "rate_per_s",
+        "used",
+    )
 
     def __init__(self, rate_per_s: float, burst: float, now: float) -> None:
         self.rate_per_s = rate_per_s
         self.burst = burst
+        self.used = 0.0
+        """What was taken in all."""
+        self._use = self._used_before = 0.0
+        self._use_since = now
         self._caps = [share * burst for share in SHARES]
         self._levels = list(self._caps)
         self._spare = 0.0
@@ -90,6 +107,7 @@ class Allowance:
     def take(self, lane: Lane, amount: float) -> None:
         """Take an amount for the lane: its own, else what others lend. Without any it goes into debt, up to a burst."""
         levels, caps = self._levels, self._caps
+        self.used += amount
         source = lane
         if levels[lane] <= 0.0:
             if self._spare > 0.0:
@@ -119,6 +137,14 @@ class Allowance:
                 levels[each] += step_s * SHARES[each] / unit_s
             wait_s += step_s
         return wait_s
+
+    def use(self, now: float) -> float:
+        """How much of the rate was taken in the last full window; 1 is all of it, and more where there was a burst."""
+        lasted_s = now - self._use_since
+        if lasted_s >= USE_WINDOW_S:
+            self._use = (self.used - self._used_before) / (lasted_s * self.rate_per_s)
+            self._used_before, self._use_since = self.used, now
+        return self._use
 
     @property
     def used_share(self) -> float:

@@ -50,6 +50,8 @@ class Bus:
         self._is_draining = is_draining
         self._interval_s = interval_s
         self._due = started + interval_s
+        self.still_s = 0.0
+        """How much later than planned the last look came: the loop, or the whole process, stood still."""
         self._next_note = started + SPAN_S
         self._next_parts = started + PARTS_S
         self._past_parts: deque[tuple[int, int]] = deque([(0, 0)], maxlen=PARTS_LOOKS + 1)
@@ -75,7 +77,7 @@ class Bus:
 
     def look(self, now: float) -> None:
         """To be called when an interval is over."""
-        still_s = now - self._due
+        self.still_s = now - self._due
         self._due = now + self._interval_s
         if now >= self._next_note:
             self._next_note = now + SPAN_S
@@ -83,7 +85,7 @@ class Bus:
         if now >= self._next_parts:
             self._next_parts = now + PARTS_S
             self._past_parts.append(self._parts())
-        self.symptoms = broker_symptoms(self._figures(still_s))
+        self.symptoms = broker_symptoms(self._figures())
         if self.symptoms:
             # Without figures: who watches services is told when something changes, and not once a second.
             names = "; ".join(symptom.name for symptom in self.symptoms)
@@ -91,12 +93,12 @@ class Bus:
         else:
             self._services.say_bus(Health.OK)
 
-    def _figures(self, still_s: float) -> BrokerFigures:
+    def _figures(self) -> BrokerFigures:
         late_p99_ms, late_max_ms = self.lateness_ms()
         first, last = self._past_parts[0], self._past_parts[-1]
         resident_bytes, memory_bytes = self.memory or (None, None)
         return BrokerFigures(
-            still_s=still_s,
+            still_s=self.still_s,
             late_p99_ms=late_p99_ms,
             late_max_ms=late_max_ms,
             held_bytes=self._budget.held_bytes,

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from lanebus.broker.alerts import held
 from lanebus.broker.line import APP, NETWORK
 from lanebus.broker.sessions import Session
+from lanebus.broker.slow_receivers import held
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import Book
 from lanebus.wire.quality import Degree

@@ -14,7 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from lanebus.broker.alerts import Alerts, SlowReceivers
+from lanebus.broker.alert_watchers import AlertWatchers
+from lanebus.broker.alerts import Alerts
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import Bus
 from lanebus.broker.departure import Departures
@@ -25,8 +26,6 @@ from lanebus.broker.egress import Egress
 from lanebus.broker.failover import Failover
 from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.intake import Intake
-from lanebus.broker.lately import SPAN_S
-from lanebus.broker.leases import is_silent, why_lost, why_over
 from lanebus.broker.lines import Lines
 from lanebus.broker.links import Links, attached
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
@@ -39,9 +38,11 @@ from lanebus.broker.requests import Requests
 from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.stalls import Stalls
+from lanebus.broker.sweep import SWEEP_S, Sweep
 from lanebus.broker.throttling import Throttling
 from lanebus.broker.timers import Timers
 from lanebus.broker.tracing import Tracing
+from lanebus.broker.watchdogs import Watchdogs
 from lanebus.broker.watching import Watching
 from lanebus.broker.welcome import make_welcome
 from lanebus.broker.whereabouts import Whereabouts
@@ -66,11 +67,6 @@ from lanebus.wire.messages import (
 from lanebus.wire.names import Role, valid_peer
 
 log = logging.getLogger("lanebus.broker")
-
-SWEEP_S = 1.0
-"""How often leases, grace periods and ages are looked at."""
-NOTE_SWEEPS = int(SPAN_S / SWEEP_S)
-"""In one of so many sweeps the state of a session's statistics is noted, of each in another one."""
 
 
 class BrokerCore:
@@ -109,8 +105,8 @@ class BrokerCore:
             self.budget,
             self.settling.part_ended,
         )
-        self.alerts = Alerts()
-        self._slow_receivers = SlowReceivers(config.alerts, config.egress, self.alerts)
+        self.alerts = Alerts(config.alerts.min_interval_s)
+        self.alert_watchers = AlertWatchers(self.outgoing, self.alerts)
         self.departures = Departures(self.egress, self.settling.part_ended)
         self.policies = Policies(config.policy)
         self.throttling = Throttling(self.outgoing, self.counters)
@@ -145,6 +141,7 @@ class BrokerCore:
         self.watching = Watching(self.outgoing, self.directory.catalog)
         self.watchers = Watchers(self.outgoing, self.registry.sessions, recovering=recovery_s > 0)
         self.registry.on_presence = self._presence
+        self.registry.on_rivalry = self._rivalry
         self.lines = Lines(config, self.timers, self.registry.sessions, self.watchers.quality, started)
         self.requests = Requests(
             config.limits,
@@ -155,6 +152,7 @@ class BrokerCore:
             self._open_session,
             self.registry.end_session,
             self.watchers,
+            self.alert_watchers,
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
         self.bus = Bus(
@@ -166,11 +164,18 @@ class BrokerCore:
             started,
             SWEEP_S,
         )
+        self.watchdogs = Watchdogs(
+            config,
+            self.alerts,
+            self.bus,
+            self.budget,
+            self.counters,
+            lambda name: name in self.directory.peers or name in self.registry.attachments,
+        )
         self.links = Links(self.outgoing, self._away)
         self.tracing = Tracing(self.links, self.registry, self.directory, self.timers, started)
         self._receipts = Receipts(self.egress, self.settling, self.counters)
         self._pushed_back = False
-        self._sweeps = 0
         self._frame_bytes = config.limits.frame_bytes
         self._raw_bytes = config.limits.raw_bytes
         self._handlers: dict[Kind, Callable[[Link, Any, float], None]] = {
@@ -181,7 +186,17 @@ class BrokerCore:
             Kind.BYE: self._bye,
             Kind.ERROR: self._error,
         }
-        self.timers.at(started + SWEEP_S, self._sweep)
+        Sweep(
+            config.sessions,
+            self.timers,
+            self.registry,
+            self.links,
+            self.stalls,
+            self.egress,
+            self.bus,
+            self.watchdogs,
+            started,
+        )
         if recovery_s > 0:
             self.timers.at(started + recovery_s, self.recovery.end)
             self.timers.at(started + recovery_s, self.watchers.recovered)
@@ -235,6 +250,7 @@ class BrokerCore:
         self.whereabouts.end_turn()
         self.watching.end_turn(now)
         self.watchers.end_turn(now)
+        self.alert_watchers.end_turn(now)
         self.tracing.now = now
 
     def _give_way(self, now: float) -> None:
@@ -378,8 +394,15 @@ class BrokerCore:
             self.throttling.resumed(attachment, now)
             self.whereabouts.resumed(attachment)
             self.watching.resumed(attachment)
+            self.alert_watchers.resumed(attachment)
+            self.watchdogs.flapping.came_back(attachment.name, now, is_takeover=False)
+
+    def _rivalry(self, old: Session, now: float) -> None:
+        self.watchdogs.flapping.came_back(old.name, now, is_takeover=True)
 
     def _fence(self, old: Attachment, now: float) -> None:
+        if not old.expected:
+            self.watchdogs.flapping.came_back(old.name, now, is_takeover=True)
         critical = old.links[Lane.CRITICAL]
         if critical is not None:
             text = f"a newer process of {old.name} has taken over"
@@ -437,6 +460,7 @@ class BrokerCore:
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
         self.lines.ping(attachment, message, now)
         self._books(attachment, message.books)
+        self.watchdogs.outboxes.pinged(attachment, message.outboxes, now)
 
     def _books(self, attachment: Attachment, books: list[Any]) -> None:
         for index, figures in books:
@@ -463,32 +487,3 @@ class BrokerCore:
         """Parts accepted, and those that were refused or dropped against the will of their receivers and operators."""
         accepted, failed = self.registry.parts()
         return accepted, failed - self.policies.ended
-
-    def _sweep(self, now: float) -> None:
-        self.timers.at(now + SWEEP_S, self._sweep)
-        self.bus.look(now)
-        self.stalls.look(now)
-        self._sweeps += 1
-        sessions = self.config.sessions
-        for attachment in list(self.registry.attachments.values()):
-            critical = attachment.links[Lane.CRITICAL]
-            why = why_lost(attachment, sessions, now)
-            if critical is not None and why is not None:
-                log.info("= %s %s", attachment.name, why)
-                if is_silent(attachment, sessions, now):
-                    self.stalls.begin(attachment, critical)
-                self.links.drop(critical, now, f"it {why}")
-            reason = why_over(attachment, sessions, now)
-            if reason is not None:
-                self.registry.end_attachment(attachment, now, reason)
-                log.info("= %s %s", attachment.name, reason)
-                continue
-            for session in attachment.sessions.values():
-                self.egress.sweep(session, now)
-                self._slow_receivers.look(session, now)
-                if (session.origin + self._sweeps) % NOTE_SWEEPS == 0:
-                    for traffic in session.traffic:
-                        traffic.note()
-            self.egress.expire(attachment, now)
-        self.alerts.end_missing(self.directory.peers, now)
-        self.registry.fold_ended()

@@ -17,6 +17,7 @@ from lanebus.broker.inspect import Inspector
 from lanebus.broker.notify import Notifier
 from lanebus.broker.resident import memory_bytes, resident_bytes
 from lanebus.broker.sockets import BindError, bind, make_router, port_of
+from lanebus.broker.webhook import Webhook
 from lanebus.conf.model import Config
 from lanebus.wire.lanes import LANES, Lane
 
@@ -65,6 +66,14 @@ class Broker:
         self.addresses: dict[str, str] = {}
         """Real addresses after `bind`: critical, normal, low and control."""
         self.core = BrokerCore(config, epoch=os.urandom(16), random=os.urandom, started=time.monotonic())
+        alerts = config.alerts
+        self._webhook = (
+            Webhook(alerts.webhook_url, config.broker.name, timeout_s=alerts.webhook_timeout_s)
+            if alerts.webhook_url
+            else None
+        )
+        if self._webhook is not None:
+            self.core.alerts.listeners.append(self._webhook.offer)
 
     def bind(self) -> None:
         """Create and bind all sockets.
@@ -115,6 +124,8 @@ class Broker:
         poller.register(control, zmq.POLLIN)
         poller.register(self._wake_read, zmq.POLLIN)
         clock = time.monotonic
+        if self._webhook is not None:
+            self._webhook.start()
         notifier = self._notifier
         may_take_bytes = memory_bytes()
         core.bus.memory = resident_bytes(), may_take_bytes
@@ -202,7 +213,9 @@ class Broker:
         return True
 
     def close(self) -> None:
-        """Close every socket; what was sent has half a second to leave."""
+        """Close every socket; what was sent has half a second to leave, and the webhook a second to be told."""
+        if self._webhook is not None:
+            self._webhook.close()
         for socket in [*self._sockets, *([self._control] if self._control is not None else [])]:
             socket.close()
         self._sockets = []

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from lanebus.broker.alerts import AlertKind, held
+from lanebus.broker.alerts import AlertKind
 from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.health import shown
@@ -26,6 +26,7 @@ from lanebus.broker.loglevel import level, set_level
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Event, Session
+from lanebus.broker.slow_receivers import held
 from lanebus.broker.statistics import queued_events, statistics
 from lanebus.broker.sums import sums
 from lanebus.broker.tcpinfo import signs
@@ -345,18 +346,7 @@ class Inspector:
 
     def alerts(self, now: float) -> list[dict[str, Any]]:
         """The latest alerts, those that last at the end; the oldest of them are forgotten."""
-        return [
-            {
-                "kind": alert.kind.value,
-                "peer": alert.peer,
-                "lane": alert.lane.label,
-                "is_over": alert.ended is not None,
-                "age_s": now - alert.began,
-                "lasted_s": (now if alert.ended is None else alert.ended) - alert.began,
-                **alert.figures,
-            }
-            for alert in self._core.alerts
-        ]
+        return [{**alert.as_dict(now), "age_s": now - alert.began} for alert in self._core.alerts]
 
 
 def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:

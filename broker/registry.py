@@ -65,6 +65,8 @@ class Registry:
         """Called when a session has ended, before its parts go to its successor or end."""
         self.on_presence: Callable[[Session, str | None, float], None] | None = None
         """Called when a session has begun, with None, and when one has ended, with the reason."""
+        self.on_rivalry: Callable[[Session, float], None] | None = None
+        """Called when another session has taken the name of one behind a gateway that is there."""
 
     def by_token(self, token: bytes) -> Attachment | None:
         """The attachment that was given this token."""
@@ -156,6 +158,8 @@ class Registry:
             self._departures.inherit(old, session, now)
             if old.attachment.targeted:
                 self._settling.fenced(old, now)
+                if old.attachment.away_since is None and self.on_rivalry is not None:
+                    self.on_rivalry(old, now)
             elif is_back:
                 self.end_attachment(old.attachment, now, FENCED)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from lanebus.broker.alert_watchers import AlertWatchers
 from lanebus.broker.directory import Directory
 from lanebus.broker.group_rules import GroupRules
 from lanebus.broker.outgoing import Outgoing
@@ -60,6 +61,7 @@ class Requests:
         open_session: OpenSession,
         end_session: EndSession,
         watchers: Watchers,
+        alert_watchers: AlertWatchers,
     ) -> None:
         self._limits = limits
         self._rules = rules
@@ -69,6 +71,7 @@ class Requests:
         self._open_session = open_session
         self._end_session = end_session
         self._watchers = watchers
+        self._alert_watchers = alert_watchers
         gateways, servers, everybody = frozenset({Role.GATEWAY}), frozenset({Role.SERVER}), frozenset(Role)
         self._actions: dict[Kind, tuple[frozenset[Role], Callable[[Attachment, Any, float], None]]] = {
             Kind.OPEN: (gateways, self._open),
@@ -175,6 +178,8 @@ class Requests:
     def _watch(self, attachment: Attachment, message: Watch, now: float) -> None:
         if message.what is Watched.PLAYERS:
             self._watchers.watch(attachment, on=message.on)
+        elif message.what is Watched.ALERTS:
+            self._alert_watchers.watch(attachment.sessions[0], on=message.on)
         else:
             self._watching.watch(attachment.sessions[0], on=message.on)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lanebus.broker.alerts import held
 from lanebus.broker.retries import retries
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Session
+from lanebus.broker.slow_receivers import held
 from lanebus.broker.traffic import Traffic
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES, Lane

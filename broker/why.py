@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from lanebus.broker.alerts import held
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.health import LOOP_LATE, LOOP_STILL, Condition
 from lanebus.broker.line import LATE
 from lanebus.broker.sessions import Event, Session
+from lanebus.broker.slow_receivers import held
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.throttling import throttled
 from lanebus.broker.verdict import Evidence, Waits, verdicts

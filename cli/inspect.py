@@ -1,4 +1,4 @@
-"""The commands that look into a running broker: `queues`, `dead`, `alerts`, `audit`."""
+"""The commands that look into a running broker: `queues`, `dead`, `audit`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -71,53 +71,6 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
     if len(shown) < len(result):
         out.line(f"{out.things(len(result) - len(shown), 'empty queue')} not listed; --all lists them")
     _show_retries(out, result, show_all=show_all)
-
-
-@click.command()
-@control_options
-@output_option
-def alerts(server: str, timeout_s: float, output_format: Format) -> None:
-    """Show the latest alerts: those that last, then those that are over."""
-    result = _ask("alerts", server, timeout_s)
-    out = Out(output_format)
-    if out.is_json:
-        out.json(result)
-        return
-    if not result:
-        out.line("no alert since the broker's start")
-        return
-    table = new_table(
-        [
-            "ALERT",
-            "PEER",
-            "LANE",
-            "NOW",
-            "AGO",
-            "LASTED",
-            "HELD",
-            "OLDEST",
-            "DROPPED",
-            "PAUSED",
-        ],
-        text_columns=4,
-    )
-    # The latest first, where the eye begins.
-    for alert in sorted(result, key=lambda alert: (alert["is_over"], alert["age_s"])):
-        over = bool(alert["is_over"])
-        row = [
-            alert["kind"],
-            alert["peer"],
-            lane_cell(alert["lane"]),
-            styled("over", "green") if over else styled("lasts", "bold red"),
-            out.time(alert["age_s"]),
-            out.time(alert["lasted_s"]),
-            out.size(alert["peak_held_bytes"]),
-            out.time(alert["peak_oldest_age_s"]),
-            out.count(alert["dropped"]),
-            out.count(alert["paused_senders"]),
-        ]
-        add_rows(table, [row])
-    out.table(table)
 
 
 @click.command()

@@ -37,7 +37,9 @@ COMMANDS: Final = {
     "limits": _Entry("lanebus.cli.limits", "limits", "Show and change what peers may send and receive."),
     "why": _Entry("lanebus.cli.why", "why", "Say why a peer is late, or gone."),
     "dead": _Entry("lanebus.cli.inspect", "dead", "Show events that their receivers did not survive."),
-    "alerts": _Entry("lanebus.cli.inspect", "alerts", "Show who was slow, and for how long."),
+    "alerts": _Entry(
+        "lanebus.cli.alerts", "alerts", "Show what the broker warns of, and what it has warned of."
+    ),
     "trace": _Entry("lanebus.cli.tracing", "trace", "Follow what travels between the broker and one peer."),
     "log": _Entry("lanebus.cli.log", "log", "Change the level of a running broker's log."),
     "metrics": _Entry("lanebus.cli.metrics", "metrics", "Print metrics for Prometheus, or serve them."),

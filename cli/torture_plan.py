@@ -36,6 +36,14 @@ GRACE_S: Final = 12.0
 """The broker's session grace during a torture: longer than any process is away."""
 LEASE_S: Final = 4.0
 PING_INTERVAL_S: Final = 1.0
+LIMITS: Final = {
+    "events_per_s": 60.0,
+    "events_burst": 80,
+    "up_bytes_per_s": 100_000.0,
+    "down_bytes_per_s": 400_000.0,
+}
+"""What players may do during a torture: less than their bursts, so that they are throttled and shaped, and more than
+what they send and get on the whole, so that what waits for a limit does not hide what waits for a fault."""
 QUIET_S: Final = 1.0
 """Undisturbed time at the beginning."""
 _GAPS_S: Final = (0.2, 1.2)

@@ -19,7 +19,17 @@ from lanebus.cli.ports import free_ports
 from lanebus.cli.torture_check import FACTS_FILE, PLAN_FILE, Facts, Injected
 from lanebus.cli.torture_log import now_us
 from lanebus.cli.torture_peer import Report, Spec, Word
-from lanebus.cli.torture_plan import BROKER, EVERYBODY, GRACE_S, LEASE_S, PING_INTERVAL_S, Fault, Peer, Plan
+from lanebus.cli.torture_plan import (
+    BROKER,
+    EVERYBODY,
+    GRACE_S,
+    LEASE_S,
+    LIMITS,
+    PING_INTERVAL_S,
+    Fault,
+    Peer,
+    Plan,
+)
 from lanebus.cli.torture_processes import Child, Proxy
 from lanebus.cli.torture_traffic import Sending, group_of
 from lanebus.wire.lanes import LANE_NAMES
@@ -114,6 +124,7 @@ class Torture:
             "control": {"port": self._ports[-1]},
             "lanes": lanes,
             "sessions": {"grace_s": GRACE_S, "lease_s": LEASE_S, "ping_interval_s": PING_INTERVAL_S},
+            "policy": {"client": LIMITS},
         }
         self._file("broker.toml").write_text(toml_text(settings), encoding="utf-8")
 

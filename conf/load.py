@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -138,6 +139,12 @@ def _check(config: Config, source: str) -> None:
             f"{config.quality.min_samples} pings, one each {_toml(config.sessions.ping_interval_s)} s; "
             f"raise it to {samples_s:g} at least, or lower min_samples"
         )
+    problem = _webhook_problem(config.alerts.webhook_url)
+    if problem:
+        raise ConfigError(
+            f"{source}: [alerts] webhook_url = {_toml(config.alerts.webhook_url)} {problem}; "
+            'write it like "https://host/path", or "" for none'
+        )
     owners: dict[int, str] = {}
     for name in _PORTS:
         port = _get(config, name)
@@ -171,6 +178,24 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _webhook_problem(url: str) -> str | None:
+    """Return what is wrong with the address of a webhook."""
+    if not url:
+        return None
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "holds characters that an address must not have"
+    try:
+        address = urlsplit(url)
+        port_is_legal = address.port != 0
+    except ValueError as error:
+        return f"is no address: {error}"
+    if address.scheme not in ("http", "https") or not address.hostname or not port_is_legal:
+        return "is no http or https address"
+    if address.username is not None:
+        return "names a user, which is not sent"
+    return None
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:

@@ -242,13 +242,37 @@ class QualityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class AlertsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Section `[alerts]`: when the broker raises an alert; each ends at half of what it begins at."""
+    """Section `[alerts]`: when the broker raises an alert, and whom it tells; each ends below what it begins at."""
 
     slow_receiver_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
     """Share of `egress.credit_bytes` and `egress.queue_bytes` together that is held for a slow receiver."""
 
     slow_receiver_age_s: Seconds = 5.0
     """Age of the oldest part that a slow receiver has not settled, in seconds."""
+
+    limit_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.8
+    """Share of a limit that is nearly used up: of an outbox, a session's bytes a second, `egress.budget_bytes`."""
+
+    flapping_returns: Annotated[int, Meta(ge=2, le=1_000)] = 3
+    """How often a peer comes back on fresh links, or as another process, within `flapping_window_s`."""
+
+    flapping_window_s: Annotated[float, Meta(ge=1.0, le=3_600.0)] = 60.0
+    """The time in which the returns of a peer are counted, in seconds."""
+
+    loop_late_s: Annotated[float, Meta(ge=0.01, le=60.0)] = 0.5
+    """How much later than planned the broker's loop does something, in seconds."""
+
+    memory_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+    """Memory of the broker's process; 0 for `limit_share` of what it may take."""
+
+    min_interval_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 60.0
+    """Least time between two alerts of the same kind about the same peer and lane, in seconds."""
+
+    webhook_url: Annotated[str, Meta(max_length=2_048)] = ""
+    """An http or https address to which every alert is posted as JSON; empty for none."""
+
+    webhook_timeout_s: Annotated[float, Meta(ge=0.1, le=60.0)] = 5.0
+    """The longest wait for the webhook's connection, and for its answer, in seconds."""
 
 
 class GroupsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,9 +9,10 @@ import msgpack
 import msgspec
 import pytest
 
+from lanebus.broker.alerts import AlertKind
 from lanebus.broker.core import BrokerCore
 from lanebus.conf.model import Config
-from lanebus.wire import batches, header, messages, names, presence, services
+from lanebus.wire import alerts, batches, header, messages, names, outboxes, presence, services
 from lanebus.wire.bodies import compress, encode_body, open_body
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
@@ -130,6 +131,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "settle": messages.Settle,
     "settlement, in a settle": messages.Settlement,
     "ping": messages.Ping,
+    "outbox, in a ping": outboxes.OutboxReport,
     "pong": messages.Pong,
     "open": messages.Open,
     "close": messages.Close,
@@ -148,6 +150,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "drain": messages.Drain,
     "presence": presence.Presence,
     "entry, in a presence": presence.PresenceEntry,
+    "alerts": alerts.AlertNews,
+    "alert, in alerts": alerts.AlertEntry,
     "bye": messages.Bye,
     "error": messages.ErrorMessage,
 }
@@ -186,6 +190,14 @@ def test_the_error_numbers_are_the_codes() -> None:
 def test_every_number_called_an_error_exists() -> None:
     for number in re.findall(r"errors? (\d{3})\b", DOCUMENT):
         assert int(number) in set(ErrorNumber), number
+
+
+def test_the_kinds_of_alerts_are_the_codes() -> None:
+    (rows,) = (found for found in tables("kind", "meaning"))
+    assert [row[0].strip("`") for row in rows] == list(AlertKind)
+    assert f"at most {alerts.ALERT_ENTRIES} alerts" in DOCUMENT
+    assert f"map of at most {alerts.MAX_FIGURES} texts" in DOCUMENT
+    assert f"at most {outboxes.MAX_OUTBOXES} outboxes" in DOCUMENT
 
 
 def test_the_outcomes_and_their_reasons_are_the_codes() -> None:

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     PRESENCE = 24
     HEALTH = 25
     SERVICES = 26
+    ALERTS = 27
 
     @property
     def label(self) -> str:
@@ -92,6 +93,7 @@ _BROKER_CONTROL: Final = frozenset(
         Kind.DRAIN,
         Kind.SERVICES,
         Kind.PRESENCE,
+        Kind.ALERTS,
         Kind.BYE,
         Kind.ERROR,
     }

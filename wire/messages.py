@@ -12,12 +12,14 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from lanebus.wire.alerts import AlertNews
 from lanebus.wire.batches import Positive, Unsigned
 from lanebus.wire.bodies import decode_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
+from lanebus.wire.outboxes import MAX_OUTBOXES, OutboxReport
 from lanebus.wire.outcomes import BOOK_FIGURES, LEGAL_REASONS, OUTCOMES, WITHHELD, Outcome, Reason
 from lanebus.wire.presence import Presence
 from lanebus.wire.quality import Degree
@@ -225,6 +227,8 @@ class Watched(StrEnum):
     """All instances of all services."""
     PLAYERS = "players"
     """All players, and how their connections are."""
+    ALERTS = "alerts"
+    """Alerts that last, that begin and that end."""
 
 
 class Watch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -310,6 +314,8 @@ class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """How good the peer finds its connection; None if it does not say."""
     reason: Text = ""
     """Why it finds it so."""
+    outboxes: Annotated[list[OutboxReport], Meta(max_length=MAX_OUTBOXES)] = []
+    """All sessions whose outbox is near its limit, or was at it; the fullest, if there are too many."""
 
 
 class Pong(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -423,6 +429,7 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.SERVICES: Services,
     Kind.WATCH: Watch,
     Kind.PRESENCE: Presence,
+    Kind.ALERTS: AlertNews,
     Kind.BYE: Bye,
     Kind.ERROR: ErrorMessage,
 }

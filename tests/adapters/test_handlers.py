@@ -60,6 +60,17 @@ def test_patterns_are_listed_once_each() -> None:
     assert handlers.patterns == ["b", "a"]
 
 
+def test_handlers_of_alerts_get_no_events_of_peers_and_are_told_to_nobody() -> None:
+    handlers = Handlers()
+    got: list[Event] = []
+    handlers.add("bus.alert", got.append)
+    handlers.add("player.*", got.append)
+    assert handlers.match("bus.alert") == ()
+    assert handlers.patterns == ["player.*"]
+    (handler,) = handlers.of_alerts
+    assert handler.pattern == "bus.alert"
+
+
 def test_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="no topic pattern"):
         Handlers().add("player..attack", lambda _: None)

@@ -49,6 +49,7 @@ def test_a_full_outbox_accepts_nothing_and_says_how_full_it_is() -> None:
     assert balanced(outbox)
     outbox.settle(Lane.NORMAL, Outcome.DELIVERED, Reason.NONE, [1, 1])
     assert accept(outbox).number == 3, "the refused one has taken no number"
+    assert outbox.turned_away == 1
 
 
 def test_a_long_list_of_destinations_takes_its_room() -> None:

@@ -240,6 +240,7 @@ def test_a_volatile_event_without_room_is_dropped_at_once(bench: Bench) -> None:
     put_on(bench, "volatile")
     put_on(bench, "volatile")
     assert ends(bench) == [(2, Outcome.DROPPED, Reason.NO_ROOM)]
+    assert bench.sessions[0].outbox.turned_away == 1
     assert bench.queued() == [(0, 1)]
 
 

@@ -1,15 +1,20 @@
 """The server adapter: services, groups and bindings."""
 
 import logging
+import time
 
 import pytest
 from tests.adapters.real import RunningBroker, until
 
 from lanebus.adapters.client import ClientAdapter
-from lanebus.adapters.errors import Closed
+from lanebus.adapters.errors import Closed, OutboxFull
+from lanebus.adapters.event import Event
 from lanebus.adapters.players import PlayerChange
 from lanebus.adapters.server import ServerAdapter
 from lanebus.adapters.services import ServiceChange
+from lanebus.broker.alerts import AlertKind
+from lanebus.conf.model import AlertsConfig, Config, SessionsConfig
+from lanebus.wire.lanes import Lane
 from lanebus.wire.services import ServiceState
 
 
@@ -296,3 +301,80 @@ def test_a_new_broker_is_asked_to_tell_again(broker: RunningBroker) -> None:
     )
     for adapter in both:
         adapter.close()
+
+
+def test_a_server_that_watches_is_told_of_alerts_and_a_new_broker_is_asked_again() -> None:
+    settings = AlertsConfig(slow_receiver_age_s=0.1, min_interval_s=0.0)
+    config = Config(sessions=SessionsConfig(recovery_s=0.0), alerts=settings)
+    with RunningBroker(config) as broker, ServerAdapter("watcher", broker=broker.address) as watcher:
+        heard: list[tuple[str, str, str, bool]] = []
+
+        @watcher.on("bus.alert")
+        def alert(event: Event) -> None:
+            told = event.payload
+            heard.append((event.sender, told["kind"], told["peer"], told["is_over"]))
+
+        def slow(is_over: bool) -> tuple[str, str, str, bool]:
+            return ("service:bus", "slow_receiver", "player:1", is_over)
+
+        watcher.watch_alerts()
+        watcher.watch_alerts()
+        assert watcher.requests_pending == 1
+        with ClientAdapter("1", broker=broker.address) as player:
+            watcher.send("t", to="player:1", flush=True)
+            until(lambda: bool(heard), watcher, what="the server is told")
+            player.on("**")(lambda event: None)
+            until(lambda: len(heard) == 2, watcher, player, what="the server is told of the end")
+            assert heard == [slow(False), slow(True)]
+            broker.stop()
+            broker.come_back()
+            until(
+                lambda: watcher.core.connects == player.core.connects == 2 and watcher.state == "up",
+                watcher,
+                player,
+                what="both are back",
+            )
+            watcher.send("t", to="player:1", flush=True)
+            until(lambda: len(heard) == 3, watcher, what="the new broker tells")
+            until(lambda: len(heard) == 4, watcher, player, what="the new broker tells of the end")
+            assert heard[2:] == [slow(False), slow(True)]
+        watcher.watch_alerts(False)
+        watcher.watch_alerts(False)
+        until(lambda: not watcher.requests_pending, watcher, what="it watches no longer")
+        assert watcher.core.requests.assertions == {}
+
+
+def test_what_a_peer_sends_is_no_alert(pair: tuple[ServerAdapter, ServerAdapter]) -> None:
+    one, other = pair
+    got: list[Event] = []
+    other.on("bus.alert")(got.append)
+    other.on("a.topic")(got.append)
+    one.send("a.topic", to="server:b")
+    # As a peer that does not keep to it would.
+    event = one._session.outbox.accept(
+        0, Lane.NORMAL, "bus.alert", "server:b", [], b"\x01", time.monotonic(), 0, False
+    )
+    one.core.send(event)
+    one.send("a.topic", to="server:b", flush=True)
+    until(lambda: len(got) == 2, one, other, what="what is sent arrives")
+    assert {event.topic for event in got} == {"a.topic"}
+
+
+def test_a_full_outbox_is_told_to_the_broker(broker: RunningBroker) -> None:
+    with (
+        ServerAdapter("a", broker=broker.address, outbox_bytes=1_000) as sender,
+        ClientAdapter("1", broker=broker.address) as receiver,
+    ):
+        for _ in range(5):
+            try:
+                sender.send("t", b"x" * 200, to="player:1")
+            except OutboxFull:
+                break
+        alerts = broker.broker.core.alerts
+        full = AlertKind.OUTBOX_FULL
+        until(lambda: alerts.lasting(full, "server:a") is not None, sender, what="the broker knows")
+        alert = alerts.lasting(full, "server:a")
+        assert alert is not None
+        assert (alert.figures["used_share"], alert.figures["turned_away"]) == (1.0, 1)
+        receiver.on("**")(lambda event: None)
+        until(lambda: alerts.lasting(full, "server:a") is None, sender, receiver, what="there is room again")

@@ -60,6 +60,11 @@ def test_encoded_bytes_pass_as_they_are(server: ServerAdapter) -> None:
     assert queued(server)[0].payload == encoded
 
 
+def test_the_topic_of_alerts_is_the_bus_s_own(server: ServerAdapter) -> None:
+    with pytest.raises(ValueError, match=r"'bus.alert' is the bus's own: .* choose another topic"):
+        server.send("bus.alert", to="all")
+
+
 @pytest.mark.parametrize("topic", ["", "a..b", "a b", ".a", "a.", "x" * 129, "a.*", "ä"])
 def test_a_malformed_topic_is_refused_at_once(server: ServerAdapter, topic: str) -> None:
     with pytest.raises(ValueError, match="is no topic: dotted words of letters"):

@@ -9,6 +9,7 @@ from lanebus.broker.core import BrokerCore
 from lanebus.broker.places import Places
 from lanebus.broker.sessions import Attachment, Event, Receiving, Session
 from lanebus.conf.model import (
+    AlertsConfig,
     CompressionConfig,
     Config,
     EgressConfig,
@@ -32,6 +33,7 @@ def small_config(
     compression: CompressionConfig | None = None,
     groups: GroupsConfig | None = None,
     policy: PolicyConfig | None = None,
+    alerts: AlertsConfig | None = None,
 ) -> Config:
     """The default configuration with limits that a test reaches within a few events."""
     return Config(
@@ -52,6 +54,7 @@ def small_config(
         compression=compression or CompressionConfig(threshold_bytes=256),
         groups=groups or GroupsConfig(),
         policy=policy or PolicyConfig(),
+        alerts=alerts or AlertsConfig(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from tests.broker.peer import Peer
 
+from lanebus.wire.alerts import AlertNews
 from lanebus.wire.header import VERSION
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
@@ -61,6 +62,7 @@ BODIES = {
     Kind.SERVICES: Services(entries=[]),
     Kind.WATCH: Watch(request=1, what=Watched.SERVICES),
     Kind.PRESENCE: Presence(entries=[]),
+    Kind.ALERTS: AlertNews(entries=[]),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

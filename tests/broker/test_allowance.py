@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanebus.broker.allowance import SHARES, Allowance, Bucket
+from lanebus.broker.allowance import SHARES, USE_WINDOW_S, Allowance, Bucket
 from lanebus.wire.lanes import LANES, Lane
 
 RATE, BURST = 100.0, 200.0
@@ -24,6 +24,22 @@ def flood(allowance: Allowance, lane: Lane, since: float, until: float, step_s: 
     """All that a lane can take in a stretch of time, looking every `step_s`."""
     steps = round((until - since) / step_s)
     return sum(taken(allowance, lane, since + step_s * step) for step in range(1, steps + 1))
+
+
+def test_its_use_is_the_share_of_the_rate_over_the_last_window() -> None:
+    allowance = Allowance(RATE, BURST, 0.0)
+    assert allowance.use(0.0) == 0.0
+    for second in range(1, 10):
+        allowance.take(LANES[second % 3], 85.0)
+        assert allowance.use(second) == 0.0
+    allowance.take(Lane.LOW, 85.0)
+    assert allowance.use(USE_WINDOW_S) == pytest.approx(0.85)
+    assert allowance.used == 850.0
+    # Until the next window is over.
+    allowance.take(Lane.CRITICAL, 240.0)
+    assert allowance.use(15.0) == pytest.approx(0.85)
+    assert allowance.use(22.0) == pytest.approx(0.2)
+    assert allowance.use(32.0) == 0.0
 
 
 def test_half_of_the_burst_is_kept_for_the_critical_lane() -> None:

@@ -252,31 +252,6 @@ def test_a_lost_link_ends_all_three(bench: Bench) -> None:
     assert attachment.away_since == bench.now
 
 
-def test_a_silent_link_ends_with_its_lease_and_any_traffic_proves_life(bench: Bench) -> None:
-    silent, pinging, sending = (Peer(bench, f"server:{name}").attach() for name in "abc")
-    for _ in range(6):
-        bench.advance(1.0)
-        pinging.ping()
-        sending.send("t", "server:z", Lane.LOW)
-    assert bench.attachment("server:a").links == [None, None, None]
-    assert None not in bench.attachment("server:b").links
-    assert None not in bench.attachment("server:c").links
-    silent.ping()
-    bench.turn()
-    assert silent.errors == [ErrorNumber.NO_SESSION]
-
-
-def test_an_attachment_that_does_not_complete_its_links_is_ended(bench: Bench) -> None:
-    peer = Peer(bench, "player:1")
-    peer.say_hello()
-    for _ in range(int(bench.core.config.sessions.hello_timeout_s) + 1):
-        bench.advance(1.0)
-        peer.ping()
-    bench.advance(0.1)
-    assert peer.errors == [ErrorNumber.NO_SESSION]
-    assert bench.attachment("player:1").away_since is not None
-
-
 def test_a_fresh_hello_of_the_same_process_replaces_links_that_the_broker_thinks_alive(bench: Bench) -> None:
     server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
     player.attach()

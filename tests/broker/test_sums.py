@@ -83,7 +83,7 @@ def test_sessions_instances_and_alerts_are_counted(bench: Bench) -> None:
     assert found["sessions"]["client"]["poor"] == 0
     assert found["instances"] == [["combat", "ready", 1]]
     assert found["alerts"] == {kind.value: 0 for kind in AlertKind}
-    bench.core.alerts.begin(AlertKind.SLOW_RECEIVER, "player:2", Lane.LOW, bench.now, {})
+    bench.core.alerts.begin(AlertKind.SLOW_RECEIVER, "player:2", bench.now, {}, lane=Lane.LOW)
     assert ask(bench)["alerts"]["slow_receiver"] == 1
 
 

@@ -127,3 +127,29 @@ def test_a_file_that_is_not_utf8_is_a_config_error(tmp_path: Path) -> None:
     path.write_bytes(b'[broker]\nname = "\xe9"\n')
     with pytest.raises(ConfigError, match=r"is not UTF-8 at byte 17; save it as UTF-8"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://localhost:8080", "https://[::1]/alerts?token=x", "https://a.b/c"]
+)
+def test_a_webhook_is_any_http_or_https_address(url: str) -> None:
+    assert loads(f'[alerts]\nwebhook_url = "{url}"', "x").alerts.webhook_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("ftp://a.b/c", "is no http or https address"),
+        ("a.b/c", "is no http or https address"),
+        ("https:///c", "is no http or https address"),
+        ("http://a.b:0/", "is no http or https address"),
+        ("http://a.b:99999/", "is no address: Port out of range"),
+        ("http://[::1/", "is no address: Invalid IPv6"),
+        ("http://a.b/two words", "holds characters that an address must not have"),
+        ("http://a.b/\\u00e9", "holds characters that an address must not have"),
+        ("http://me:secret@a.b/", "names a user, which is not sent"),
+    ],
+)
+def test_a_webhook_of_another_kind_is_refused_with_the_remedy(url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=rf"x: \[alerts\] webhook_url = .* {problem}.*; write it like"):
+        loads(f'[alerts]\nwebhook_url = "{url}"', "x")

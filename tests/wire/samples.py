@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lanebus.wire.alerts import AlertEntry, AlertNews
 from lanebus.wire.batches import DownEvent, Source, UpEvent, decode_down, decode_up, encode_batch
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -44,6 +45,7 @@ from lanebus.wire.messages import (
     decode_message,
 )
 from lanebus.wire.names import Role
+from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.presence import Presence, PresenceEntry, What
 from lanebus.wire.quality import Degree
@@ -99,7 +101,18 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
             ],
         ),
     ),
-    "ping": (Kind.PING, Lane.CRITICAL, Ping(81_000_000, 412, [(0, BOOKS)], Degree.FAIR, "loss 3.1 %")),
+    "ping": (
+        Kind.PING,
+        Lane.CRITICAL,
+        Ping(
+            81_000_000,
+            412,
+            [(0, BOOKS)],
+            Degree.FAIR,
+            "loss 3.1 %",
+            [OutboxReport(0, 7_000_000, 8_388_608, 3)],
+        ),
+    ),
     "pong": (Kind.PONG, Lane.CRITICAL, Pong(81_000_000, 810_004)),
     "open": (
         Kind.OPEN,
@@ -172,6 +185,18 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
                     "player:7", What.QUALITY, Degree.POOR, Degree.GOOD, "jitter 150 ms", 90_000, 1, 1, 3_500
                 )
             ]
+        ),
+    ),
+    "alerts": (
+        Kind.ALERTS,
+        Lane.CRITICAL,
+        AlertNews(
+            entries=[
+                AlertEntry("slow_receiver", "player:7", Lane.LOW, False, 5_250, 3, {"held_bytes": 70_000}),
+                AlertEntry("memory", "", None, True, 90_000, 0, {"budget_share": 0.59}),
+            ],
+            begins=True,
+            ends=True,
         ),
     ),
     "bye": (Kind.BYE, Lane.CRITICAL, Bye(reason="the match is over", books=[(0, BOOKS)])),

@@ -1,0 +1,149 @@
+"""Slow receivers are named: by bytes, by age, by lane, and once however their figures swing."""
+
+import pytest
+from tests.broker.bench import Bench, small_config
+from tests.broker.heard import Heard
+from tests.broker.peer import Peer
+
+from lanebus.broker.slow_receivers import held
+from lanebus.conf.model import AlertsConfig, SessionsConfig
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
+
+# On a bench whose limits are 2 KiB of credit, 4 KiB of queue and 5 s of age
+
+
+@pytest.fixture
+def patient() -> Bench:
+    """A bench on which nobody is taken for lost within a test."""
+    return Bench(
+        small_config(
+            sessions=SessionsConfig(grace_s=60.0, recovery_s=0.0, ping_interval_s=50.0, lease_s=100.0),
+            alerts=AlertsConfig(min_interval_s=0.0),
+        )
+    )
+
+
+def test_a_receiver_for_whom_much_is_held_is_named_once(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server, player = Peer(patient, "server:a").attach(), Peer(patient, "player:1").attach()
+    for _ in range(4):
+        server.burst(3, "all")
+        patient.advance(0.3)
+        player.ack()
+    patient.advance(3.0)
+    assert told.began == ["player:1 critical"]
+    assert told.ended == []
+    (alert,) = patient.core.alerts
+    receiving = patient.receiving("player:1")
+    assert alert.figures["held_bytes"] == receiving.committed_bytes + receiving.waiting_bytes
+    assert alert.figures["oldest_age_s"] == pytest.approx(4.2, abs=1.0)
+
+
+def test_a_receiver_that_does_not_settle_the_little_it_has_is_named_for_its_age(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server, player = Peer(patient, "server:a").attach(), Peer(patient, "player:1").attach()
+    server.burst(1, "player:1")
+    patient.advance(4.0)
+    assert told.began == []
+    patient.advance(2.5)
+    assert told.began == ["player:1 critical"]
+    player.settle_all()
+    patient.advance(1.5)
+    assert told.ended == ["player:1 critical"]
+
+
+def test_it_ends_only_at_half_of_what_it_began_at(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server, player = Peer(patient, "server:a").attach(), Peer(patient, "player:1").attach()
+    server.burst(11, "all")
+    patient.advance(1.2)
+    player.ack()
+    patient.advance(1.0)
+    assert told.began == ["player:1 critical"]
+    # From above the mark to between it and its half, and back: one episode all the same.
+    player.settle(player.unsettled[:3])
+    patient.advance(1.2)
+    receiving = patient.receiving("player:1")
+    assert 1536 < held(receiving, patient.now)["held_bytes"] < 3072
+    server.burst(3, "all")
+    patient.advance(1.2)
+    assert (told.began, told.ended) == (["player:1 critical"], [])
+    for _ in range(4):
+        player.settle_all()
+        patient.advance(0.5)
+    assert told.ended == ["player:1 critical"]
+
+
+def test_a_second_episode_is_told_again(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server, player = Peer(patient, "server:a").attach(), Peer(patient, "player:1").attach()
+    for _ in range(2):
+        server.burst(1, "player:1")
+        patient.advance(7.0)
+        player.settle_all()
+        patient.advance(2.0)
+    assert told.began == told.ended == ["player:1 critical"] * 2
+    assert len(list(patient.core.alerts)) == 2
+
+
+def test_it_lasts_while_parts_are_dropped(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server, player = Peer(patient, "server:a").attach(), Peer(patient, "player:1").attach()
+    for _ in range(10):
+        server.burst(3, "all")
+        patient.advance(0.5)
+        player.ack()
+    assert told.began == ["player:1 critical"]
+    (alert,) = patient.core.alerts
+    assert alert.figures["dropped"] > 0
+    assert alert.figures["peak_held_bytes"] <= 2_048 + 4_096 + 400
+
+
+def test_lanes_are_told_apart(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server = Peer(patient, "server:a").attach()
+    Peer(patient, "player:1").attach()
+    server.send("t", "player:1", Lane.LOW)
+    server.send("t", "player:1", Lane.NORMAL)
+    patient.advance(7.0)
+    assert sorted(told.began) == ["player:1 low", "player:1 normal"]
+
+
+def test_who_is_away_is_not_called_slow_but_who_was_slow_stays_so(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server = Peer(patient, "server:a").attach()
+    slow, away = Peer(patient, "player:1").attach(), Peer(patient, "player:2").attach()
+    server.burst(1, "player:1")
+    patient.advance(7.0)
+    for peer in (slow, away):
+        patient.core.lost(Lane.CRITICAL, peer.routes[Lane.CRITICAL] or b"", patient.now)
+    server.burst(1, "player:2")
+    patient.advance(8.0)
+    assert (told.began, told.ended) == (["player:1 critical"], [])
+
+
+def test_the_receiver_s_end_is_the_end_of_its_episode(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server, player = Peer(patient, "server:a").attach(), Peer(patient, "player:1").attach()
+    server.burst(1, "player:1")
+    patient.advance(7.0)
+    player.bye()
+    patient.advance(1.5)
+    assert told.ended == ["player:1 critical"]
+    assert Kind.BYE not in server.kinds()
+
+
+def test_a_successor_of_a_slow_receiver_goes_on_with_its_episode(patient: Bench) -> None:
+    told = Heard(patient.core.alerts)
+    server = Peer(patient, "server:a").attach()
+    Peer(patient, "player:1").attach()
+    server.burst(2, "player:1")
+    patient.advance(7.0)
+    successor = Peer(patient, "player:1").attach()
+    patient.advance(1.5)
+    assert (told.began, told.ended) == (["player:1 critical"], [])
+    for _ in range(3):
+        successor.settle_all()
+        patient.advance(1.2)
+    assert told.ended == ["player:1 critical"]
