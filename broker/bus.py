@@ -10,6 +10,7 @@ from lanebus.broker.budget import Budget
 from lanebus.broker.health import BrokerFigures, Symptom, broker_symptoms
 from lanebus.broker.lately import SPAN_S, Lately
 from lanebus.broker.services import Services
+from lanebus.conf.model import AlertsConfig
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.services import MAX_REASON_CHARACTERS, MAX_VERSION_CHARACTERS, Health
 
@@ -28,6 +29,7 @@ class Bus:
         late: how late the loop's turns began; the driver records it.
         parts: how many parts were accepted since the start, and how many were refused or dropped.
         is_draining: whether the broker is about to end.
+        alerts: from how much on lateness and memory are too much.
         started: the time of the start.
         interval_s: seconds between two looks.
     """
@@ -39,6 +41,7 @@ class Bus:
         late: Histogram,
         parts: Callable[[], tuple[int, int]],
         is_draining: Callable[[], bool],
+        alerts: AlertsConfig,
         started: float,
         interval_s: float,
     ) -> None:
@@ -48,6 +51,7 @@ class Bus:
         self._lately = Lately()
         self._parts = parts
         self._is_draining = is_draining
+        self._alerts = alerts
         self._interval_s = interval_s
         self._due = started + interval_s
         self.still_s = 0.0
@@ -75,6 +79,14 @@ class Bus:
         figures = lately.in_ms()
         return figures["p99"] if lately.count >= MIN_TURNS else None, figures["max"]
 
+    @property
+    def large_bytes(self) -> int | None:
+        """From how much on the process takes much memory; None where nobody knows what it may take."""
+        if self._alerts.memory_bytes:
+            return self._alerts.memory_bytes
+        may_take_bytes = self.memory[1] if self.memory is not None else None
+        return None if may_take_bytes is None else int(self._alerts.limit_share * may_take_bytes)
+
     def look(self, now: float) -> None:
         """To be called when an interval is over."""
         self.still_s = now - self._due
@@ -99,6 +111,7 @@ class Bus:
         resident_bytes, memory_bytes = self.memory or (None, None)
         return BrokerFigures(
             still_s=self.still_s,
+            tolerable_still_s=self._alerts.loop_late_s,
             late_p99_ms=late_p99_ms,
             late_max_ms=late_max_ms,
             held_bytes=self._budget.held_bytes,
@@ -108,5 +121,6 @@ class Bus:
             failed_parts=last[1] - first[1],
             resident_bytes=resident_bytes,
             memory_bytes=memory_bytes,
+            large_bytes=self.large_bytes,
             is_draining=self._is_draining(),
         )

@@ -161,6 +161,7 @@ class BrokerCore:
             self.counters.late,
             self._parts,
             lambda: self.draining.active,
+            config.alerts,
             started,
             SWEEP_S,
         )

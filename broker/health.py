@@ -7,18 +7,15 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from lanebus.broker.budget import REFUSE_SHARE, SHED_SHARE
-from lanebus.broker.verdict import TOLERABLE_LATE_MS, TOLERABLE_STILL_MS
+from lanebus.broker.verdict import TOLERABLE_LATE_MS
 from lanebus.wire.services import ServiceState
 
-STILL_S: Final = TOLERABLE_STILL_MS / 1e3
-"""A loop that comes so much later than planned, in seconds, does not do its work."""
 ERROR_SHARE: Final = 0.001
 """Share of the parts that may be refused or dropped."""
 MIN_FAILED: Final = 10
 """Parts that must have been, before their share says anything: the first of ten is no tenth."""
-MEMORY_SHARE: Final = 0.8
-"""Share of the memory that the process may take; above it there is too little left to grow."""
 MEMORY_FULL_SHARE: Final = 0.95
+"""Share of the memory that the process may take; above it there is nothing left to grow."""
 LOOP_LATE: Final = "its loop is late"
 """The name of that symptom."""
 LOOP_STILL: Final = "its loop stood still"
@@ -54,6 +51,8 @@ class BrokerFigures(NamedTuple):
 
     still_s: float = 0.0
     """How much later than planned its last look at itself was."""
+    tolerable_still_s: float = 0.5
+    """A loop that comes so much later than planned does not do its work."""
     late_p99_ms: float | None = None
     """How late its loop was lately."""
     late_max_ms: float | None = None
@@ -68,6 +67,8 @@ class BrokerFigures(NamedTuple):
     resident_bytes: int | None = None
     memory_bytes: int | None = None
     """What the process may take."""
+    large_bytes: int | None = None
+    """From how much on it takes much."""
     is_draining: bool = False
 
 
@@ -89,13 +90,14 @@ def broker_symptoms(figures: BrokerFigures) -> list[Symptom]:
     def note(condition: Condition, name: str, text: str = "") -> None:
         found.append(Symptom(condition, name, text))
 
-    if figures.still_s > STILL_S:
+    tolerable_still_ms = figures.tolerable_still_s * 1e3
+    if figures.still_s > figures.tolerable_still_s:
         note(Condition.FAILING, LOOP_STILL, f"{figures.still_s:.1f} s")
-    elif figures.late_max_ms is not None and figures.late_max_ms > TOLERABLE_STILL_MS:
+    elif figures.late_max_ms is not None and figures.late_max_ms > tolerable_still_ms:
         note(Condition.DEGRADED, LOOP_STILL, f"{figures.late_max_ms / 1e3:.1f} s in the last minute")
     late_ms = figures.late_p99_ms
     if late_ms is not None and late_ms > TOLERABLE_LATE_MS:
-        is_still = late_ms > STILL_S * 1e3
+        is_still = late_ms > tolerable_still_ms
         note(
             Condition.FAILING if is_still else Condition.DEGRADED,
             LOOP_LATE,
@@ -109,14 +111,7 @@ def broker_symptoms(figures: BrokerFigures) -> list[Symptom]:
             "parts are refused or dropped",
             f"{figures.failed_parts:,} of {figures.parts:,} in the last minute, {share}",
         )
-    if figures.resident_bytes is not None and figures.memory_bytes:
-        share_of_memory = figures.resident_bytes / figures.memory_bytes
-        if share_of_memory > MEMORY_SHARE:
-            note(
-                Condition.FAILING if share_of_memory > MEMORY_FULL_SHARE else Condition.DEGRADED,
-                "its memory is nearly used up",
-                f"{share_of_memory:.0%} of {figures.memory_bytes:,} bytes",
-            )
+    _note_memory(figures, found)
     if figures.is_draining:
         note(Condition.DEGRADED, "it is draining")
     return sorted(found, key=lambda symptom: symptom.condition is not Condition.FAILING)
@@ -136,6 +131,16 @@ def _note_budget(figures: BrokerFigures, found: list[Symptom]) -> None:
     else:
         return
     found.append(symptom)
+
+
+def _note_memory(figures: BrokerFigures, found: list[Symptom]) -> None:
+    resident_bytes, may_take_bytes = figures.resident_bytes or 0, figures.memory_bytes
+    if may_take_bytes and resident_bytes > MEMORY_FULL_SHARE * may_take_bytes:
+        text = f"{resident_bytes / may_take_bytes:.0%} of {may_take_bytes:,} bytes"
+        found.append(Symptom(Condition.FAILING, "its memory is nearly used up", text))
+    elif figures.large_bytes and resident_bytes >= figures.large_bytes:
+        text = f"{resident_bytes:,} bytes, an alert from {figures.large_bytes:,} on"
+        found.append(Symptom(Condition.DEGRADED, "its process takes much memory", text))
 
 
 class InstanceFigures(NamedTuple):

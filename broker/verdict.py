@@ -20,8 +20,6 @@ TOLERABLE_LATE_MS: Final = 16.0
 """A broker whose loop is later than this, at the 99th percentile, misses the critical lane's interval."""
 TOLERABLE_AGE_S: Final = 2.0
 """A receiver whose oldest unsettled part is older than this does not keep up."""
-TOLERABLE_STILL_MS: Final = 500.0
-"""A broker whose loop does nothing for longer is felt by all, be it once in a minute."""
 _STANDS_STILL: Final = ", though its machine answers: its process stands still"
 _NO_ANSWER: Final = ", and its machine does not answer either"
 _AWAY: Final = 100.0
@@ -90,6 +88,8 @@ class Evidence(Struct, kw_only=True, frozen=True):
     broker_late_p99_ms: float | None = None
     """How late the broker's loop was lately."""
     broker_late_max_ms: float | None = None
+    tolerable_still_ms: float = 500.0
+    """A broker whose loop does nothing for longer is felt by all, be it once in a minute."""
     broker_fails: list[str] = []
     """What else keeps the broker from its work."""
 
@@ -163,10 +163,10 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
             yield Verdict(
                 Cause.BROKER, share, f"the broker's loop is {evidence.broker_late_p99_ms:.1f} ms late (p99)"
             )
-    if evidence.broker_late_max_ms is not None and evidence.broker_late_max_ms > TOLERABLE_STILL_MS:
+    if evidence.broker_late_max_ms is not None and evidence.broker_late_max_ms > evidence.tolerable_still_ms:
         yield Verdict(
             Cause.BROKER,
-            evidence.broker_late_max_ms / TOLERABLE_STILL_MS,
+            evidence.broker_late_max_ms / evidence.tolerable_still_ms,
             f"the broker's loop stood still for {evidence.broker_late_max_ms / 1e3:.1f} s in the last minute",
         )
     for text in evidence.broker_fails:

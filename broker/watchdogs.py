@@ -42,7 +42,7 @@ class Watchdogs:
         self.flapping = Flapping(settings, alerts)
         self.outboxes = Outboxes(settings.limit_share, alerts)
         self.loop = LoopWatch(bus, counters, settings.loop_late_s, alerts)
-        self.memory = MemoryWatch(settings, budget, lambda: bus.memory, alerts)
+        self.memory = MemoryWatch(settings.limit_share, budget, bus, alerts)
         self.bandwidth = Bandwidth(settings.limit_share, alerts)
         self.error_budget = NearLimit(AlertKind.ERROR_BUDGET, settings.limit_share, alerts)
 

@@ -94,6 +94,7 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         waits_for=_waits(core, session, now),
         broker_late_p99_ms=late_p99_ms,
         broker_late_max_ms=late_max_ms,
+        tolerable_still_ms=core.config.alerts.loop_late_s * 1e3,
         broker_fails=_broker_fails(core),
         **_limited(session, now),
     )

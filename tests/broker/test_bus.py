@@ -6,9 +6,10 @@ from tests.broker.peer import Peer
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import MIN_TURNS, PARTS_LOOKS, PARTS_S, Bus
-from lanebus.broker.health import MIN_FAILED, STILL_S
+from lanebus.broker.health import MIN_FAILED
 from lanebus.broker.lately import SPAN_S
 from lanebus.broker.services import Services
+from lanebus.conf.model import AlertsConfig
 from lanebus.conf.policy import PolicyConfig, TopicPolicy
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.kinds import Kind
@@ -20,7 +21,7 @@ STARTED = 100.0
 class Scene:
     """A bus, what it looks at, and the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, alerts: AlertsConfig | None = None) -> None:
         self.services = Services("bus-1")
         self.budget = Budget(1000)
         self.late = Histogram()
@@ -33,6 +34,7 @@ class Scene:
             self.late,
             lambda: self.parts,
             lambda: self.draining,
+            alerts or AlertsConfig(),
             STARTED,
             1.0,
         )
@@ -58,7 +60,7 @@ def scene() -> Scene:
 def test_a_loop_that_stood_still_is_degraded_until_it_is_on_time(scene: Scene) -> None:
     assert scene.look() == []
     assert scene.state == (ServiceState.READY, "")
-    scene.now += STILL_S + 0.2
+    scene.now += 0.7
     assert scene.look(1.0) == ["its loop stood still: 0.7 s"]
     assert scene.state == (ServiceState.DEGRADED, "its loop stood still")
     assert scene.look() == []
@@ -117,8 +119,23 @@ def test_what_ends_by_the_limit_of_its_topic_is_no_error() -> None:
 def test_memory_is_what_the_driver_says(scene: Scene) -> None:
     scene.bus.memory = 99, 100
     assert scene.look() == ["its memory is nearly used up: 99% of 100 bytes"]
+    scene.bus.memory = 80, 100
+    assert scene.look() == ["its process takes much memory: 80 bytes, an alert from 80 on"]
     scene.bus.memory = 99, None
     assert scene.look() == []
+
+
+def test_the_settings_of_alerts_say_how_much_is_too_much() -> None:
+    scene = Scene(AlertsConfig(loop_late_s=2.0, memory_bytes=50))
+    scene.bus.memory = 50, None
+    scene.now += 1.9
+    assert scene.look(1.0) == ["its process takes much memory: 50 bytes, an alert from 50 on"]
+    scene.bus.memory = 49, 50
+    scene.now += 2.1
+    assert scene.look(1.0) == [
+        "its loop stood still: 2.1 s",
+        "its memory is nearly used up: 98% of 50 bytes",
+    ]
 
 
 def test_a_broker_that_drains_is_degraded(scene: Scene) -> None:

@@ -24,8 +24,9 @@ MIB = 1 << 20
         BrokerFigures(held_bytes=799, budget_bytes=1000),
         BrokerFigures(parts=100_000, failed_parts=100),
         BrokerFigures(parts=20, failed_parts=9),
-        BrokerFigures(resident_bytes=80, memory_bytes=100),
+        BrokerFigures(resident_bytes=79, memory_bytes=100, large_bytes=80),
         BrokerFigures(resident_bytes=80),
+        BrokerFigures(still_s=2.0, tolerable_still_s=2.0, late_max_ms=2_000.0),
     ],
 )
 def test_up_to_each_bound_all_is_well(figures: BrokerFigures) -> None:
@@ -77,9 +78,9 @@ def test_up_to_each_bound_all_is_well(figures: BrokerFigures) -> None:
             "parts are refused or dropped: 12 of 0 in the last minute, all",
         ),
         (
-            BrokerFigures(resident_bytes=81 * MIB, memory_bytes=100 * MIB),
+            BrokerFigures(resident_bytes=81 * MIB, large_bytes=80 * MIB, memory_bytes=100 * MIB),
             Condition.DEGRADED,
-            "its memory is nearly used up: 81% of 104,857,600 bytes",
+            "its process takes much memory: 84,934,656 bytes, an alert from 83,886,080 on",
         ),
         (
             BrokerFigures(resident_bytes=96 * MIB, memory_bytes=100 * MIB),

@@ -26,6 +26,7 @@ class Scene:
             self.counters.late,
             lambda: (0, 0),
             lambda: False,
+            AlertsConfig(),
             0.0,
             1.0,
         )

@@ -5,8 +5,11 @@ from tests.broker.heard import Heard
 
 from lanebus.broker.alerts import BROKER, AlertKind, Alerts
 from lanebus.broker.budget import Budget
+from lanebus.broker.bus import Bus
 from lanebus.broker.memory_watch import MemoryWatch
+from lanebus.broker.services import Services
 from lanebus.conf.model import AlertsConfig
+from lanebus.wire.histogram import Histogram
 
 
 class Scene:
@@ -16,13 +19,22 @@ class Scene:
         self.alerts = Alerts(0.0)
         self.heard = Heard(self.alerts)
         self.budget = Budget(500)
-        self.memory: tuple[int, int | None] | None = None
         config = AlertsConfig(memory_bytes=memory_bytes)
-        self.watch = MemoryWatch(config, self.budget, lambda: self.memory, self.alerts)
+        self.bus = Bus(
+            Services("bus-1"),
+            self.budget,
+            Histogram(),
+            lambda: (0, 0),
+            lambda: False,
+            config,
+            0.0,
+            1.0,
+        )
+        self.watch = MemoryWatch(config.limit_share, self.budget, self.bus, self.alerts)
 
     def look(self, resident: int, held: int = 0, may_take: int | None = None) -> bool:
         """Whether an episode lasts then."""
-        self.memory = resident, may_take
+        self.bus.memory = resident, may_take
         self.budget.held_bytes = held
         self.watch.look(1.0)
         return self.alerts.lasting(AlertKind.MEMORY, BROKER) is not None
