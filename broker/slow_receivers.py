@@ -13,7 +13,7 @@ class SlowReceivers:
 
     An episode begins when what the broker holds for a session on a lane, sent and not settled included, passes a share
     of its limit or an age; it ends when both have fallen to half of that and nothing has been dropped since the last
-    look.
+    look. What waits for the session's allowance is not its fault, and does not count.
     """
 
     def __init__(self, config: AlertsConfig, egress: EgressConfig, alerts: Alerts) -> None:
@@ -32,7 +32,7 @@ class SlowReceivers:
                     self._look_for_beginning(session, lane, now)
                 continue
             dropped_before = alert.figures["dropped"]
-            figures = held(receiving, now)
+            figures = _unhandled(receiving, now)
             alert.update(figures)
             if (
                 figures["held_bytes"] <= self._begin_bytes / 2
@@ -45,14 +45,23 @@ class SlowReceivers:
         if session.attachment.away_since is not None:
             # Away is something else than slow; and what waits for it has its grace period.
             return
-        figures = held(session.receiving[lane], now)
+        figures = _unhandled(session.receiving[lane], now)
         if figures["held_bytes"] >= self._begin_bytes or figures["oldest_age_s"] >= self._begin_age_s:
             self._alerts.begin(AlertKind.SLOW_RECEIVER, session.name, now, figures, lane=lane)
 
 
-def held(receiving: Receiving, now: float) -> dict[str, float]:
-    """What the broker holds for a session on a lane: bytes, the age of the oldest, and what was dropped so far."""
-    oldest = receiving.waiting[0].arrived if receiving.waiting else now
+def _unhandled(receiving: Receiving, now: float) -> dict[str, float]:
+    return held(receiving, now, waiting=not receiving.shaped)
+
+
+def held(receiving: Receiving, now: float, *, waiting: bool = True) -> dict[str, float]:
+    """What the broker holds for a session on a lane: bytes, the age of the oldest, and what was dropped so far.
+
+    Args:
+        waiting: with what waits to be sent; else only what was sent.
+    """
+    waits = waiting and receiving.waiting
+    oldest = receiving.waiting[0].arrived if waits else now
     for numbers in receiving.unsettled.values():
         # In the order of sending: each sender's first is its oldest, but for what came back after a restart.
         for event in numbers.values():
@@ -62,7 +71,7 @@ def held(receiving: Receiving, now: float) -> dict[str, float]:
         oldest = min(oldest, event.arrived)
         break
     return {
-        "held_bytes": receiving.committed_bytes + receiving.waiting_bytes,
+        "held_bytes": receiving.committed_bytes + (receiving.waiting_bytes if waits else 0),
         "oldest_age_s": now - oldest,
         "dropped": receiving.dropped,
         "paused_senders": len(receiving.paused),

@@ -1,12 +1,15 @@
 """Slow receivers are named: by bytes, by age, by lane, and once however their figures swing."""
 
+from random import Random
+
 import pytest
 from tests.broker.bench import Bench, small_config
 from tests.broker.heard import Heard
 from tests.broker.peer import Peer
 
 from lanebus.broker.slow_receivers import held
-from lanebus.conf.model import AlertsConfig, SessionsConfig
+from lanebus.conf.model import AlertsConfig, EgressConfig, SessionsConfig
+from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 
@@ -147,3 +150,30 @@ def test_a_successor_of_a_slow_receiver_goes_on_with_its_episode(patient: Bench)
         successor.settle_all()
         patient.advance(1.2)
     assert told.ended == ["player:1 critical"]
+
+
+def test_who_only_waits_for_its_allowance_is_not_slow_until_it_does_not_settle() -> None:
+    bench = Bench(
+        small_config(
+            sessions=SessionsConfig(grace_s=60.0, recovery_s=0.0, ping_interval_s=50.0, lease_s=100.0),
+            policy=PolicyConfig(client=Policy(down_bytes_per_s=200.0, bytes_burst_s=1.0)),
+            egress=EgressConfig(batch_bytes=1_024, credit_bytes=1 << 20, queue_bytes=1 << 20, age_s=100.0),
+        )
+    )
+    told = Heard(bench.core.alerts)
+    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
+    for seed in range(11):
+        server.send("t", "all", Lane.NORMAL, Random(seed).randbytes(300))
+    for _ in range(80):
+        player.ack()
+        player.settle_all()
+        bench.advance(0.1)
+    receiving = bench.receiving("player:1", Lane.NORMAL)
+    assert receiving.shaped
+    assert held(receiving, bench.now)["oldest_age_s"] > 7.0
+    assert told.began == []
+    bench.advance(8.0)
+    assert sorted(zip(told.kinds, told.began, strict=True)) == [
+        ("bandwidth", "player:1"),
+        ("slow_receiver", "player:1 normal"),
+    ]
