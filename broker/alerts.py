@@ -112,6 +112,8 @@ class Alerts:
 
     def __init__(self, min_interval_s: float) -> None:
         self.listeners: list[Listener] = [log_alert]
+        self.begun = dict.fromkeys(AlertKind, 0)
+        """Episodes that ever began, those that were held back too."""
         self._min_interval_s = min_interval_s
         self._lasting: dict[AlertKind, dict[_Key, Alert]] = {kind: {} for kind in AlertKind}
         self._held_back: dict[tuple[AlertKind, _Key], Alert] = {}
@@ -151,6 +153,7 @@ class Alerts:
         lane: Lane | None = None,
     ) -> Alert:
         """An episode begins; there must be none of this kind, peer and lane that lasts."""
+        self.begun[kind] += 1
         alert = Alert(kind, peer, lane, now)
         alert.update(figures)
         self._lasting[kind][peer, lane] = self._held_back[kind, (peer, lane)] = alert

@@ -45,6 +45,7 @@ def sums(core: BrokerCore, summed: Totals, now: float) -> dict[str, Any]:
         "held": {lane.label: counters.held[lane].as_list() for lane in LANES},
         "shaped": {lane.label: core.egress.shaping.waited[lane].as_list() for lane in LANES},
         "alerts": {kind.value: lasting[kind] for kind in AlertKind},
+        "alerts_begun": {kind.value: number for kind, number in core.alerts.begun.items()},
         "instances": [
             [service, state, number]
             for (service, state), number in sorted(

@@ -12,8 +12,8 @@ from lanebus.cli.metrics_text import exposition
 
 
 @click.command(
-    epilog="docs/metrics.md lists them all. /healthz answers 200 while the broker serves, else 503 with the reason; "
-    "while the broker is gone /metrics has lanebus_up 0 alone."
+    epilog="docs/metrics.md lists them all. /healthz answers 200 while the broker is ok or degraded, else 503, with "
+    "the reasons; while the broker is gone /metrics has lanebus_up 0 alone."
 )
 @click.option(
     "--listen",

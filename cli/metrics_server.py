@@ -27,7 +27,9 @@ class Reading(NamedTuple):
 
     metrics: str
     health: str
-    """``ok``, or what is wrong."""
+    """``ok``, ``degraded: ...``, ``failing: ...``, or why there is no answer."""
+    serves: bool
+    """Whether it does its work, be it not as it should."""
 
 
 class Readings:
@@ -44,7 +46,7 @@ class Readings:
         self._clock = clock
         self._lock = Lock()
         self._at = float("-inf")
-        self._reading = Reading("", "")
+        self._reading = Reading("", "", False)
 
     def get(self) -> Reading:
         """The broker's answer, of at most `FRESH_S` ago; so it is with the lack of one."""
@@ -58,9 +60,11 @@ class Readings:
         try:
             answer = self._ask()
         except CliError as error:
-            return Reading(up(0), error.message)
-        state = answer["status"]["state"]
-        return Reading(exposition(answer) + up(1), "ok" if state == "serving" else state)
+            return Reading(up(0), error.message, False)
+        status = answer["status"]
+        words = "; ".join(status["reasons"])
+        health = f"{status['health']}: {words}" if words else status["health"]
+        return Reading(exposition(answer) + up(1), health, status["health"] != "failing")
 
 
 class MetricsServer(ThreadingHTTPServer):
@@ -121,8 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/metrics":
             self._answer(HTTPStatus.OK, self.server.readings.get().metrics, CONTENT_TYPE)
         elif path == "/healthz":
-            health = self.server.readings.get().health
-            self._answer(HTTPStatus.OK if health == "ok" else HTTPStatus.SERVICE_UNAVAILABLE, f"{health}\n")
+            reading = self.server.readings.get()
+            code = HTTPStatus.OK if reading.serves else HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(code, f"{reading.health}\n")
         else:
             self._answer(HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n")
 

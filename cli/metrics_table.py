@@ -413,5 +413,12 @@ FAMILIES: Final = (
         _one("status", "ignored_settlements"),
     ),
     Family("lanebus_alerts", "gauge", ("kind",), "Alerts that last.", _table("alerts")),
+    Family(
+        "lanebus_alerts_begun_total",
+        "counter",
+        ("kind",),
+        "Alerts that ever began, those that were held back too.",
+        _table("alerts_begun"),
+    ),
 )
 """All metrics, in the order in which they are printed."""

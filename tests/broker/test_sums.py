@@ -84,7 +84,12 @@ def test_sessions_instances_and_alerts_are_counted(bench: Bench) -> None:
     assert found["instances"] == [["combat", "ready", 1]]
     assert found["alerts"] == {kind.value: 0 for kind in AlertKind}
     bench.core.alerts.begin(AlertKind.SLOW_RECEIVER, "player:2", bench.now, {}, lane=Lane.LOW)
-    assert ask(bench)["alerts"]["slow_receiver"] == 1
+    found = ask(bench)
+    assert found["alerts"]["slow_receiver"] == found["alerts_begun"]["slow_receiver"] == 1
+    (alert,) = bench.core.alerts
+    bench.core.alerts.end(alert, bench.now)
+    found = ask(bench)
+    assert (found["alerts"]["slow_receiver"], found["alerts_begun"]["slow_receiver"]) == (0, 1)
 
 
 def test_what_metrics_are_made_of_names_no_peer(bench: Bench) -> None:

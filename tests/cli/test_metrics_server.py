@@ -22,10 +22,10 @@ from lanebus.cli.metrics_text import CONTENT_TYPE
 class Endpoint:
     """What is asked: counts how often."""
 
-    def __init__(self) -> None:
+    def __init__(self, bench: Bench | None = None) -> None:
         self.asked = 0
         self.gone = False
-        self.answer = answer_of(Bench())
+        self.answer = answer_of(bench or Bench())
 
     def __call__(self) -> dict[str, Any]:
         self.asked += 1
@@ -54,10 +54,24 @@ def test_an_answer_is_given_for_a_second_and_so_is_the_lack_of_one() -> None:
     assert endpoint.asked == 2
 
 
-def test_a_broker_that_drains_is_not_well() -> None:
-    endpoint = Endpoint()
-    endpoint.answer["status"]["state"] = "draining"
-    assert Readings(endpoint).get().health == "draining"
+@pytest.mark.parametrize(
+    ("held_bytes", "health", "serves"),
+    [
+        (0, "degraded: it is draining", True),
+        (
+            1000,
+            "failing: its budget is used up and nothing is accepted: 100% of 1,000 bytes; it is draining",
+            False,
+        ),
+    ],
+)
+def test_a_broker_that_is_not_well_says_how_badly_and_why(held_bytes: int, health: str, serves: bool) -> None:
+    bench = Bench()
+    bench.core.budget.limit_bytes, bench.core.budget.held_bytes = 1000, held_bytes
+    bench.core.draining.begin(0.0, 5.0)
+    bench.advance(1.1)
+    reading = Readings(Endpoint(bench)).get()
+    assert (reading.health, reading.serves) == (health, serves)
 
 
 def test_threads_share_one_question() -> None:
@@ -112,6 +126,17 @@ def test_metrics_and_health_are_served() -> None:
             "there are /metrics and /healthz\n",
         )
         assert endpoint.asked == 1
+
+
+@pytest.mark.system
+def test_health_is_a_status_too() -> None:
+    endpoint = Endpoint()
+    endpoint.answer["status"] |= {"health": "degraded", "reasons": ["it is draining", "its loop is late"]}
+    with serving(endpoint) as server:
+        assert get(f"{server.url}/healthz")[::2] == (200, "degraded: it is draining; its loop is late\n")
+    endpoint.answer["status"]["health"] = "failing"
+    with serving(endpoint) as server:
+        assert get(f"{server.url}/healthz")[::2] == (503, "failing: it is draining; its loop is late\n")
 
 
 @pytest.mark.system
