@@ -177,11 +177,10 @@ def test_what_a_player_is_replayed_to_a_new_broker_is_not_charged() -> None:
     net.run(1.0)
     net.restart_broker(down_s=1.0)
     server.go_on()
-    net.run(3.0)
+    settle(player)
     session = net.core.directory.peers["player:1"]
     assert session.sending[Lane.NORMAL].book.accepted == 60
     assert session.traffic[Lane.NORMAL].throttled == 0
-    settle(player)
     assert [number for number, _ in payloads(server)] == list(range(60))
 
 
