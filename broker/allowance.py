@@ -71,6 +71,12 @@ class Allowance:
         amount = (now - self._at) * self.rate_per_s
         self._at = now
         levels, caps = self._levels, self._caps
+        critical, normal, low = levels
+        if not late_s and critical + normal + low + amount >= self.burst:
+            # The usual case: all that was taken has grown again.
+            levels[:] = caps
+            self._spare = 0.0
+            return
         left = self._fill(amount)
         self._spare = min(left + self._spare, late_s * self.rate_per_s) if late_s else 0.0
         for lane in LANES:
@@ -103,6 +109,20 @@ class Allowance:
     def is_low(self, lane: Lane) -> bool:
         """Whether less than half of the lane's own share is left."""
         return self._levels[lane] < self._caps[lane] / 2
+
+    def spend(self, lane: Lane, amount: float, now: float) -> bool:
+        """Let it grow, and take an amount for the lane if there is something; False, and nothing is taken, if not."""
+        if now > self._at:
+            self.refill(now)
+        level = self._levels[lane]
+        if level > 0.0:
+            self._levels[lane] = level - amount
+            self.used += amount
+            return True
+        if not self.has(lane):
+            return False
+        self.take(lane, amount)
+        return True
 
     def take(self, lane: Lane, amount: float) -> None:
         """Take an amount for the lane: its own, else what others lend. Without any it goes into debt, up to a burst."""

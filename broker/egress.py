@@ -110,10 +110,11 @@ class Egress:
                 receiving = session.receiving[lane]
                 if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
                     break
-                if receiving.allowance is not None:
-                    if self.shaping.holds(receiving.allowance, lane, event.arrived):
+                allowance = receiving.allowance
+                if allowance is not None and not allowance.spend(lane, size * out.ratio, event.arrived):
+                    if lane is not Lane.CRITICAL:
                         break
-                    receiving.allowance.take(lane, size * out.ratio)
+                    allowance.take(lane, size * out.ratio)
                 receiving.committed_bytes += size
             else:
                 self._enqueue(out, event, sessions, event.hold_until)

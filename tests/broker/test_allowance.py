@@ -42,6 +42,18 @@ def test_its_use_is_the_share_of_the_rate_over_the_last_window() -> None:
     assert allowance.use(32.0) == 0.0
 
 
+def test_what_is_spent_is_its_use_too_and_what_was_refused_is_not() -> None:
+    allowance = Allowance(RATE, BURST, 0.0)
+    while allowance.spend(Lane.NORMAL, 10.0, 0.0):
+        pass
+    spent = allowance.used
+    assert 0.0 < spent < BURST
+    assert not allowance.spend(Lane.NORMAL, 10.0, 0.0)
+    assert allowance.used == spent
+    assert allowance.spend(Lane.NORMAL, 10.0, USE_WINDOW_S)
+    assert allowance.use(USE_WINDOW_S) == pytest.approx((spent + 10.0) / (USE_WINDOW_S * RATE))
+
+
 def test_half_of_the_burst_is_kept_for_the_critical_lane() -> None:
     allowance = Allowance(RATE, BURST, 0.0)
     for lane in (Lane.NORMAL, Lane.LOW):

@@ -20,10 +20,10 @@ from lanebus.wire.names import Role
 RATE, BURST = 100.0, 200
 
 
-def net_with(policy: Policy | None = None) -> Net:
+def net_with(policy: Policy | None = None, *, recovery_s: float = 0.0) -> Net:
     """A net whose players are limited, by default as they are by default."""
     config = PolicyConfig() if policy is None else PolicyConfig(client=policy)
-    return Net(Config(policy=config, sessions=SessionsConfig(recovery_s=0.0)))
+    return Net(Config(policy=config, sessions=SessionsConfig(recovery_s=recovery_s)))
 
 
 def world(net: Net, *, outbox_bytes: int = 40_000) -> tuple[Peer, Peer]:
@@ -169,7 +169,7 @@ def test_combat_at_full_speed_starves_neither_lane() -> None:
 
 
 def test_what_a_player_is_replayed_to_a_new_broker_is_not_charged() -> None:
-    net = net_with(Policy(events_per_s=10.0, events_burst=200))
+    net = net_with(Policy(events_per_s=10.0, events_burst=200), recovery_s=10.0)
     server, player = world(net)
     server.stall()
     for number in range(60):
@@ -177,11 +177,10 @@ def test_what_a_player_is_replayed_to_a_new_broker_is_not_charged() -> None:
     net.run(1.0)
     net.restart_broker(down_s=1.0)
     server.go_on()
-    net.run(3.0)
+    settle(player)
     session = net.core.directory.peers["player:1"]
     assert session.sending[Lane.NORMAL].book.accepted == 60
     assert session.traffic[Lane.NORMAL].throttled == 0
-    settle(player)
     assert [number for number, _ in payloads(server)] == list(range(60))
 
 
