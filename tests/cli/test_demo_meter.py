@@ -5,6 +5,7 @@ import pytest
 import lanebus
 from lanebus.cli import demo_meter
 from lanebus.cli.demo_meter import LATE_MS, SILENCE_S, CountingServer, Meter, resent_by
+from lanebus.cli.demo_reports import FLOOD_TOPIC, FloodCounts
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import Lane
 
@@ -27,9 +28,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def event(
-    number: int, lane: Lane = Lane.NORMAL, receiver: str = "player:a", age_ms: float = 2.0
+    number: int,
+    lane: Lane = Lane.NORMAL,
+    receiver: str = "player:a",
+    age_ms: float = 2.0,
+    topic: str = "t",
 ) -> lanebus.Event:
-    return lanebus.Event(number, "t", b"\xc0", "server:s", receiver, lane, age_ms, redelivered=False)
+    return lanebus.Event(number, topic, b"\xc0", "server:s", receiver, lane, age_ms, redelivered=False)
 
 
 def test_each_delivery_counts_once_by_receiver_and_lane(clock: Clock) -> None:
@@ -56,6 +61,20 @@ def test_latencies_are_those_since_the_last_report(clock: Clock) -> None:
     assert Histogram.from_list(normal).count == 1
     _, normal, _ = meter.take_latencies()
     assert Histogram.from_list(normal).count == 0
+
+
+def test_a_flood_is_counted_as_all_else_and_its_latencies_are_not(clock: Clock) -> None:
+    meter = Meter()
+    assert meter.flood() == FloodCounts()
+    meter.note(event(1, age_ms=2.0))
+    for number, age_ms in ((2, 900.0), (3, 1500.0), (4, 1200.0), (4, 1300.0)):
+        clock.now_s += 1.0
+        meter.note(event(number, age_ms=age_ms, topic=FLOOD_TOPIC))
+    assert meter.handled == {"player:a": [0, 4, 0]}
+    assert meter.repeated == 1
+    assert meter.flood() == FloodCounts(handled=3, last_s=103.0, longest_wait_ms=1500.0)
+    _, normal, _ = meter.take_latencies()
+    assert Histogram.from_list(normal).count == 1
 
 
 def test_a_silence_is_told_when_it_has_ended(clock: Clock) -> None:
