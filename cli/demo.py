@@ -25,8 +25,8 @@ PLAIN_S: Final = 1.0
 """Time between two lines where there is no screen."""
 PICTURE_SIZE: Final = (100, 39)
 _WEB_FONT: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
-PICTURE_AT: Final = 0.65
-"""How far into the match the picture is taken."""
+PICTURE_AT: Final = 0.8
+"""How far into the match the picture is taken: when it is over what was done to it."""
 
 
 class View(Protocol):
@@ -152,7 +152,7 @@ def demo(
 
     Starts a broker on free ports, the arena game's server and its bots, each in a process of its own, and shows what
     travels between them: lanes, latency from send to handler, queues, and what batching saves. Early on one player
-    sends without end, is held to its limit, and the others notice nothing. Later another player's process is stopped
+    sends far more than it may, is held to its limit, and the others notice nothing. Later another player's process is stopped
     for some seconds, and the broker gets SIGKILL and is started again. At the end everything is drained, the books of
     both sides must balance, and every delivery must have been handled once.
     """

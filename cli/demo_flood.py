@@ -1,4 +1,4 @@
-"""The demo's flood: one player sends without end for a while, and its limit holds that back.
+"""The demo's flood: one player sends far more than it may for a while, and its limit holds that back.
 
 Only what is done when, and what is seen of it; the time is an argument, and the deeds are somebody else's.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from lanebus.cli.demo_fault import QUIET_S, RECOVERY_TIMEOUT_S, Fault, FaultFigures, FloodSeen, Seen, State
+from lanebus.cli.demo_flooder import EVERY_S, TRIES
 
 FLOOD_AT: Final = 0.1
 """How far into the match the flood begins: what was before it is what it is compared with."""
@@ -36,7 +37,7 @@ class FloodDeeds(Protocol):
     """What a flood takes."""
 
     def begin_flood(self) -> Account:
-        """Let the player send without end; returns how it stands with the broker now."""
+        """Let the player flood; returns how it stands with the broker now."""
 
     def end_flood(self) -> Account:
         """Let it stop; returns how it stands with the broker now."""
@@ -149,23 +150,26 @@ class Flood:
         fault, counts, player = self._fault, self._seen.counts, self._name
         if fault.state is State.COMING:
             return f"{player} will flood in {max(fault.at_s - self._elapsed_s, 0.0):.0f} s"
-        others = f"others' critical p99 {_ms(self._p99_ms)} ms (was {_ms(self._calm_p99_ms)})"
+        # Where few play there may be no others of whom anything is known.
+        others = ""
+        if self._calm_p99_ms is not None:
+            others = f"; others' critical p99 {_ms(self._p99_ms)} ms (was {_ms(self._calm_p99_ms)})"
         if fault.state is State.ACTIVE:
-            return f"{player} floods, {counts.handled:,} of {counts.tried:,} handled; {others}"
+            return f"{player} floods, {counts.handled:,} of {counts.tried:,} handled{others}"
         head = f"{player} flooded {fault.lasted_s:.1f} s"
         if fault.state is State.RECOVERING:
-            return f"{head}, {counts.held:,} held back; {others}"
+            return f"{head}, {counts.held:,} held back{others}"
         if not fault.is_complete:
-            return f"{head}, {counts.handled:,} of {counts.sent:,} handled; {others}"
-        return f"{head}, all {counts.sent:,} handled; {others}"
+            return f"{head}, {counts.handled:,} of {counts.sent:,} handled{others}"
+        return f"{head}, all {counts.sent:,} handled{others}"
 
     def _deed(self) -> str:
         if self._fault.state is State.COMING:
             return ""
         if self._fault.state is State.ACTIVE:
-            return f"{self._name} floods"
+            return f"{self._name} floods: it tries to send {TRIES / EVERY_S:,.0f} events a second"
         held = self._seen.counts.held
-        return f"{self._name} floods no more, {held:,} event{'' if held == 1 else 's'} held back"
+        return f"{self._name} stops flooding, {held:,} event{'' if held == 1 else 's'} held back"
 
     @property
     def _name(self) -> str:

@@ -1,4 +1,4 @@
-"""The player that floods, in its own process: it sends telemetry without end, as a program with a mistake would."""
+"""The player that floods, in its own process: it sends telemetry in a loop, as a program with a mistake would."""
 
 from __future__ import annotations
 

@@ -118,13 +118,16 @@ class Match:
 
     def begin_flood(self) -> Account:
         """Let a player flood."""
+        # First the account: what comes of the flood at once counts too.
+        account = self._account()
         self._children[-2].tell(Word.FLOOD)
-        return self._account()
+        return account
 
     def end_flood(self) -> Account:
         """Let it stop."""
+        account = self._account()
         self._children[-2].tell(Word.CALM)
-        return self._account()
+        return account
 
     def ask_why(self) -> None:
         """Ask the broker why that player's events wait."""

@@ -222,8 +222,8 @@ def _flood_texts(flood: Mapping[str, Any], others_critical_ms: Mapping[str, Mapp
         allowed = "it has no limit"
         if flood["allowed_events"] is not None:
             rate = f"{flood['events_burst']:,} and {flood['events_per_s']:,.0f}/s"
-            allowed = f"its limit allows {flood['allowed_events']:,} ({rate})"
-        texts.append(f"{flood['accepted_events']:,} accepted meanwhile, {allowed}")
+            allowed = f"its limit for all lanes: {flood['allowed_events']:,} ({rate})"
+        texts.append(f"{flood['accepted_events']:,} accepted meanwhile; {allowed}")
     waited = human_time(flood["longest_wait_ms"] / 1e3)
     texts.append(f"up to {flood['most_held_events']:,} held back at once, none for longer than {waited}")
     without, during = (others_critical_ms[when]["p99"] for when in ("calm", "flood"))

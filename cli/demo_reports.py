@@ -21,7 +21,7 @@ class Word(StrEnum):
     REST = "rest"
     """Send nothing more of your own; handle what comes and wait for what is under way."""
     FLOOD = "flood"
-    """Send without end: for the process of the player that floods."""
+    """Send far more than you may: for the process of the player that floods."""
     CALM = "calm"
     """Be a player like any other again."""
     CLOSE = "close"

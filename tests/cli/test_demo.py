@@ -122,8 +122,8 @@ def test_a_player_is_stopped_and_the_broker_killed_and_nothing_is_lost() -> None
     last = sum(book["accepted"] for book in report["books"]["broker_events"].values())
     assert 0 < last < report["events"]
     news = [text.partition("! ")[2] for text in done.stderr.splitlines() if NEWS.match(text)]
-    assert news[0] == "otto floods"
-    assert news[1].startswith("otto floods no more, ")
+    assert news[0] == "otto floods: it tries to send 10,000 events a second"
+    assert news[1].startswith("otto stops flooding, ")
     assert re.match(r"otto flooded [\d.]+ s, all [\d,]+ handled; others' critical p99 ", news[2])
     assert news[3] == "vera is stopped (SIGSTOP)"
     assert "the broker is killed (SIGKILL)" in news

@@ -28,6 +28,7 @@ class Scene:
         self.late_s = 0.0
         self.counts = FloodCounts()
         self.limit = ""
+        self.calm_p99_ms: float | None = 9.6
         self.p99_ms: float | None = None
         self.accepted = 40
         self.events_per_s = events_per_s
@@ -59,7 +60,9 @@ class Scene:
             resent=0,
             waiting=0,
             late_s=self.late_s,
-            flood=FloodSeen(counts=self.counts, limit=self.limit, calm_p99_ms=9.6, p99_ms=self.p99_ms),
+            flood=FloodSeen(
+                counts=self.counts, limit=self.limit, calm_p99_ms=self.calm_p99_ms, p99_ms=self.p99_ms
+            ),
         )
 
     def until(self, elapsed_s: float) -> None:
@@ -107,7 +110,7 @@ def test_nothing_is_done_before_its_time(scene: Scene) -> None:
 def test_it_floods_for_a_while(scene: Scene) -> None:
     scene.until(LENGTH_S * FLOOD_AT)
     assert scene.text() == "koda floods, 0 of 0 handled; others' critical p99 - ms (was 9.6)"
-    assert scene.flood.figures().deed == "koda floods"
+    assert scene.flood.figures().deed == "koda floods: it tries to send 10,000 events a second"
     scene.counts, scene.p99_ms = FloodCounts(tried=21_100, sent=500, held=140, handled=350), 9.8
     scene.until(LENGTH_S * FLOOD_AT + STEP_S)
     assert scene.text() == "koda floods, 350 of 21,100 handled; others' critical p99 9.8 ms (was 9.6)"
@@ -115,7 +118,13 @@ def test_it_floods_for_a_while(scene: Scene) -> None:
     assert scene.state() is State.RECOVERING
     assert scene.done == [("begin", LENGTH_S * FLOOD_AT), ("end", LENGTH_S * FLOOD_AT + FLOOD_MOST_S)]
     assert scene.text() == "koda flooded 4.0 s, 140 held back; others' critical p99 9.8 ms (was 9.6)"
-    assert scene.flood.figures().deed == "koda floods no more, 140 events held back"
+    assert scene.flood.figures().deed == "koda stops flooding, 140 events held back"
+
+
+def test_without_others_nothing_is_said_of_them(scene: Scene) -> None:
+    scene.calm_p99_ms = None
+    scene.until(LENGTH_S * FLOOD_AT)
+    assert scene.text() == "koda floods, 0 of 0 handled"
 
 
 def test_the_broker_is_asked_why_once_while_the_player_is_throttled(scene: Scene) -> None:

@@ -194,7 +194,7 @@ FAULTS = (
     FaultFigures(
         state=State.OVER,
         text="bot22 flooded 4.0 s, all 651 handled; others' critical p99 10.8 ms (was 9.6)",
-        deed="bot22 floods no more, 140 events held back",
+        deed="bot22 stops flooding, 140 events held back",
     ),
     FaultFigures(
         state=State.OVER,

@@ -158,7 +158,7 @@ def test_a_match_that_was_hurt_says_what_was_done_and_what_was_seen() -> None:
     assert result.figures["broker_starts"] == 2
     text = printed(result, "table")
     assert "moss flooded 4.0 s: 40,000 tried, 651 sent, all handled 1.4 s later\n" in text
-    assert "499 accepted meanwhile, its limit allows 600 (200 and 100/s)\n" in text
+    assert "499 accepted meanwhile; its limit for all lanes: 600 (200 and 100/s)\n" in text
     assert "up to 141 held back at once, none for longer than 1.5 s\n" in text
     assert "rook stopped (SIGSTOP) 4.0 s: 2,311 events waited, caught up in 310 ms" in text
     assert "broker killed (SIGKILL), back in 1.4 s: 312 events resent, outage 1.9 s" in text
@@ -198,7 +198,7 @@ def test_a_flood_that_was_cut_short_says_what_is_known() -> None:
 def test_a_flood_of_a_player_without_a_limit_says_so() -> None:
     flood = FAULTS_DONE[0] | {"allowed_events": None, "events_per_s": 0.0}
     assert fault_texts(flood, summed(faults=True).figures["others_critical_ms"])[1] == (
-        "499 accepted meanwhile, it has no limit"
+        "499 accepted meanwhile; it has no limit"
     )
 
 
