@@ -152,9 +152,9 @@ def demo(
 
     Starts a broker on free ports, the arena game's server and its bots, each in a process of its own, and shows what
     travels between them: lanes, latency from send to handler, queues, and what batching saves. Early on one player
-    sends far more than it may, is held to its limit, and the others notice nothing. Later another player's process is stopped
-    for some seconds, and the broker gets SIGKILL and is started again. At the end everything is drained, the books of
-    both sides must balance, and every delivery must have been handled once.
+    sends far more than it may, is held to its limit, and the others notice nothing. Later another player's process is
+    stopped for some seconds, and the broker gets SIGKILL and is started again. At the end everything is drained, the
+    books of both sides must balance, and every delivery must have been handled once.
     """
     seed = random.randrange(10_000) if seed is None else seed
     console = Console(stderr=True, highlight=False)

@@ -31,6 +31,8 @@ class Account:
     """What it may send in a second; 0 for no limit."""
     events_burst: int
     """What it may send at once."""
+    limit: str = ""
+    """The limit that it is held to now; empty for none."""
 
 
 class FloodDeeds(Protocol):
@@ -83,9 +85,8 @@ class Flood:
         elif fault.state is State.ACTIVE:
             self._p99_ms = seen.flood.p99_ms
             since_s = now_s - (fault.began_s or 0.0)
-            if seen.flood.limit and not self._asked and since_s >= self._most_s * ASK_AT:
-                self._asked = True
-                self._deeds.ask_why()
+            if since_s >= self._most_s * ASK_AT:
+                self._ask_why(seen.flood.limit)
             if since_s >= self._most_s:
                 self.stop(now_s)
         elif fault.state is State.RECOVERING:
@@ -102,6 +103,7 @@ class Flood:
         if self._fault.state is State.ACTIVE:
             self._after = self._deeds.end_flood()
             self._fault.ended_s = now_s
+            self._ask_why(self._after.limit)
 
     def figures(self) -> FaultFigures:
         """What people are told of it."""
@@ -132,6 +134,13 @@ class Flood:
             "most_held_events": self._held,
             "longest_wait_ms": counts.longest_wait_ms,
         }
+
+    def _ask_why(self, limit: str) -> None:
+        """Ask once, while it is held to a limit: afterwards there would be nothing to say."""
+        if limit and not self._asked:
+            self._asked = True
+            self._limit = limit
+            self._deeds.ask_why()
 
     def _look_if_over(self, now_s: float, seen: Seen) -> None:
         fault, counts = self._fault, seen.flood.counts

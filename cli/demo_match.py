@@ -15,7 +15,7 @@ from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
 from lanebus.cli.demo_fault import Seen
 from lanebus.cli.demo_faults import Faults
-from lanebus.cli.demo_figures import Figures, Gatherer, waiting_events
+from lanebus.cli.demo_figures import Figures, Gatherer, limit_of, waiting_events
 from lanebus.cli.demo_flood import Account
 from lanebus.cli.demo_processes import Child
 from lanebus.cli.demo_report import Facts, Result
@@ -150,8 +150,10 @@ class Match:
     def _account(self) -> Account:
         self._sample(time.monotonic())
         policy = self._ask("limits", peer=self._flooder)["policy"]
+        peer = self._gathered.peers[str(self._flooder)]
         return Account(
-            accepted=self._gathered.peers[str(self._flooder)]["events_in"],
+            accepted=peer["events_in"],
+            limit=limit_of(peer),
             events_per_s=policy["events_per_s"],
             events_burst=policy["events_burst"],
         )

@@ -112,7 +112,7 @@ def test_a_player_is_stopped_and_the_broker_killed_and_nothing_is_lost() -> None
     assert 0 < flood["accepted_events"] <= flood["allowed_events"] < flood["tried_events"]
     assert report["others_critical_ms"]["flood"]["events"] > 0
     assert report["why"]["name"] == "player:otto"
-    assert report["why"]["verdicts"][0]["cause"] == "throttled"
+    assert "throttled" in [verdict["cause"] for verdict in report["why"]["verdicts"]]
     assert (stop["kind"], stop["target"]) == ("stop", "player:vera")
     assert stop["waiting_events"] > 0
     assert (kill["kind"], kill["target"]) == ("kill", "broker")
@@ -157,7 +157,7 @@ def test_the_report_for_people_ends_with_the_verdict() -> None:
     verdict, _, *why = done.stdout.partition("\nthe books balance: ")[2].splitlines()
     assert re.fullmatch(r"[\d,]+ accepted = [\d,]+ delivered, 0 in flight", verdict)
     assert why[0] == "lanebus why otto, while it flooded:"
-    assert why[1].startswith("player:otto is throttled: held to events_per_s on normal")
+    assert "held to events_per_s on normal" in "".join(why[1:])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Scene:
         self.elapsed_s = 0.0
         self.late_s = 0.0
         self.counts = FloodCounts()
-        self.limit = ""
+        self.limit = self.limit_at_the_end = ""
         self.calm_p99_ms: float | None = 9.6
         self.p99_ms: float | None = None
         self.accepted = 40
@@ -49,7 +49,12 @@ class Scene:
 
     def _account(self, deed: str) -> Account:
         self.done.append((deed, self.elapsed_s))
-        return Account(accepted=self.accepted, events_per_s=self.events_per_s, events_burst=200)
+        return Account(
+            accepted=self.accepted,
+            events_per_s=self.events_per_s,
+            events_burst=200,
+            limit=self.limit_at_the_end if deed == "end" else "",
+        )
 
     def seen(self) -> Seen:
         return Seen(
@@ -135,6 +140,16 @@ def test_the_broker_is_asked_why_once_while_the_player_is_throttled(scene: Scene
     scene.until(began_s + FLOOD_MOST_S)
     assert [deed for deed, _ in scene.done] == ["begin", "why", "end"]
     assert scene.done[1][1] == began_s + FLOOD_MOST_S * ASK_AT + 3 * STEP_S
+
+
+def test_it_is_asked_at_the_end_of_a_flood_if_it_was_not_before(scene: Scene) -> None:
+    scene.limit_at_the_end = "events_per_s"
+    scene.until(LENGTH_S * FLOOD_AT + STEP_S)
+    scene.flood.stop(scene.now_s)
+    assert [deed for deed, _ in scene.done] == ["begin", "end", "why"]
+    done = scene.flood.as_dict()
+    assert done is not None
+    assert done["limit"] == "events_per_s"
 
 
 def test_it_is_over_when_all_was_handled_and_nothing_comes_late_any_more(scene: Scene) -> None:

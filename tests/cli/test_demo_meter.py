@@ -8,6 +8,7 @@ from lanebus.cli.demo_meter import LATE_MS, SILENCE_S, CountingServer, Meter, re
 from lanebus.cli.demo_reports import FLOOD_TOPIC, FloodCounts
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import Lane
+from lanebus.wire.messages import Throttled
 
 
 class Clock:
@@ -115,6 +116,17 @@ def test_a_server_counts_whom_it_means() -> None:
     assert server.close(0.0) == 5
     # Three to a group that has one member by now, one to a peer, and one to nobody.
     assert server.ended_otherwise == 4
+
+
+def test_what_a_limit_holds_back_has_not_been_sent_again() -> None:
+    server = CountingServer("s", broker="tcp://127.0.0.1:9")
+    for _ in range(3):
+        server.send("t", to="player:c")
+    held = Throttled(0, Lane.NORMAL, 1, "events_per_s", 100.0, 100.0, 0.0)
+    server.core.outgoing.throttle([held], 1.0)
+    assert [lane.events for lane in server.throttled] == [3]
+    assert resent_by([server]) == 0
+    server.close(0.0)
 
 
 def test_a_send_that_is_refused_is_meant_for_nobody() -> None:
