@@ -25,8 +25,8 @@ PLAIN_S: Final = 1.0
 """Time between two lines where there is no screen."""
 PICTURE_SIZE: Final = (100, 39)
 _WEB_FONT: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
-PICTURE_AT: Final = 0.65
-"""How far into the match the picture is taken."""
+PICTURE_AT: Final = 0.8
+"""How far into the match the picture is taken: when it is over what was done to it."""
 
 
 class View(Protocol):
@@ -132,7 +132,7 @@ class Photographer:
     "--faults/--no-faults",
     default=True,
     show_default=True,
-    help="Stop one player's process for a while, then kill the broker and start it again.",
+    help="Let one player flood, stop another one's process for a while, kill the broker and start it again.",
 )
 @click.option("--plain", is_flag=True, help="One line a second instead of the live picture.")
 @click.option(
@@ -151,9 +151,10 @@ def demo(
     """Run a broker, an arena and some players on this machine.
 
     Starts a broker on free ports, the arena game's server and its bots, each in a process of its own, and shows what
-    travels between them: lanes, latency from send to handler, queues, and what batching saves. In the middle of it one
-    player's process is stopped for some seconds, and the broker gets SIGKILL and is started again. At the end
-    everything is drained, the books of both sides must balance, and every delivery must have been handled once.
+    travels between them: lanes, latency from send to handler, queues, and what batching saves. Early on one player
+    sends far more than it may, is held to its limit, and the others notice nothing. Later another player's process is
+    stopped for some seconds, and the broker gets SIGKILL and is started again. At the end everything is drained, the
+    books of both sides must balance, and every delivery must have been handled once.
     """
     seed = random.randrange(10_000) if seed is None else seed
     console = Console(stderr=True, highlight=False)

@@ -1,7 +1,8 @@
 """The demo's children: the arena's server in one process, the bots in others, each reporting to the demo.
 
-Started as `python -m lanebus.cli.demo_child server|bots|bot BROKER SEED FIRST COUNT PARENT`; `bots` and `bot` play
-COUNT bots from number FIRST on, and differ in how `ps` shows them. A child ends when its standard input does, and is
+Started as `python -m lanebus.cli.demo_child server|bots|bot|flooder BROKER SEED FIRST COUNT PARENT`. `bots`, `bot` and
+`flooder` play COUNT bots from number FIRST on: the first two differ in how `ps` shows them, and the first bot of
+`flooder` floods when it is told to. A child ends when its standard input does, and is
 killed with its parent, so that no way of losing the demo leaves it behind, not even one that is stopped.
 """
 
@@ -13,10 +14,12 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
 import lanebus
+from lanebus.cli.demo_flooder import OUTBOX_BYTES, Flooder
 from lanebus.cli.demo_meter import CountingServer, Meter, books_of, resent_by
 from lanebus.cli.demo_reports import ARENA, REPORT_S, Report, UnitFigures, Word
 from lanebus.cli.exits import CliError
@@ -107,6 +110,7 @@ def serve(link: Link, broker: str, seed: int) -> None:
             repeated=meter.repeated,
             late_s=meter.late_s,
             silences=meter.take_silences(),
+            flood=meter.flood(),
             unsettled=dict(arena.unsettled),
             ticks=arena.tick,
             tick_rate=tick_rate,
@@ -139,8 +143,8 @@ def serve(link: Link, broker: str, seed: int) -> None:
     link.send(report(unanswered=adapter.close(CLOSE_TIMEOUT_S)))
 
 
-def play(link: Link, broker: str, seed: int, first: int, count: int) -> None:
-    """Be `count` bots from number `first` on until told to close."""
+def play(link: Link, broker: str, seed: int, first: int, count: int, **options: Any) -> None:
+    """Be `count` bots from number `first` on until told to close; `options` are for their adapters."""
     meter = Meter()
     news: deque[str] = deque(maxlen=NEWS_LINES)
 
@@ -152,9 +156,15 @@ def play(link: Link, broker: str, seed: int, first: int, count: int) -> None:
 
     # Everybody in a room hears of everything that happens there; the first bot is the one that tells.
     swarm = Swarm(
-        count, broker, seed, first=first, observe=lambda index: meter.note if index else note_with_news
+        count,
+        broker,
+        seed,
+        first=first,
+        observe=lambda index: meter.note if index else note_with_news,
+        **options,
     )
     adapters = [bot.adapter for bot in swarm.bots]
+    flooder = Flooder(adapters[0])
     resting = closing = False
 
     def report(**final: int) -> Report:
@@ -176,6 +186,7 @@ def play(link: Link, broker: str, seed: int, first: int, count: int) -> None:
             repeated=meter.repeated,
             late_s=meter.late_s,
             silences=meter.take_silences(),
+            flood=flooder.counts(),
             unsettled=dict(unsettled),
             witness=swarm.bots[0].adapter.name,
             news=told,
@@ -186,10 +197,12 @@ def play(link: Link, broker: str, seed: int, first: int, count: int) -> None:
     swarm.start()
     while not closing:
         for word in link.words():
-            resting = True
+            flooder.is_on = word is Word.FLOOD
+            resting |= word in (Word.REST, Word.CLOSE)
             closing |= word is Word.CLOSE
         if link.report_due():
             link.send(report())
+        flooder.turn(time.monotonic())
         swarm.turn(playing=not resting)
     link.send(report(unanswered=swarm.close()))
 
@@ -230,6 +243,7 @@ def main(arguments: list[str]) -> int:
         "server": lambda: serve(link, broker, seed),
         "bots": lambda: play(link, broker, seed, first, count),
         "bot": lambda: play(link, broker, seed, first, count),
+        "flooder": lambda: play(link, broker, seed, first, count, outbox_bytes=OUTBOX_BYTES),
     }
     try:
         die_with(parent_pid, signal.SIGKILL)

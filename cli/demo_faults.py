@@ -1,19 +1,17 @@
-"""What the demo does to itself in the middle of a match: a player's process is stopped, and the broker is killed.
+"""What the demo does to itself: a player floods, another one's process is stopped, and the broker is killed.
 
 Only the order of events and what is seen of them; the time is an argument, and the deeds are somebody else's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final, Protocol
 
-from lanebus.cli.demo_reports import Silence
+from lanebus.cli.demo_fault import QUIET_S, RECOVERY_TIMEOUT_S, Fault, FaultFigures, Seen, State
+from lanebus.cli.demo_flood import Flood, FloodDeeds
 from lanebus.cli.text import human_time
 
-STOP_AT: Final = 0.25
+STOP_AT: Final = 0.32
 """How far into the match the player's process is stopped."""
 STOP_SHARE: Final = 0.14
 STOP_LEAST_S: Final = 0.5
@@ -22,13 +20,9 @@ STOP_MOST_S: Final = 4.0
 KILL_AT: Final = 0.5
 RESTART_S: Final = 1.0
 """How long a killed broker is left dead; the systemd unit waits as long."""
-QUIET_S: Final = 0.75
-"""A fault is over once no event that it had held up has come for so long."""
-RECOVERY_TIMEOUT_S: Final = 10.0
-"""After so long the match goes on, whatever has not come back; the final books will tell."""
 
 
-class Deeds(Protocol):
+class Deeds(FloodDeeds, Protocol):
     """What can be done to the processes of a match."""
 
     def stop_player(self) -> None:
@@ -47,90 +41,15 @@ class Deeds(Protocol):
         """Whether it serves again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What the processes of the match say at one moment."""
-
-    players: int
-    """Players that should be there."""
-    connected: int
-    """Those that have a broker."""
-    server_connected: bool
-    in_flight: int
-    """Events that their senders know to be unsettled."""
-    resent: int
-    """Events that were sent more than once so far."""
-    waiting: int
-    """Events that the broker holds for the one player, or has sent it without an answer."""
-    late_s: float
-    """When an event that had been held up was last handled by anybody; on the clock of `now_s`, as the silences."""
-    silences: Sequence[Silence] = ()
-    """Those that have ended since the moment before."""
-
-
-class State(Enum):
-    """How far a fault is."""
-
-    COMING = "coming"
-    ACTIVE = "active"
-    RECOVERING = "recovering"
-    OVER = "over"
-
-
-@dataclass(kw_only=True)
-class Fault:
-    """One fault: when it began, ended and was got over, on the clock of `now_s`; None before that."""
-
-    at_s: float
-    """When in the match it is due."""
-    began_s: float | None = None
-    ended_s: float | None = None
-    """When what was done was undone: the process goes on, the broker serves again."""
-    over_s: float | None = None
-    """When the last event that it had held up was handled."""
-    silences: list[Silence] = field(default_factory=list)
-    is_complete: bool = True
-    """Whether everybody came back."""
-
-    @property
-    def state(self) -> State:
-        """How far it is."""
-        if self.began_s is None:
-            return State.COMING
-        if self.ended_s is None:
-            return State.ACTIVE
-        return State.RECOVERING if self.over_s is None else State.OVER
-
-    @property
-    def lasted_s(self) -> float | None:
-        """From the deed until it was undone."""
-        return None if self.began_s is None or self.ended_s is None else self.ended_s - self.began_s
-
-    @property
-    def recovery_s(self) -> float | None:
-        """From then until the last event that had been held up was handled."""
-        return None if self.ended_s is None or self.over_s is None else self.over_s - self.ended_s
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaultFigures:
-    """One fault as people see it."""
-
-    state: State
-    text: str
-    """How it stands, with its figures."""
-    deed: str
-    """What was done last; empty before anything was."""
-
-
 class Faults:
-    """The two faults of a match, one after the other. `turn` is called again and again while the match runs."""
+    """The faults of a match, one after the other. `turn` is called again and again while the match runs."""
 
-    def __init__(self, deeds: Deeds, player: str, length_s: float) -> None:
-        """Hurt a match of `length_s`; `player` is the one whose process is stopped."""
+    def __init__(self, deeds: Deeds, player: str, length_s: float, flooder: str | None = None) -> None:
+        """Hurt a match of `length_s`: `player` is the one whose process is stopped, `flooder` another that floods."""
         self._deeds = deeds
         self._player = player
         self._stop_s = min(max(STOP_SHARE * length_s, STOP_LEAST_S), STOP_MOST_S)
+        self._flood = Flood(deeds, flooder, length_s) if flooder is not None else None
         self._stop = Fault(at_s=STOP_AT * length_s)
         self._kill = Fault(at_s=KILL_AT * length_s)
         self._relaunched = False
@@ -142,13 +61,19 @@ class Faults:
 
     @property
     def is_over(self) -> bool:
-        """Whether both have been got over."""
+        """Whether all have been got over."""
         return self._kill.state is State.OVER
 
     @property
     def is_disturbing(self) -> bool:
         """Whether one of them is being done, or is not got over yet."""
-        return any(fault.state in (State.ACTIVE, State.RECOVERING) for fault in (self._stop, self._kill))
+        states = [self._stop.state, self._kill.state, *([self._flood.state] if self._flood else [])]
+        return any(state in (State.ACTIVE, State.RECOVERING) for state in states)
+
+    @property
+    def floods(self) -> bool:
+        """Whether a player floods now."""
+        return self._flood is not None and self._flood.state is State.ACTIVE
 
     @property
     def stops_player(self) -> bool:
@@ -179,7 +104,9 @@ class Faults:
         for fault in (stop, kill):
             if fault.began_s is not None and fault.state is not State.OVER:
                 fault.silences += [each for each in seen.silences if each.to_s > fault.began_s]
-        if stop.state is State.COMING:
+        if self._flood is not None and self._flood.state is not State.OVER:
+            self._flood.turn(now_s, elapsed_s, seen)
+        elif stop.state is State.COMING:
             if elapsed_s >= stop.at_s:
                 self._deeds.stop_player()
                 stop.began_s = now_s
@@ -201,8 +128,15 @@ class Faults:
             self._resent = max(seen.resent - self._resent_before, 0)
             self._look_if_over(kill, now_s, seen)
 
+    def see(self, seen: Seen) -> None:
+        """Take in what is seen once the match is over, and all of it has been handled."""
+        if self._flood is not None:
+            self._flood.see(seen)
+
     def heal(self, now_s: float) -> bool:
         """Undo at once whatever is being done; to be called again until it says that all is undone."""
+        if self._flood is not None:
+            self._flood.stop(now_s)
         if self.stops_player:
             self._let_player_go_on(now_s)
         if self.kills_broker:
@@ -216,13 +150,15 @@ class Faults:
     def figures(self) -> list[FaultFigures]:
         """What people are told of each."""
         return [
+            *([self._flood.figures()] if self._flood else []),
             FaultFigures(state=self._stop.state, text=self._stop_text(), deed=self._deed(self._stop)),
             FaultFigures(state=self._kill.state, text=self._kill_text(), deed=self._deed(self._kill)),
         ]
 
     def as_list(self) -> list[dict[str, Any]]:
         """What was done and what came of it, as plain figures; only of what was done."""
-        done: list[dict[str, Any]] = []
+        flood = self._flood.as_dict() if self._flood else None
+        done: list[dict[str, Any]] = [flood] if flood else []
         if self._stop.began_s is not None:
             done.append(
                 {

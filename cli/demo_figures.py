@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from lanebus.cli.demo_faults import FaultFigures
+from lanebus.cli.demo_fault import FaultFigures, FloodSeen
 from lanebus.cli.demo_ledger import Ledger
-from lanebus.cli.demo_reports import Report, Silence, UnitFigures
+from lanebus.cli.demo_reports import FloodCounts, Report, Silence, UnitFigures
 from lanebus.wire.histogram import Histogram
-from lanebus.wire.lanes import LANES
+from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Book
 
 RATE_SPAN_S: Final = 2.0
@@ -60,6 +60,8 @@ class PlayerFigures:
     """Both directions."""
     waiting_events: int = 0
     """What the broker holds for it, or has sent it without an answer."""
+    limit: str = ""
+    """The limit that holds back its events now; empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +170,14 @@ class Gatherer:
     """The same without what came while `is_disturbed`."""
     is_disturbed: bool = False
     """Whether a fault is being done, or is not got over yet."""
+    is_flooded: bool = False
+    """Whether a player floods."""
+    flooder: str = ""
+    """The process of that player: the others are those that are not in it."""
+    others_calm: Histogram = field(default_factory=Histogram)
+    """The critical lane of the others, while the match was not disturbed."""
+    others_flooded: Histogram = field(default_factory=Histogram)
+    """The same during the flood."""
     restarts: int = 0
     """How often another broker has answered than the one before."""
     silences: list[Silence] = field(default_factory=list)
@@ -203,17 +213,21 @@ class Gatherer:
         self.server = report
         self._ticks[1:] = [(now_s, report.ticks)]
         self._add_latencies(now_s, report)
+        self._add_others(report)
 
     def add_bots(self, now_s: float, report: Report, process: str = "bots") -> None:
         """Take in a report of one process of bots."""
         self.bots[process] = report
         self.news.extend(report.news)
         self._add_latencies(now_s, report)
+        if process != self.flooder:
+            self._add_others(report)
 
     def begin(self) -> None:
         """Begin latencies and the tick rate anew: those of starting up say nothing about the match."""
         self.latency = [Histogram() for _ in LANES]
         self.calm_latency = [Histogram() for _ in LANES]
+        self.others_calm, self.others_flooded = Histogram(), Histogram()
         self.silences.clear()
         self._recent.clear()
         del self._ticks[:-1]
@@ -249,6 +263,16 @@ class Gatherer:
         """The silences that have been reported since the last call."""
         silences, self.silences = self.silences, []
         return silences
+
+    def flood(self, player: str) -> FloodSeen:
+        """The flood of a player as it stands."""
+        counts = self.bots[self.flooder].flood if self.flooder in self.bots else FloodCounts()
+        return FloodSeen(
+            counts=counts.plus(self.server.flood) if self.server else counts,
+            limit=limit_of(self.peers.get(player, {})),
+            calm_p99_ms=in_ms(self.others_calm.quantile_us(0.99)),
+            p99_ms=in_ms(self.others_flooded.quantile_us(0.99)),
+        )
 
     def ledger(self) -> Ledger:
         """What was meant against what was handled."""
@@ -396,6 +420,7 @@ class Gatherer:
             quality=peer.get("quality", ""),
             events_per_s=rates.get(unit.name),
             waiting_events=waiting_events(peer) if peer else 0,
+            limit=limit_of(peer),
         )
 
     def _add_latencies(self, now_s: float, report: Report) -> None:
@@ -408,6 +433,18 @@ class Gatherer:
         self._recent.append((now_s, histograms))
         while now_s - self._recent[0][0] > LATENCY_SPAN_S:
             self._recent.popleft()
+
+    def _add_others(self, report: Report) -> None:
+        critical = Histogram.from_list(report.latencies[Lane.CRITICAL])
+        if self.is_flooded:
+            self.others_flooded.merge(critical)
+        elif not self.is_disturbed:
+            self.others_calm.merge(critical)
+
+
+def limit_of(peer: Numbers) -> str:
+    """The limit that a peer is held to, on the most important lane that is; empty if it is within all."""
+    return str(peer["throttled"][0]["limit"]) if peer.get("throttled") else ""
 
 
 def waiting_events(peer: Numbers) -> int:

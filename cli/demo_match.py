@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
-from lanebus.cli.demo_faults import Faults, Seen
-from lanebus.cli.demo_figures import Figures, Gatherer, waiting_events
+from lanebus.cli.demo_fault import Seen
+from lanebus.cli.demo_faults import Faults
+from lanebus.cli.demo_figures import Figures, Gatherer, limit_of, waiting_events
+from lanebus.cli.demo_flood import Account
 from lanebus.cli.demo_processes import Child
 from lanebus.cli.demo_report import Facts, Result
 from lanebus.cli.demo_reports import Word
@@ -49,11 +51,15 @@ class Match:
         self._interrupted = False
         self._began_s: float | None = None
         self._sampled_s = 0.0
-        self._faults = Faults(self, f"player:{bot_name(bots - 1)}", seconds) if faults else None
+        self._stopped = f"player:{bot_name(bots - 1)}"
+        self._flooder = f"player:{bot_name(bots - 2)}" if bots > 1 else None
+        """The player that floods; one who plays alone would hurt nobody."""
+        self._faults = Faults(self, self._stopped, seconds, self._flooder) if faults else None
+        self._why: Any = None
         self._broker: BrokerProcess
         self._control: ControlClient
         self._children: list[Child] = []
-        """The arena's server, then the processes of the bots. The last one is stopped, if any is."""
+        """The arena's server, then the processes of the bots. The last one is stopped and the one before it floods."""
 
     def interrupt(self) -> None:
         """End the match now, in order; a second call ends it anyhow.
@@ -83,14 +89,17 @@ class Match:
             self._until(
                 lambda: server.latest is not None and server.latest.connected > 0, "the arena's server"
             )
-            # The player that will be stopped has a process of its own: nobody else must stand still with it.
-            together = self._bots_wanted - (self._faults is not None)
+            # Who is stopped or floods has a process of its own: nobody else must stand still or be busy with it.
+            alone = [] if self._faults is None else ["flooder", "bot"][-self._bots_wanted :]
+            together = self._bots_wanted - len(alone)
             if together:
                 self._start(stack, "the process of the bots", "bots", 0, together)
-            if together < self._bots_wanted:
-                name = bot_name(together)
-                child = self._start(stack, f"the process of {name}", "bot", together, 1)
-                stack.callback(lambda: child.send(signal.SIGCONT))
+            for number, role in enumerate(alone, start=together):
+                self._start(stack, f"the process of {bot_name(number)}", role, number, 1)
+            if alone:
+                stack.callback(self.continue_player)
+            if len(alone) > 1:
+                self._gathered.flooder = self._children[-2].title
             self._until(lambda: self._players_in() == self._bots_wanted, "the bots")
             if self._interrupted:
                 return None
@@ -107,6 +116,23 @@ class Match:
         """Send it SIGCONT."""
         self._children[-1].send(signal.SIGCONT)
 
+    def begin_flood(self) -> Account:
+        """Let a player flood."""
+        # First the account: what comes of the flood at once counts too.
+        account = self._account()
+        self._children[-2].tell(Word.FLOOD)
+        return account
+
+    def end_flood(self) -> Account:
+        """Let it stop."""
+        account = self._account()
+        self._children[-2].tell(Word.CALM)
+        return account
+
+    def ask_why(self) -> None:
+        """Ask the broker why that player's events wait."""
+        self._why = self._ask("why", peer=self._flooder)
+
     def kill_broker(self) -> None:
         """Send SIGKILL to the broker, having asked it for its last figures."""
         self._sample(time.monotonic())
@@ -120,6 +146,17 @@ class Match:
     def broker_is_ready(self) -> bool:
         """Whether it serves again."""
         return self._broker.is_ready()
+
+    def _account(self) -> Account:
+        self._sample(time.monotonic())
+        policy = self._ask("limits", peer=self._flooder)["policy"]
+        peer = self._gathered.peers[str(self._flooder)]
+        return Account(
+            accepted=peer["events_in"],
+            limit=limit_of(peer),
+            events_per_s=policy["events_per_s"],
+            events_burst=policy["events_burst"],
+        )
 
     # The course of the match
 
@@ -151,13 +188,15 @@ class Match:
             if faults is not None:
                 faults.turn(now_s, now_s - began_s, self._seen())
                 self._gathered.is_disturbed = faults.is_disturbing
+                self._gathered.is_flooded = faults.floods
         # Also a match that was interrupted ends with a living broker, and with everybody awake.
         while faults is not None and not faults.heal(time.monotonic()):
             time.sleep(TURN_S)
+        self._gathered.is_flooded = False
 
     def _seen(self) -> Seen:
         gathered = self._gathered
-        player = gathered.peers.get(f"player:{bot_name(self._bots_wanted - 1)}")
+        player = gathered.peers.get(self._stopped)
         return Seen(
             players=self._bots_wanted,
             connected=gathered.connected,
@@ -167,6 +206,7 @@ class Match:
             waiting=waiting_events(player) if player else 0,
             late_s=gathered.late_s,
             silences=gathered.take_silences(),
+            flood=gathered.flood(self._flooder or ""),
         )
 
     def _settle(self) -> Result:
@@ -191,6 +231,8 @@ class Match:
         for child in self._children:
             child.wait(CLOSE_TIMEOUT_S)
         self._collect(time.monotonic())
+        if self._faults is not None:
+            self._faults.see(self._seen())
         finals = [child.latest for child in self._children]
         return Result.of(
             Facts(
@@ -203,6 +245,7 @@ class Match:
                 unanswered=sum(report.unanswered for report in finals if report),
                 faults=self._faults.as_list() if self._faults else [],
                 outage_s=self._faults.outage_s if self._faults else None,
+                why=self._why,
             ),
             self._gathered,
         )
@@ -249,9 +292,9 @@ class Match:
         """Whether it is because it was meant to be."""
         return self._faults is not None and self._faults.kills_broker
 
-    def _ask(self, command: str) -> Any:
+    def _ask(self, command: str, **arguments: Any) -> Any:
         try:
-            return self._control.request(command)
+            return self._control.request(command, **arguments)
         except CliError:
             # A broker that is gone is the reason why it did not answer, and the better thing to say.
             self._check_processes()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import lanebus
-from lanebus.cli.demo_reports import Silence
+from lanebus.cli.demo_reports import FLOOD_TOPIC, FloodCounts, Silence
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES, Lane, lane_of
 from lanebus.wire.outcomes import Book
@@ -24,7 +24,10 @@ ByLane = list[int]
 
 
 class Meter:
-    """The arrivals at this process' receivers. Latencies and silences are those since the last report."""
+    """The arrivals at this process' receivers. Latencies and silences are those since the last report.
+
+    A flood counts as anything else does, but its latencies stand apart: they say how its sender fares, not the lane.
+    """
 
     def __init__(self) -> None:
         self.handled: dict[str, ByLane] = {}
@@ -35,6 +38,9 @@ class Meter:
         """Arrivals whose number is not past the last one of that sender and lane: again, or out of order."""
         self.late_s = 0.0
         """When an event that had been held up came last, on the monotonic clock."""
+        self._flood_handled = 0
+        self._flood_last_s = 0.0
+        self._flood_longest_wait_ms = 0.0
         self._latencies = [Histogram() for _ in LANES]
         self._silences: list[Silence] = []
         self._heard_s: dict[str, float] = {}
@@ -50,7 +56,8 @@ class Meter:
             self._silences.append(Silence(receiver, heard_s, now_s))
         if event.age_ms > LATE_MS:
             self.late_s = now_s
-        self._latencies[lane].record(int(event.age_ms * 1000))
+        if event.topic != FLOOD_TOPIC:
+            self._latencies[lane].record(int(event.age_ms * 1000))
         stream = (receiver, event.sender, lane)
         if event.id <= self._last.get(stream, 0):
             self.repeated += 1
@@ -60,12 +67,24 @@ class Meter:
         if handled[lane] < FIRST_NUMBERS:
             self.firsts.setdefault(receiver, [[] for _ in LANES])[lane].append(event.id)
         handled[lane] += 1
+        if event.topic == FLOOD_TOPIC:
+            self._flood_handled += 1
+            self._flood_last_s = now_s
+            self._flood_longest_wait_ms = max(self._flood_longest_wait_ms, event.age_ms)
 
     def take_latencies(self) -> tuple[list[int], list[int], list[int]]:
         """The time from `send` to handler of every arrival since the last call: a `Histogram` a lane, as a list."""
         critical, normal, low = (histogram.as_list() for histogram in self._latencies)
         self._latencies = [Histogram() for _ in LANES]
         return critical, normal, low
+
+    def flood(self) -> FloodCounts:
+        """What was handled of the flood."""
+        return FloodCounts(
+            handled=self._flood_handled,
+            last_s=self._flood_last_s,
+            longest_wait_ms=self._flood_longest_wait_ms,
+        )
 
     def take_silences(self) -> list[Silence]:
         """The silences that have ended since the last call."""
@@ -131,10 +150,12 @@ def books_of(
 
 
 def resent_by(adapters: Sequence[lanebus.ServerAdapter | lanebus.ClientAdapter]) -> int:
-    """How many events all `adapters` have sent more than once: those that left, less those that were accepted."""
+    """How often all `adapters` have sent an event again: what left, less the accepted events that have left at all."""
     resent = 0
     for adapter in adapters:
+        outboxes = [session.outbox for session in adapter.core.sessions.values()]
         for lane in LANES:
-            out = adapter.core.outgoing.lanes[lane]
-            resent += out.stats.events_out + len(out.queue) - adapter.book(lane).accepted
+            waiting = sum(not event.transmitted for outbox in outboxes for event in outbox.events(lane))
+            left = adapter.core.outgoing.lanes[lane].stats.events_out
+            resent += left + waiting - adapter.book(lane).accepted
     return resent

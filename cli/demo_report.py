@@ -11,6 +11,7 @@ from rich.text import Text
 from lanebus.cli.demo_figures import Gatherer, Saving, in_ms
 from lanebus.cli.output import Out, add_rows, new_table, styled
 from lanebus.cli.text import human_time
+from lanebus.cli.why import show_verdict
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import OUTCOME_NAMES, Book
@@ -47,6 +48,8 @@ class Facts:
     """What was done to the match: see `Faults.as_list`."""
     outage_s: float | None = None
     """The longest time for which anybody heard nothing because the broker was killed."""
+    why: Mapping[str, Any] | None = None
+    """The broker's answer to `why` for the player that floods, while it was throttled."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,10 @@ class Result:
                 "resent_events": gathered.resent,
                 "latency_ms": _latencies(gathered.latency),
                 "calm_latency_ms": _latencies(gathered.calm_latency),
+                "others_critical_ms": {
+                    "calm": _latency(gathered.others_calm),
+                    "flood": _latency(gathered.others_flooded),
+                },
                 "messages": _saving(gathered.messages()),
                 "bytes": _saving(gathered.bytes()),
                 "ranking": [
@@ -121,6 +128,7 @@ class Result:
                 "balanced": not problems,
                 "problems": problems,
                 "verdict": verdict(total, problems),
+                "why": facts.why,
             }
         )
 
@@ -169,8 +177,11 @@ def show(result: Result, out: Out) -> None:
         f"{broker['cpu_share']:.0%} of a core, "
         f"{out.size(broker['rss_peak_bytes'], unit=True)} of memory at most",
     )
-    for number, fault in enumerate(figures["faults"]):
-        _fact(out, "" if number else "faults", fault_text(fault))
+    texts = [
+        text for fault in figures["faults"] for text in fault_texts(fault, figures["others_critical_ms"])
+    ]
+    for number, text in enumerate(texts):
+        _fact(out, "" if number else "faults", text)
     _gap(out)
     # What came while there was no broker is late by as long as that took, and says nothing about the lanes.
     is_hurt = bool(figures["faults"])
@@ -189,11 +200,44 @@ def show(result: Result, out: Out) -> None:
     out.line()
     out.line(styled(proof(figures["ledger"], figures["longest_outage_s"]), "bold"))
     out.line(styled(figures["verdict"], "bold green" if result.balanced else "bold red"))
+    if figures["why"] is not None:
+        out.line()
+        out.line(styled(f"lanebus why {_short(figures['why']['name'])}, while it flooded:", "bold"))
+        show_verdict(out, figures["why"])
 
 
-def fault_text(fault: Mapping[str, Any]) -> str:
-    """One fault, and how it was got over, in one line."""
-    name = fault["target"].partition(":")[2] or fault["target"]
+def fault_texts(fault: Mapping[str, Any], others_critical_ms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One fault, and how it was got over, in a line or some."""
+    return _flood_texts(fault, others_critical_ms) if fault["kind"] == "flood" else [_fault_text(fault)]
+
+
+def _flood_texts(flood: Mapping[str, Any], others_critical_ms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    name, sent, handled = _short(flood["target"]), flood["sent_events"], flood["handled_events"]
+    lasted = "" if flood["lasted_s"] is None else f" {flood['lasted_s']:.1f} s"
+    end = "all handled" if handled == sent else f"{handled:,} handled"
+    if flood["recovery_s"] is not None:
+        end += f" {human_time(flood['recovery_s'])} later"
+    texts = [f"{name} flooded{lasted}: {flood['tried_events']:,} tried, {sent:,} sent, {end}"]
+    if flood["accepted_events"] is not None:
+        allowed = "it has no limit"
+        if flood["allowed_events"] is not None:
+            rate = f"{flood['events_burst']:,} and {flood['events_per_s']:,.0f}/s"
+            allowed = f"its limit for all lanes: {flood['allowed_events']:,} ({rate})"
+        texts.append(f"{flood['accepted_events']:,} accepted meanwhile; {allowed}")
+    waited = human_time(flood["longest_wait_ms"] / 1e3)
+    texts.append(f"up to {flood['most_held_events']:,} held back at once, none for longer than {waited}")
+    without, during = (others_critical_ms[when]["p99"] for when in ("calm", "flood"))
+    if without is not None and during is not None:
+        texts.append(f"others' critical p99: {without:.1f} ms without the flood, {during:.1f} ms with it")
+    return texts
+
+
+def _short(name: str) -> str:
+    return name.partition(":")[2] or name
+
+
+def _fault_text(fault: Mapping[str, Any]) -> str:
+    name = _short(fault["target"])
     lasted = "" if fault["lasted_s"] is None else f" {fault['lasted_s']:.1f} s"
     if fault["kind"] == "stop":
         recovered = "" if fault["recovery_s"] is None else f", caught up in {human_time(fault['recovery_s'])}"
@@ -242,15 +286,16 @@ def _of(count: int, one: str, many: str | None = None) -> str:
 
 
 def _latencies(histograms: Sequence[Histogram]) -> dict[str, dict[str, float | None]]:
+    return {lane.label: _latency(histogram) for lane, histogram in zip(LANES, histograms, strict=True)}
+
+
+def _latency(histogram: Histogram) -> dict[str, float | None]:
     return {
-        lane.label: {
-            "events": histogram.count,
-            "mean": in_ms(histogram.mean_us()),
-            "p50": in_ms(histogram.quantile_us(0.50)),
-            "p99": in_ms(histogram.quantile_us(0.99)),
-            "max": in_ms(histogram.max_us if histogram.count else None),
-        }
-        for lane, histogram in zip(LANES, histograms, strict=True)
+        "events": histogram.count,
+        "mean": in_ms(histogram.mean_us()),
+        "p50": in_ms(histogram.quantile_us(0.50)),
+        "p99": in_ms(histogram.quantile_us(0.99)),
+        "max": in_ms(histogram.max_us if histogram.count else None),
     }
 
 

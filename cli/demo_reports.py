@@ -11,6 +11,8 @@ REPORT_S: Final = 0.25
 """Time between two reports of a child."""
 ARENA: Final = "server:arena-1"
 """The arena's server on the bus."""
+FLOOD_TOPIC: Final = "analytics.flood"
+"""What the player sends that floods. The arena's server takes it for telemetry."""
 
 
 class Word(StrEnum):
@@ -18,6 +20,10 @@ class Word(StrEnum):
 
     REST = "rest"
     """Send nothing more of your own; handle what comes and wait for what is under way."""
+    FLOOD = "flood"
+    """Send far more than you may: for the process of the player that floods."""
+    CALM = "calm"
+    """Be a player like any other again."""
     CLOSE = "close"
     """Close the adapters, report once more, and end."""
 
@@ -41,6 +47,29 @@ class Silence(msgspec.Struct, frozen=True, array_like=True):
     receiver: str
     from_s: float
     to_s: float
+
+
+class FloodCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A flood as its two ends count it so far: the player that sends it, and the arena's server."""
+
+    tried: int = 0
+    """Events that the player tried to send; its outbox had no room for most."""
+    sent: int = 0
+    """Those that were accepted by `send`."""
+    held: int = 0
+    """Events of the player, on all lanes, that are held back now because it is over a limit."""
+    handled: int = 0
+    """Those that the server has handled."""
+    last_s: float = 0.0
+    """When it handled the latest one, on the monotonic clock."""
+    longest_wait_ms: float = 0.0
+    """The longest time of one of them from `send` to handler."""
+
+    def plus(self, heard: FloodCounts) -> FloodCounts:
+        """The player's counts together with those of the server."""
+        return msgspec.structs.replace(
+            self, handled=heard.handled, last_s=heard.last_s, longest_wait_ms=heard.longest_wait_ms
+        )
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,6 +109,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When an event that had been held up was handled last, on the monotonic clock."""
     silences: list[Silence] = []
     """Those of its receivers that have ended since the report before."""
+    flood: FloodCounts = FloodCounts()
+    """Its end of the flood."""
     closed: bool = False
     """Whether this is the last report."""
 

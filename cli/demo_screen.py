@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lanebus.cli.demo_faults import FaultFigures, State
+from lanebus.cli.demo_fault import FaultFigures, State
 from lanebus.cli.demo_figures import Figures, LaneFigures, PlayerFigures, Saving
 from lanebus.cli.text import escape, human_size
 from lanebus.examples.arena.world import HEIGHT_M, TICKS_PER_S, WIDTH_M
@@ -44,6 +44,9 @@ _ROWS_ABOVE: Final = 8
 """Rows above the players: the header, the lanes, the savings and the counts."""
 _SPACED_ROWS: Final = 30
 """From this height on there is room for empty rows between the parts."""
+_QUALITY_COLUMNS: Final = 10
+_LIMIT_COLUMNS: Final = 22
+"""As wide the column of qualities may be where nothing stands beside it: enough for the name of a limit too."""
 _WAITING_SHOWN: Final = 400
 """A player for whom more events than this wait is shown with their number instead of its quality."""
 
@@ -63,16 +66,19 @@ def screen(figures: Figures, width: int, height: int) -> RenderableType:
     if figures.faults:
         above.append(Group(*(_fault(fault, inner) for fault in figures.faults)))
     gaps = [Text()] if height >= _SPACED_ROWS else []
-    rows = max(height - _ROWS_ABOVE - len(figures.faults) - len(gaps) * len(above), 3)
-    below: RenderableType = _players(figures.players, rows)
-    if wide and rows >= _MAP_ROWS + 2:
+    rows = max(height - _ROWS_ABOVE - len(figures.faults) - len(gaps) * (len(above) - 1), 3)
+    has_map = wide and rows >= _MAP_ROWS + 2
+    room = _QUALITY_COLUMNS if has_map else inner - _PLAYER_COLUMNS + _QUALITY_COLUMNS
+    quality_columns = min(max(room, _QUALITY_COLUMNS), _LIMIT_COLUMNS)
+    below: RenderableType = _players(figures.players, rows, quality_columns)
+    if has_map:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=_PLAYER_COLUMNS)
         grid.add_column(width=_MAP_COLUMNS, no_wrap=True)
         grid.add_row(below, _arena(figures, rows))
         below = grid
-    parts = [row for part in above for row in (part, *gaps)]
-    return Padding(Group(*parts, below), (0, 1))
+    parts = [row for part in above[1:] for row in (part, *gaps)]
+    return Padding(Group(above[0], *parts, below), (0, 1))
 
 
 def line(figures: Figures) -> str:
@@ -221,26 +227,29 @@ def _bar(saving: Saving, width: int) -> Text:
     return Text("━" * filled, "green") + Text("━" * (width - filled), _DIM)
 
 
-def _players(players: Sequence[PlayerFigures], rows: int) -> Table:
+def _players(players: Sequence[PlayerFigures], rows: int, quality_columns: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=2, justify="right")
     table.add_column(width=10, no_wrap=True, overflow="ellipsis")
     table.add_column(width=5, justify="right", no_wrap=True)
     table.add_column(width=10, no_wrap=True)
     table.add_column(width=6, justify="right", no_wrap=True)
-    table.add_column(width=10, no_wrap=True)
+    table.add_column(width=quality_columns, no_wrap=True)
     table.add_column(width=5, justify="right", no_wrap=True)
     heads = ("", "player", "score", "health", "rtt ms", "quality", "ev/s")
     table.add_row(*(Text(head, _DIM) for head in heads))
+    ranked = list(enumerate(players, start=1))
     fitting = rows - 1 if len(players) <= rows - 1 else rows - 2
-    for rank, player in enumerate(players[:fitting], start=1):
+    # Who is in trouble is shown, wherever it stands.
+    below = [each for each in ranked[fitting:] if _is_in_trouble(each[1])][: fitting // 2]
+    for rank, player in [*ranked[: fitting - len(below)], *below]:
         table.add_row(
             Text(f"{rank}", _DIM),
             Text(escape(player.name), "bold" if rank == 1 else ""),
             f"{player.score:,}",
             _health(player.health),
             _ms(player.rtt_ms),
-            _quality(player),
+            _quality(player, quality_columns),
             _rate(player.events_per_s),
         )
     if len(players) > fitting:
@@ -248,7 +257,14 @@ def _players(players: Sequence[PlayerFigures], rows: int) -> Table:
     return table
 
 
-def _quality(player: PlayerFigures) -> Text:
+def _is_in_trouble(player: PlayerFigures) -> bool:
+    return bool(player.limit) or player.waiting_events > _WAITING_SHOWN
+
+
+def _quality(player: PlayerFigures, columns: int) -> Text:
+    if player.limit:
+        text = f"THROTTLED {player.limit}"
+        return Text(text if len(text) <= columns else "THROTTLED", "bold yellow")
     if player.waiting_events > _WAITING_SHOWN:
         return Text(f"{player.waiting_events:,} wait"[:10], "bold red")
     return Text(player.quality, _QUALITY_STYLES.get(player.quality, _DIM))

@@ -49,7 +49,7 @@ def why(peer: str, server: str, timeout_s: float, output_format: Format) -> None
         return
     name, closed = str(result["name"]), result["closed"]
     if result["session"] is not None:
-        _show_verdict(out, name, result)
+        show_verdict(out, result)
         if closed:
             out.line()
             out.line(f"Earlier sessions of {name}:")
@@ -69,8 +69,9 @@ def why(peer: str, server: str, timeout_s: float, output_format: Format) -> None
         _show_table(out, closed)
 
 
-def _show_verdict(out: Out, name: str, result: Mapping[str, Any]) -> None:
-    verdicts, session = result["verdicts"], result["session"]
+def show_verdict(out: Out, result: Mapping[str, Any]) -> None:
+    """Print the verdict of a peer that has a session, with what it is made from."""
+    name, verdicts, session = str(result["name"]), result["verdicts"], result["session"]
     first = verdicts[0]
     style = "bold green" if first["cause"] == "fine" else _BAD
     sentence = _SENTENCES.get(first["cause"], "{}: " + str(first["cause"])).format(name)

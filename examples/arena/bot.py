@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import lanebus
 from lanebus.examples.arena import messages
@@ -77,7 +77,16 @@ class Bot:
         adapter.on_unsettled(self._on_unsettled)
 
     def act(self, now_s: float) -> None:
-        """Do what is due at `now_s`; called once per turn of the loop."""
+        """Do what is due at `now_s`; called once per turn of the loop.
+
+        What the outbox has no room for is not sent: a later thought says how things are by then.
+        """
+        try:
+            self._act(now_s)
+        except lanebus.OutboxFull:
+            pass
+
+    def _act(self, now_s: float) -> None:
         if not self.welcome:
             if now_s >= self._join_s:
                 self._join_s = now_s + JOIN_S
@@ -88,11 +97,11 @@ class Bot:
             self._think_s = now_s + THINK_S * self.brain.chance.uniform(0.8, 1.2)
             self._play(now_s)
         if now_s >= self._report_s:
-            self._report_s = now_s + REPORT_S
             frame_ms = self.brain.chance.gauss(16.7, 1.5)
             self.adapter.send(
                 "analytics.frame", messages.Analytics(frame_ms, len(self.brain.units)), lane="low"
             )
+            self._report_s = now_s + REPORT_S
 
     def leave(self) -> None:
         """Say goodbye; nothing is sent afterwards."""
@@ -104,13 +113,14 @@ class Bot:
     def _play(self, now_s: float) -> None:
         intent = self.brain.decide()
         if math.dist((intent.dx, intent.dy), self._direction) > TURNED:
-            self._direction = (intent.dx, intent.dy)
             self.adapter.send("player.move", messages.Move(intent.dx, intent.dy), lane="normal")
+            self._direction = (intent.dx, intent.dy)
         if intent.angle is not None and now_s >= self._loaded_s:
-            self._loaded_s = now_s + RELOAD_TICKS * TICK_S
             self.adapter.send("player.shoot", messages.Shoot(intent.angle), lane="critical", flush=True)
+            self._loaded_s = now_s + RELOAD_TICKS * TICK_S
         if self._remarks:
-            self.adapter.send("player.chat", messages.Chat(self._remarks.pop(0)), lane="low")
+            self.adapter.send("player.chat", messages.Chat(self._remarks[0]), lane="low")
+            self._remarks.pop(0)
 
     def _on_welcome(self, event: lanebus.Event) -> None:
         self._observe(event)
@@ -162,12 +172,18 @@ class Swarm:
         observe: Callable[[int], Observer] = lambda index: lambda event: None,
         *,
         first: int = 0,
+        **options: Any,
     ) -> None:
-        """Make `count` bots, from number `first` on; `observe` gives the observer of each."""
+        """Make `count` bots, from number `first` on.
+
+        Args:
+            observe: gives the observer of each.
+            options: more arguments for their adapters.
+        """
         self.loop = lanebus.Loop()
         self.bots: list[Bot] = []
         for index in range(first, first + count):
-            adapter = lanebus.ClientAdapter(bot_name(index, prefix), broker=broker)
+            adapter = lanebus.ClientAdapter(bot_name(index, prefix), broker=broker, **options)
             temperament = TEMPERAMENTS[index % len(TEMPERAMENTS)]
             brain = Brain(adapter.name, temperament, random.Random(f"{seed}/{index}"))
             self.bots.append(Bot(adapter, brain, observe(index)))

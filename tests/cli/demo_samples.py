@@ -52,6 +52,7 @@ def peers(seconds: float, names: list[str]) -> list[dict[str, Any]]:
             "events_out": int(seconds * 100),
             "queued_events": 3,
             "unsettled_events": 4,
+            "throttled": [],
         }
         for name in names
     ]

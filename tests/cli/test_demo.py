@@ -103,7 +103,16 @@ def test_a_player_is_stopped_and_the_broker_killed_and_nothing_is_lost() -> None
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["broker_starts"] == 2
     assert (report["ledger"]["lost"], report["ledger"]["duplicated"]) == (0, 0)
-    stop, kill = report["faults"]
+    flood, stop, kill = report["faults"]
+    assert (flood["kind"], flood["target"]) == ("flood", "player:otto")
+    assert flood["tried_events"] > flood["sent_events"] > 100
+    assert flood["handled_events"] == flood["sent_events"]
+    assert flood["most_held_events"] > 0
+    assert flood["limit"] == "events_per_s"
+    assert 0 < flood["accepted_events"] <= flood["allowed_events"] < flood["tried_events"]
+    assert report["others_critical_ms"]["flood"]["events"] > 0
+    assert report["why"]["name"] == "player:otto"
+    assert "throttled" in [verdict["cause"] for verdict in report["why"]["verdicts"]]
     assert (stop["kind"], stop["target"]) == ("stop", "player:vera")
     assert stop["waiting_events"] > 0
     assert (kill["kind"], kill["target"]) == ("kill", "broker")
@@ -113,7 +122,10 @@ def test_a_player_is_stopped_and_the_broker_killed_and_nothing_is_lost() -> None
     last = sum(book["accepted"] for book in report["books"]["broker_events"].values())
     assert 0 < last < report["events"]
     news = [text.partition("! ")[2] for text in done.stderr.splitlines() if NEWS.match(text)]
-    assert news[0] == "vera is stopped (SIGSTOP)"
+    assert news[0] == "otto floods: it tries to send 10,000 events a second"
+    assert news[1].startswith("otto stops flooding, ")
+    assert re.match(r"otto flooded [\d.]+ s, all [\d,]+ handled; others' critical p99 ", news[2])
+    assert news[3] == "vera is stopped (SIGSTOP)"
     assert "the broker is killed (SIGKILL)" in news
     assert re.match(r"broker killed, back after .* all play on after .* resent$", news[-1])
 
@@ -142,8 +154,10 @@ def test_a_player_alone_is_stopped_too() -> None:
 def test_the_report_for_people_ends_with_the_verdict() -> None:
     done = subprocess.run([*DEMO, "--seconds", "1"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert re.fullmatch(r"the books balance: [\d,]+ accepted = [\d,]+ delivered, 0 in flight", last)
+    verdict, _, *why = done.stdout.partition("\nthe books balance: ")[2].splitlines()
+    assert re.fullmatch(r"[\d,]+ accepted = [\d,]+ delivered, 0 in flight", verdict)
+    assert why[0] == "lanebus why otto, while it flooded:"
+    assert "held to events_per_s on normal" in "".join(why[1:])
 
 
 @pytest.mark.parametrize(
@@ -153,8 +167,9 @@ def test_the_report_for_people_ends_with_the_verdict() -> None:
         ("demo_child server", 70, "the arena's server (pid {pid}) is gone: killed by SIGKILL"),
         ("demo_child bots", 70, "the process of the bots (pid {pid}) is gone: killed by SIGKILL"),
         ("demo_child bot ", 70, "the process of vera (pid {pid}) is gone: killed by SIGKILL"),
+        ("demo_child flooder ", 70, "the process of otto (pid {pid}) is gone: killed by SIGKILL"),
     ],
-    ids=["broker", "server", "bots", "bot"],
+    ids=["broker", "server", "bots", "bot", "flooder"],
 )
 def test_a_process_that_is_killed_midway_is_named_in_one_line(
     long_demo: subprocess.Popen[str], mark: str, code: int, text: str
@@ -186,7 +201,7 @@ def test_an_interrupt_ends_it_with_the_report_so_far(
 
 def test_children_die_with_a_demo_that_is_killed(long_demo: subprocess.Popen[str]) -> None:
     family = children(long_demo.pid)
-    assert len(family) == 4
+    assert len(family) == 5
     # The demo may be killed while it has one of them stopped.
     (stopped,) = (pid for pid in family if "demo_child bot " in command_of(pid))
     os.kill(stopped, signal.SIGSTOP)
@@ -196,8 +211,12 @@ def test_children_die_with_a_demo_that_is_killed(long_demo: subprocess.Popen[str
 
 @pytest.mark.parametrize(
     ("deed", "text"),
-    [("is stopped", "vera stopped (SIGSTOP)"), ("is killed", "broker killed (SIGKILL)")],
-    ids=["stopped", "killed"],
+    [
+        ("otto floods", "otto flooded "),
+        ("is stopped", "vera stopped (SIGSTOP)"),
+        ("is killed", "broker killed (SIGKILL)"),
+    ],
+    ids=["flooding", "stopped", "killed"],
 )
 def test_an_interrupt_in_the_middle_of_a_fault_heals_it_first(deed: str, text: str) -> None:
     process = subprocess.Popen(

@@ -1,21 +1,15 @@
 """The demo's faults on a clock that is a number: when each is done and undone, and what is said of it."""
 
+import dataclasses
+
 import pytest
 
-from lanebus.cli.demo_faults import (
-    KILL_AT,
-    QUIET_S,
-    RECOVERY_TIMEOUT_S,
-    RESTART_S,
-    STOP_AT,
-    STOP_MOST_S,
-    Faults,
-    Seen,
-    State,
-)
-from lanebus.cli.demo_reports import Silence
+from lanebus.cli.demo_fault import QUIET_S, RECOVERY_TIMEOUT_S, FloodSeen, Seen, State
+from lanebus.cli.demo_faults import KILL_AT, RESTART_S, STOP_AT, STOP_MOST_S, Faults
+from lanebus.cli.demo_flood import FLOOD_AT, FLOOD_MOST_S, Account
+from lanebus.cli.demo_reports import FloodCounts, Silence
 
-LENGTH_S = 40.0
+LENGTH_S = 50.0
 STARTED_S = 1000.0
 STEP_S = 0.125
 """Like all times here a sum of powers of two, so that sums are exact."""
@@ -42,6 +36,17 @@ class Scene:
     @property
     def now_s(self) -> float:
         return STARTED_S + self.elapsed_s
+
+    def begin_flood(self) -> Account:
+        self._note("flood")
+        return Account(accepted=100, events_per_s=100.0, events_burst=200)
+
+    def end_flood(self) -> Account:
+        self._note("calm")
+        return Account(accepted=600, events_per_s=100.0, events_burst=200)
+
+    def ask_why(self) -> None:
+        self._note("why")
 
     def stop_player(self) -> None:
         self._note("stop")
@@ -77,6 +82,9 @@ class Scene:
     def text(self, fault: int) -> str:
         return self.faults.figures()[fault].text
 
+    def floods(self) -> bool:
+        return self.faults.floods
+
     def states(self) -> list[State]:
         return [fault.state for fault in self.faults.figures()]
 
@@ -103,7 +111,7 @@ def test_nothing_is_done_before_its_time(scene: Scene) -> None:
     assert scene.done == []
     assert scene.states() == [State.COMING, State.COMING]
     assert scene.text(0) == "ivy will be stopped (SIGSTOP) in 0 s"
-    assert scene.text(1) == "the broker will be killed (SIGKILL) in 10 s"
+    assert scene.text(1) == "the broker will be killed (SIGKILL) in 9 s"
     assert not scene.faults.is_disturbing
     assert scene.faults.as_list() == []
 
@@ -218,7 +226,38 @@ def test_healing_where_nothing_was_done_does_nothing(scene: Scene) -> None:
 def test_short_matches_are_hurt_too() -> None:
     scene = Scene()
     scene.faults = Faults(scene, "player:ivy", 1.0)
-    scene.until(0.3)
+    scene.until(0.4)
     assert scene.faults.stops_player
-    scene.until(0.9)
+    scene.until(1.0)
     assert scene.states()[0] is State.RECOVERING
+
+
+def test_a_flood_comes_first_and_the_next_fault_waits_until_it_is_over() -> None:
+    scene = Scene()
+    scene.faults = Faults(scene, "player:ivy", LENGTH_S, flooder="player:rook")
+    scene.until(LENGTH_S * FLOOD_AT - STEP_S)
+    assert scene.states() == [State.COMING] * 3
+    assert not scene.floods()
+    scene.until(LENGTH_S * FLOOD_AT + STEP_S)
+    assert scene.floods()
+    assert scene.faults.is_disturbing
+    scene.turn(flood=FloodSeen(counts=FloodCounts(tried=9000, sent=500, held=40, handled=460)))
+    scene.until(LENGTH_S * STOP_AT + STEP_S)
+    assert scene.states() == [State.RECOVERING, State.COMING, State.COMING]
+    assert not scene.floods()
+    assert [deed for deed, _ in scene.done] == ["flood", "calm"]
+    scene.turn(flood=FloodSeen(counts=FloodCounts(tried=9000, sent=500, handled=500)))
+    scene.until(scene.elapsed_s + 2 * STEP_S)
+    assert scene.states() == [State.OVER, State.ACTIVE, State.COMING]
+    assert [fault["kind"] for fault in scene.faults.as_list()] == ["flood", "stop"]
+
+
+def test_healing_ends_a_flood() -> None:
+    scene = Scene()
+    scene.faults = Faults(scene, "player:ivy", LENGTH_S, flooder="player:rook")
+    scene.until(LENGTH_S * FLOOD_AT + FLOOD_MOST_S / 2)
+    assert scene.faults.heal(scene.now_s)
+    assert scene.faults.heal(scene.now_s)
+    assert [deed for deed, _ in scene.done] == ["flood", "calm"]
+    scene.faults.see(dataclasses.replace(scene.seen, flood=FloodSeen(counts=FloodCounts(sent=7, handled=7))))
+    assert scene.faults.as_list()[0]["handled_events"] == 7

@@ -5,8 +5,10 @@ import pytest
 import lanebus
 from lanebus.cli import demo_meter
 from lanebus.cli.demo_meter import LATE_MS, SILENCE_S, CountingServer, Meter, resent_by
+from lanebus.cli.demo_reports import FLOOD_TOPIC, FloodCounts
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import Lane
+from lanebus.wire.messages import Throttled
 
 
 class Clock:
@@ -27,9 +29,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def event(
-    number: int, lane: Lane = Lane.NORMAL, receiver: str = "player:a", age_ms: float = 2.0
+    number: int,
+    lane: Lane = Lane.NORMAL,
+    receiver: str = "player:a",
+    age_ms: float = 2.0,
+    topic: str = "t",
 ) -> lanebus.Event:
-    return lanebus.Event(number, "t", b"\xc0", "server:s", receiver, lane, age_ms, redelivered=False)
+    return lanebus.Event(number, topic, b"\xc0", "server:s", receiver, lane, age_ms, redelivered=False)
 
 
 def test_each_delivery_counts_once_by_receiver_and_lane(clock: Clock) -> None:
@@ -56,6 +62,20 @@ def test_latencies_are_those_since_the_last_report(clock: Clock) -> None:
     assert Histogram.from_list(normal).count == 1
     _, normal, _ = meter.take_latencies()
     assert Histogram.from_list(normal).count == 0
+
+
+def test_a_flood_is_counted_as_all_else_and_its_latencies_are_not(clock: Clock) -> None:
+    meter = Meter()
+    assert meter.flood() == FloodCounts()
+    meter.note(event(1, age_ms=2.0))
+    for number, age_ms in ((2, 900.0), (3, 1500.0), (4, 1200.0), (4, 1300.0)):
+        clock.now_s += 1.0
+        meter.note(event(number, age_ms=age_ms, topic=FLOOD_TOPIC))
+    assert meter.handled == {"player:a": [0, 4, 0]}
+    assert meter.repeated == 1
+    assert meter.flood() == FloodCounts(handled=3, last_s=103.0, longest_wait_ms=1500.0)
+    _, normal, _ = meter.take_latencies()
+    assert Histogram.from_list(normal).count == 1
 
 
 def test_a_silence_is_told_when_it_has_ended(clock: Clock) -> None:
@@ -96,6 +116,17 @@ def test_a_server_counts_whom_it_means() -> None:
     assert server.close(0.0) == 5
     # Three to a group that has one member by now, one to a peer, and one to nobody.
     assert server.ended_otherwise == 4
+
+
+def test_what_a_limit_holds_back_has_not_been_sent_again() -> None:
+    server = CountingServer("s", broker="tcp://127.0.0.1:9")
+    for _ in range(3):
+        server.send("t", to="player:c")
+    held = Throttled(0, Lane.NORMAL, 1, "events_per_s", 100.0, 100.0, 0.0)
+    server.core.outgoing.throttle([held], 1.0)
+    assert [lane.events for lane in server.throttled] == [3]
+    assert resent_by([server]) == 0
+    server.close(0.0)
 
 
 def test_a_send_that_is_refused_is_meant_for_nobody() -> None:

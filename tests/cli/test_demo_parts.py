@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from tests.cli.demo_samples import gathered, peers, report, status, unit
 
-from lanebus.cli.demo_faults import FaultFigures, State
+from lanebus.cli.demo_fault import FaultFigures, State
 from lanebus.cli.demo_figures import Figures, Gatherer, Saving
-from lanebus.cli.demo_reports import Silence
+from lanebus.cli.demo_reports import FloodCounts, Silence
 from lanebus.cli.demo_screen import line, news_of_faults, screen
 from lanebus.wire.lanes import LANES, Lane
 
@@ -155,10 +155,47 @@ def test_news_are_kept_in_order() -> None:
     assert gathered(1.0, 2.0).figures(2.0, 30.0).news == ["news at 1", "news at 2"]
 
 
+def test_the_others_of_a_flood_are_not_in_its_process() -> None:
+    gatherer = gathered(1.0)
+    gatherer.flooder = "the process of koda"
+    gatherer.begin()
+    gatherer.add_bots(1.1, report(latencies_ms=[2.0] * 10))
+    gatherer.add_bots(1.1, report(latencies_ms=[90.0]), gatherer.flooder)
+    gatherer.is_disturbed = gatherer.is_flooded = True
+    gatherer.add_server(1.2, report(latencies_ms=[3.0] * 10))
+    gatherer.add_bots(1.2, report(latencies_ms=[90.0]), gatherer.flooder)
+    gatherer.is_flooded = False
+    gatherer.add_server(1.3, report(latencies_ms=[900.0]))
+    seen = gatherer.flood("player:koda")
+    assert seen.calm_p99_ms == pytest.approx(2.0, rel=0.07)
+    assert seen.p99_ms == pytest.approx(3.0, rel=0.07)
+
+
+def test_a_flood_is_put_together_from_both_ends() -> None:
+    gatherer = gathered(1.0)
+    assert gatherer.flood("player:ivy").counts == FloodCounts()
+    gatherer.flooder = "the process of ivy"
+    sent = FloodCounts(tried=900, sent=80, held=20)
+    gatherer.add_bots(1.1, report(flood=sent), gatherer.flooder)
+    gatherer.add_server(1.1, report(flood=FloodCounts(handled=60, last_s=1.05, longest_wait_ms=70.0)))
+    held = [{"lane": "normal", "limit": "up_bytes_per_s", "wait_s": 0.2}]
+    gatherer.add_peers(1.2, [{**peers(1.2, ["ivy"])[0], "throttled": held}])
+    seen = gatherer.flood("player:ivy")
+    assert seen.limit == "up_bytes_per_s"
+    assert seen.counts == FloodCounts(
+        tried=900, sent=80, held=20, handled=60, last_s=1.05, longest_wait_ms=70.0
+    )
+
+
 # The picture.
 
 
 FAULTS = (
+    FaultFigures(
+        state=State.OVER,
+        text="bot22 flooded 4.0 s, all 651 handled; others' critical p99 10.8 ms (was 9.6)",
+        deed="bot22 stops flooding, 140 events held back",
+    ),
     FaultFigures(
         state=State.OVER,
         text="bot23 was stopped for 4.0 s: 2,311 events waited, caught up in 310 ms",
@@ -210,7 +247,7 @@ def test_everybody_stands_on_a_screen_of_100_by_39() -> None:
 def test_a_smaller_screen_says_how_many_it_leaves_out() -> None:
     text = "\n".join(drawn(crowd(24, FAULTS), 80, 24))
     assert " bot23 " in text
-    assert "+ 12 more" in text
+    assert "+ 13 more" in text
 
 
 def test_a_dead_broker_has_no_rates_and_the_counts_stay() -> None:
@@ -230,12 +267,41 @@ def test_a_player_for_whom_much_waits_is_shown_with_it() -> None:
     assert any("1,234 wait" in row for row in drawn(gatherer.figures(2.1, 30.0), 80, 24))
 
 
+def flooding(players: int) -> Figures:
+    """Figures in the middle of a match in which the player with the fewest points is throttled."""
+    gatherer = gathered(1.0, 2.0)
+    units = [unit(f"bot{index}", 10 * index) for index in range(players)]
+    gatherer.add_server(2.5, report(units=units))
+    held = [{"lane": "normal", "limit": "events_per_s", "wait_s": 0.2}]
+    gatherer.add_peers(2.6, [{**peers(2.6, ["bot0"])[0], "throttled": held}])
+    return gatherer.figures(5.0, 30.0)
+
+
+def test_a_player_that_is_throttled_is_shown_with_its_limit_where_there_is_room() -> None:
+    (row,) = (row for row in drawn(flooding(3), 80, 24) if " bot0 " in row)
+    assert "THROTTLED events_per_s" in row
+    (row,) = (row for row in drawn(flooding(3), 100, 39) if " bot0 " in row)
+    assert "THROTTLED" in row
+    assert "events_per_s" not in row
+
+
+def test_a_player_in_trouble_is_shown_though_others_are_left_out() -> None:
+    rows = drawn(flooding(60), 80, 24)
+    (row,) = (row for row in rows if " bot0 " in row)
+    assert row.split()[0] == "60"
+    assert " bot59 " in "".join(rows)
+    assert len(rows) <= 24
+    shown = sum(" bot" in row for row in rows)
+    assert f"+ {60 - shown} more" in rows[-1]
+
+
 def test_lines_tell_of_each_step_of_a_fault_once() -> None:
     coming = tuple(FaultFigures(state=State.COMING, text="soon", deed="") for _ in FAULTS)
     quiet, hurt = crowd(3, coming), crowd(3, FAULTS)
     assert news_of_faults(None, quiet) == []
     assert news_of_faults(quiet, hurt) == [
         f" 12 s  ! {FAULTS[0].text}",
+        f" 12 s  ! {FAULTS[1].text}",
         " 12 s  ! the broker is killed (SIGKILL)",
     ]
     assert news_of_faults(hurt, hurt) == []

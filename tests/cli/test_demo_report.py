@@ -4,14 +4,31 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from tests.cli.demo_samples import audit, gathered, report, status, unit
 
-from lanebus.cli.demo_report import Facts, Result, show
+from lanebus.cli.demo_report import Facts, Result, fault_texts, show
 from lanebus.cli.demo_reports import ARENA
 from lanebus.cli.output import Format, Out
 
 FAULTS_DONE: list[dict[str, Any]] = [
+    {
+        "kind": "flood",
+        "target": "player:moss",
+        "lasted_s": 4.0,
+        "recovery_s": 1.4,
+        "limit": "events_per_s",
+        "events_per_s": 100.0,
+        "events_burst": 200,
+        "tried_events": 40_000,
+        "sent_events": 651,
+        "handled_events": 651,
+        "accepted_events": 499,
+        "allowed_events": 600,
+        "most_held_events": 141,
+        "longest_wait_ms": 1520.0,
+    },
     {
         "kind": "stop",
         "target": "player:rook",
@@ -28,6 +45,15 @@ FAULTS_DONE: list[dict[str, Any]] = [
         "resent_events": 312,
     },
 ]
+
+WHY: dict[str, Any] = {
+    "name": "player:moss",
+    "session": {"role": "client", "via": None, "connected_s": 9.5},
+    "verdicts": [{"cause": "throttled", "share": 2.2, "text": "held to events_per_s on normal"}],
+    "evidence": {},
+    "closed": [],
+    "closed_remembered": 0,
+}
 
 
 def summed(
@@ -65,6 +91,12 @@ def summed(
         ),
     )
     if faults:
+        gatherer.is_disturbed = gatherer.is_flooded = True
+        assert gatherer.server is not None
+        gatherer.add_server(
+            3.0,
+            msgspec.structs.replace(gatherer.server, latencies=report(latencies_ms=[3.0]).latencies),
+        )
         gatherer.add_status(3.0, status(0.5, epoch="e2"))
     return Result.of(
         Facts(
@@ -77,6 +109,7 @@ def summed(
             unanswered=unanswered,
             faults=FAULTS_DONE if faults else (),
             outage_s=1.9 if faults else None,
+            why=WHY if faults else None,
         ),
         gatherer,
     )
@@ -124,10 +157,49 @@ def test_a_match_that_was_hurt_says_what_was_done_and_what_was_seen() -> None:
     assert result.balanced
     assert result.figures["broker_starts"] == 2
     text = printed(result, "table")
+    assert "moss flooded 4.0 s: 40,000 tried, 651 sent, all handled 1.4 s later\n" in text
+    assert "499 accepted meanwhile; its limit for all lanes: 600 (200 and 100/s)\n" in text
+    assert "up to 141 held back at once, none for longer than 1.5 s\n" in text
     assert "rook stopped (SIGSTOP) 4.0 s: 2,311 events waited, caught up in 310 ms" in text
     assert "broker killed (SIGKILL), back in 1.4 s: 312 events resent, outage 1.9 s" in text
     assert "the last broker, events" in text
     assert "900 deliveries counted at both ends: 0 lost, 0 duplicated, longest outage 1.9 s\n" in text
+
+
+def test_a_match_with_a_flood_compares_the_others_and_ends_with_why() -> None:
+    result = summed(faults=True)
+    others = result.figures["others_critical_ms"]
+    assert (others["calm"]["events"], others["flood"]["events"]) == (1, 1)
+    assert result.figures["why"] == WHY
+    text = printed(result, "table")
+    without, during = others["calm"]["p99"], others["flood"]["p99"]
+    assert f"others' critical p99: {without:.1f} ms without the flood, {during:.1f} ms with it\n" in text
+    assert text.endswith(
+        "in flight\n\nlanebus why moss, while it flooded:\n"
+        "player:moss is throttled: held to events_per_s on normal\n"
+        "  client, its session began 9.500 s ago\n"
+    )
+
+
+def test_a_flood_that_was_cut_short_says_what_is_known() -> None:
+    flood = FAULTS_DONE[0] | {
+        "recovery_s": None,
+        "handled_events": 600,
+        "accepted_events": None,
+        "allowed_events": None,
+    }
+    nothing = {"p99": None}
+    assert fault_texts(flood, {"calm": nothing, "flood": nothing}) == [
+        "moss flooded 4.0 s: 40,000 tried, 651 sent, 600 handled",
+        "up to 141 held back at once, none for longer than 1.5 s",
+    ]
+
+
+def test_a_flood_of_a_player_without_a_limit_says_so() -> None:
+    flood = FAULTS_DONE[0] | {"allowed_events": None, "events_per_s": 0.0}
+    assert fault_texts(flood, summed(faults=True).figures["others_critical_ms"])[1] == (
+        "499 accepted meanwhile; it has no limit"
+    )
 
 
 def test_the_books_of_a_last_broker_alone_are_not_those_of_the_match() -> None:

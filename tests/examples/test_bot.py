@@ -26,6 +26,7 @@ class StandIn:
         self.sent: list[tuple[str, Any, str]] = []
         self.handlers: dict[str, Callable[[Any], None]] = {}
         self.unsettled: Callable[[Any], None] = lambda end: None
+        self.is_full = False
 
     def on(self, pattern: str, schema: Any = None) -> Callable[[Any], None]:
         return lambda handler: self.handlers.update({pattern: handler})
@@ -34,6 +35,8 @@ class StandIn:
         self.unsettled = handler
 
     def send(self, topic: str, payload: Any = None, *, lane: str = "normal", flush: bool = False) -> None:
+        if self.is_full:
+            raise lanebus.OutboxFull(ME, 100, 100)
         self.sent.append((topic, payload, lane))
 
     def taken(self) -> list[tuple[str, Any, str]]:
@@ -78,6 +81,24 @@ def test_it_moves_shoots_and_reports_on_the_three_lanes(bot: Bot, adapter: Stand
         "player.move": (Move, "normal"),
         "player.shoot": (Shoot, "critical"),
         "analytics.frame": (messages.Analytics, "low"),
+    }
+
+
+def test_what_its_outbox_has_no_room_for_it_says_later(bot: Bot, adapter: StandIn) -> None:
+    adapter.is_full = True
+    for _ in range(20):
+        adapter.arrive("unit.died", Died(FOE, ME, 3.0))
+    adapter.arrive("unit.spawned", Spawned(FOE, 3500, 1500))
+    bot.act(10.0)
+    bot.act(10.5)
+    assert adapter.taken() == []
+    adapter.is_full = False
+    bot.act(11.0)
+    assert {topic for topic, _, _ in adapter.taken()} == {
+        "player.move",
+        "player.shoot",
+        "player.chat",
+        "analytics.frame",
     }
 
 
