@@ -132,3 +132,13 @@ def test_type_checkers_reach_every_folder_by_its_link() -> None:
 def test_one_version() -> None:
     text = (REPOSITORY / "src" / "lanebus" / "__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{pyproject()["project"]["version"]}"' in text
+
+
+def test_coverage_is_demanded_with_branches() -> None:
+    coverage = pyproject()["tool"]["coverage"]
+    assert coverage["run"] == {"branch": True, "source_pkgs": ["lanebus"]}, "all of it is counted"
+    assert coverage["report"]["fail_under"] >= 95
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.split("\ntest: ")[1].split("\n\n")[0]
+    assert "pytest --cov " in recipe
+    assert "fail-under" not in recipe

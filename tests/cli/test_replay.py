@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.cli.commands import LANEBUS, environment, four_free_ports, is_gone, lanebus, wait_until
-from tests.cli.trace_files import write_duel
+from tests.cli.trace_files import write_car_match, write_duel
 
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
@@ -119,6 +119,19 @@ def test_a_slice_with_nothing_in_it(duel: Path, report_of: ReportOf) -> None:
     assert report["events_sent"] == report["deliveries_expected"] == 0
     assert report["messages"]["unbatched"] == 0
     assert report["messages"]["reduction"] is None
+
+
+def test_a_dense_match_takes_half_the_messages_and_three_fifths_of_the_bytes(
+    tmp_path: Path, report_of: ReportOf
+) -> None:
+    report = report_of(write_car_match(tmp_path / "cars.jsonl.gz"))
+    assert report["by_lane"]["critical"]["deliveries"] > 2500
+    for saved in (report["messages"], report["bytes"]):
+        assert saved["reduction"] == pytest.approx(
+            1.0 - (saved["sent"] + saved["control"]) / saved["unbatched"], abs=1e-4
+        )
+    assert report["messages"]["reduction"] > 0.5
+    assert report["bytes"]["reduction"] > 0.4
 
 
 def test_tables_and_progress_keep_apart(tmp_path: Path) -> None:
