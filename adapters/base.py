@@ -388,8 +388,8 @@ class Adapter(Speaker):
                 events = pending(socket)
             if not events & POLLOUT and not events & POLLIN:
                 # No connection is left on the socket: it does not reconnect by itself.
-                if core.draining and lane is not Lane.CRITICAL:
-                    continue  # a broker that ends closes all at once; its goodbye is on its way on the critical link
+                if self._may_be_gone(lane):
+                    continue
                 core.lost(time.monotonic())
                 self._act()
                 return
@@ -420,12 +420,25 @@ class Adapter(Speaker):
                     observer.opened(self, socket)
             else:
                 self._hang_up(action.linger_s)
-        if observer is not None and self._unread():
+        if observer is not None and self._has_news():
             observer.touched(self)
 
-    def _unread(self) -> bool:
-        """Whether a frame waits; a descriptor is not readable again for what a send has already taken notice of."""
-        return any(socket is not None and pending(socket) & POLLIN for socket in self._sockets)
+    def _has_news(self) -> bool:
+        """Whether a frame waits, or a connection is gone.
+
+        A descriptor is not readable again for what a send, or this look itself, has already taken notice of.
+        """
+        for lane, socket in zip(LANES, self._sockets, strict=True):
+            if socket is None:
+                continue
+            events = pending(socket)
+            if events & POLLIN or not (events & POLLOUT or self._may_be_gone(lane)):
+                return True
+        return False
+
+    def _may_be_gone(self, lane: Lane) -> bool:
+        """Whether a connection's end means nothing: a broker that drains says its goodbye on the critical link."""
+        return self.core.draining and lane is not Lane.CRITICAL
 
     def _hang_up(self, linger_s: float) -> None:
         for lane in LANES:
@@ -442,7 +455,7 @@ class Adapter(Speaker):
 
     def _sleep(self, until: float) -> None:
         """Wait for a socket, a timer of the core, or `until`."""
-        if self.core.has_work(time.monotonic()) or self._unread():
+        if self.core.has_work(time.monotonic()) or self._has_news():
             return
         due = self.core.next_timer()
         if due is not None and due < until:
