@@ -149,7 +149,9 @@ class Inspector:
     def _status(self, summed: Totals, now: float) -> dict[str, Any]:
         core = self._core
         sessions = list(core.registry.sessions())
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        rss_bytes = resident_bytes()
+        # The system brings this figure up to date now and then only.
+        rss_peak_bytes = max(rss_bytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
         return {
             "name": core.config.broker.name,
             "version": self._version,
@@ -169,8 +171,8 @@ class Inspector:
             "held_bytes": core.budget.held_bytes,
             "budget_bytes": core.budget.limit_bytes,
             "cpu_s": time.process_time(),
-            "rss_bytes": resident_bytes(),
-            "rss_peak_bytes": usage.ru_maxrss * 1024,
+            "rss_bytes": rss_bytes,
+            "rss_peak_bytes": rss_peak_bytes,
             "ping_mean_ms": mean_ping_ms(sessions, now),
             "lanes": {lane.label: self._lane(lane) for lane in LANES},
             "control": {
