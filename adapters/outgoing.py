@@ -206,6 +206,7 @@ class Outgoing:
                 # It may have been accepted after all, on links that were lost, and be settled by now.
                 if event.number in self._sessions[event.session].outbox.unsettled[event.lane]:
                     lane.put(event)
+                    lane.released[event.session] = now
             if hold.is_over(now):
                 del self._holds[key]
 

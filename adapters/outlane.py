@@ -75,6 +75,8 @@ class OutLane:
         """No event in the queue is late before this."""
         self.ratio = 1.0
         """Bytes that travel for a byte of an event, lately."""
+        self.released: dict[int, float] = {}
+        """By session that a limit held up: when it last let something go. Until then it did not wait for company."""
         self._window = window
         self._unacked: deque[tuple[int, int, list[OutEvent], float]] = deque()
         self._unacked_bytes = 0
@@ -169,8 +171,11 @@ class OutLane:
             return None
         self.queued_bytes -= size
         speakers = {event.session for event in events}
+        since = events[0].sent_at
+        if self.released:
+            since = max(since, self.released.get(events[0].session, since))
         preamble = (
-            ticks(now - events[0].sent_at),
+            ticks(now - since),
             after,
             [(index, sessions[index].outbox.base(self.lane)) for index in speakers],
         )
@@ -229,6 +234,7 @@ class OutLane:
     def discard(self, session: int) -> None:
         """Forget the events of a closed session: none of them leaves any more, or leaves again."""
         self.withdraw(session)
+        self.released.pop(session, None)
         for _, _, events, _ in self._unacked:
             events[:] = [event for event in events if event.session != session]
 

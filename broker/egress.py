@@ -117,7 +117,7 @@ class Egress:
                     allowance.take(lane, size * out.ratio)
                 receiving.committed_bytes += size
             else:
-                self._enqueue(out, event, sessions, event.hold_until)
+                self._enqueue(out, event, sessions)
                 continue
             self._deliver_singly(event, sessions, sessions.index(session))
         for _ in range(plan.unknown):
@@ -134,7 +134,7 @@ class Egress:
                     self._wait(session, receiving, event)
                     continue
                 self._commit(receiving, out, event)
-            self._enqueue(out, event, session.alone, event.hold_until)
+            self._enqueue(out, event, session.alone)
 
     def _may_have(self, receiving: Receiving, lane: Lane, now: float) -> bool:
         """Whether a receiver has credit, and something left of its allowance."""
@@ -147,23 +147,24 @@ class Egress:
         if receiving.allowance is not None:
             receiving.allowance.take(out.lane, event.size * out.ratio)
 
-    def _enqueue(self, out: Outbound, event: Event, sessions: tuple[Session, ...], hold_until: float) -> None:
+    def _enqueue(self, out: Outbound, event: Event, sessions: tuple[Session, ...]) -> None:
         out.queue.append((event, sessions))
         out.queued_bytes += event.size
         if event.terms is not None:
             out.expires = min(out.expires, event.terms.deadline)
             if event.terms.key is not None:
                 note_queued(out, len(out.queue) - 1)
-        if hold_until < out.hold_until:
-            out.hold_until = hold_until
+        if event.hold_until < out.hold_until:
+            out.hold_until = event.hold_until
         if not out.dirty:
             out.dirty = True
             self._dirty[out.lane].append(out)
 
     def _wait(self, session: Session, receiving: Receiving, event: Event) -> None:
         terms = event.terms
-        is_shaped = receiving.committed_bytes < self._credit_bytes and not self._may_have(
-            receiving, event.lane, event.arrived
+        is_shaped = receiving.shaped or (
+            receiving.committed_bytes < self._credit_bytes
+            and not self._may_have(receiving, event.lane, event.arrived)
         )
         if is_shaped:
             receiving.shaped = True
@@ -250,9 +251,9 @@ class Egress:
                 event = receiving.suspects.popleft()
                 receiving.deliveries[event] += 1
                 receiving.committed_bytes += event.size
-                self._enqueue(out, event, session.alone, event.hold_until)
+                self._enqueue(out, event, session.alone)
                 return
-        # A policy held them, and holds promise nothing of that: they make batches as fresh ones would.
+        # A policy held them, which is no wait for company: from here on they make batches as fresh ones do.
         hold_until = now + self._timings[lane].hold_s
         while receiving.waiting and self._may_have(receiving, lane, now):
             event = receiving.waiting.popleft()
@@ -261,7 +262,8 @@ class Egress:
             receiving.waiting_bytes -= event.size
             self._commit(receiving, out, event)
             self.shaping.let_go(receiving, event, now)
-            self._enqueue(out, event, session.alone, hold_until)
+            event.hold_until = hold_until
+            self._enqueue(out, event, session.alone)
         receiving.gated = bool(receiving.waiting)
         if not receiving.waiting:
             receiving.shaped = False

@@ -10,7 +10,7 @@ from lanebus.adapters.event import Unsettled
 from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.throttle import STEP_S, Hold, ThrottledLane
-from lanebus.wire.batches import EVENT_QUESTION, decode_up
+from lanebus.wire.batches import EVENT_QUESTION, decode_up, ticks
 from lanebus.wire.bodies import open_body
 from lanebus.wire.header import decode_header
 from lanebus.wire.lanes import Lane
@@ -98,6 +98,16 @@ def test_it_goes_on_at_the_pace_of_the_limit(bench: Bench) -> None:
         now += 0.01
         left += len(bench.leave(now))
     assert left == pytest.approx(200, abs=6)
+
+
+def test_what_a_limit_held_back_has_not_waited_for_company(bench: Bench) -> None:
+    bench.put(2)
+    bench.leave()
+    bench.outgoing.throttle([throttle(1, wait_s=5.0, events_per_s=0.0)], 0.0)
+    bench.outgoing.turn(5.0)
+    (batch,) = bench.outgoing.batches(LANE, 5.02, incarnation=1, ack=0)
+    header = decode_header(batch.frame, max_raw_bytes=1 << 20)
+    assert decode_up(header, open_body(batch.frame, header)).held == pytest.approx(ticks(0.02), abs=1)
 
 
 def test_bytes_have_a_pace_too(bench: Bench) -> None:

@@ -90,6 +90,13 @@ def test_a_player_gets_no_more_than_its_allowance_and_in_the_end_all(
     assert bench.problems() == []
 
 
+def test_what_waits_for_an_allowance_is_no_wait_for_company(bench: Bench, server: Peer, player: Peer) -> None:
+    flood(bench, server, (Lane.NORMAL,), 5.0)
+    drain(bench, player, 30.0)
+    assert bench.core.egress.shaping.waited[Lane.NORMAL].max_us > 1_000_000
+    assert bench.core.counters.held[Lane.NORMAL].max_us <= 50_000
+
+
 def test_critical_never_waits(bench: Bench, server: Peer, player: Peer) -> None:
     flood(bench, server, (Lane.NORMAL, Lane.LOW), 3.0)
     for _ in range(30):
