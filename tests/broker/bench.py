@@ -18,10 +18,12 @@ from lanebus.conf.model import (
     SessionsConfig,
     WindowConfig,
 )
-from lanebus.conf.policy import PolicyConfig
+from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.lanes import LANES, Lane
 
 EPOCH = b"epoch of the test"
+UNLIMITED = PolicyConfig(client=Policy())
+"""What tests of other things want: their peers do not know what to do about a throttle."""
 
 
 def small_config(
@@ -53,7 +55,7 @@ def small_config(
         egress=egress or EgressConfig(batch_bytes=1_024, credit_bytes=2_048, queue_bytes=4_096, age_s=5.0),
         compression=compression or CompressionConfig(threshold_bytes=256),
         groups=groups or GroupsConfig(),
-        policy=policy or PolicyConfig(),
+        policy=policy or UNLIMITED,
         alerts=alerts or AlertsConfig(),
     )
 

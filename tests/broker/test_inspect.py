@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.broker.bench import Bench
+from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.retries import retries
+from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ping
@@ -191,7 +192,8 @@ def test_peers_shows_every_session_with_its_line(scene: Scene) -> None:
     assert peers["player:1"]["connected_s"] == scene.bench.now
 
 
-def test_peers_says_who_is_over_which_limit(scene: Scene) -> None:
+def test_peers_says_who_is_over_which_limit() -> None:
+    scene = Scene(Bench(small_config(policy=PolicyConfig())))
     burst = [scene.player.event("t", "server:a", Lane.LOW) for _ in range(100)]
     scene.player.send_batch(burst, Lane.LOW)
     scene.bench.turn()
