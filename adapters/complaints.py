@@ -10,8 +10,10 @@ MAX_SAME_ERRORS: Final = 5
 """Times in a row that the broker may end the links with the same error before the adapter gives up."""
 ERROR_MEMORY_S: Final = 60.0
 """An error that comes longer than this after the last of its kind is the first of a new row."""
-_PASSING: Final = frozenset({ErrorNumber.NO_SESSION, ErrorNumber.DRAINING, ErrorNumber.BUSY})
-"""Errors that the next hello, or the next broker, mends, however often they come."""
+_PASSING: Final = frozenset(
+    {ErrorNumber.NO_SESSION, ErrorNumber.DRAINING, ErrorNumber.BUSY, ErrorNumber.COOLING_DOWN}
+)
+"""Errors that a later hello, or the next broker, mends, however often they come."""
 _FINAL: Final = frozenset({ErrorNumber.FENCED, ErrorNumber.BAD_NAME, ErrorNumber.NO_COMMON_VERSION})
 """Errors that trying again cannot mend."""
 

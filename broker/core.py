@@ -23,11 +23,13 @@ from lanebus.broker.describe import FREQUENT, describe, name_of
 from lanebus.broker.directory import Directory
 from lanebus.broker.draining import Draining
 from lanebus.broker.egress import Egress
+from lanebus.broker.expulsions import Expulsions
 from lanebus.broker.failover import Failover
-from lanebus.broker.group_rules import GroupRules
+from lanebus.broker.hellos import Hellos
 from lanebus.broker.intake import Intake
 from lanebus.broker.lines import Lines
 from lanebus.broker.links import Links, attached
+from lanebus.broker.name_rules import NameRules
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
 from lanebus.broker.policies import Policies
 from lanebus.broker.presence import Watchers
@@ -42,6 +44,7 @@ from lanebus.broker.sweep import SWEEP_S, Sweep
 from lanebus.broker.throttling import Throttling
 from lanebus.broker.timers import Timers
 from lanebus.broker.tracing import Tracing
+from lanebus.broker.violations import Violation, Violations, violation_of
 from lanebus.broker.watchdogs import Watchdogs
 from lanebus.broker.watching import Watching
 from lanebus.broker.welcome import make_welcome
@@ -50,7 +53,7 @@ from lanebus.conf.model import Config
 from lanebus.wire.batches import TICKS_PER_S
 from lanebus.wire.bodies import open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.header import VERSION, Header, decode_header
+from lanebus.wire.header import Header, decode_header
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
 from lanebus.wire.lanes import Lane, LaneTiming
 from lanebus.wire.messages import (
@@ -58,13 +61,12 @@ from lanebus.wire.messages import (
     ErrorMessage,
     Hello,
     LaneHello,
-    LaneWelcome,
     Open,
     Ping,
     Pong,
     decode_message,
 )
-from lanebus.wire.names import Role, valid_peer
+from lanebus.wire.names import Role
 
 log = logging.getLogger("lanebus.broker")
 
@@ -91,7 +93,7 @@ class BrokerCore:
         self.counters = Counters()
         self.timers = Timers()
         self.outgoing = Outgoing(self.counters)
-        self.directory = Directory(config.broker.name)
+        self.directory = Directory(config.broker.name, config.policy.client_may_address)
         self.budget = Budget(config.egress.budget_bytes)
         self.settling = Settling(
             self.outgoing, self.timers, self.budget, config.window.control_interval_ms / 1e3
@@ -110,6 +112,7 @@ class BrokerCore:
         self.departures = Departures(self.egress, self.settling.part_ended)
         self.policies = Policies(config.policy)
         self.throttling = Throttling(self.outgoing, self.counters)
+        self.violations = Violations(config.policy, self.policies)
         self.registry = Registry(
             config, self.policies, self.directory, self.departures, self.settling, self.budget, random
         )
@@ -129,6 +132,7 @@ class BrokerCore:
             self.budget,
             self.policies,
             self.throttling,
+            self.violations,
             started,
         )
         self.failover = Failover(
@@ -145,7 +149,7 @@ class BrokerCore:
         self.lines = Lines(config, self.timers, self.registry.sessions, self.watchers.quality, started)
         self.requests = Requests(
             config.limits,
-            GroupRules(config.groups.client_may_join),
+            NameRules(config.groups.client_may_join),
             self.directory,
             self.watching,
             self.outgoing,
@@ -153,6 +157,7 @@ class BrokerCore:
             self.registry.end_session,
             self.watchers,
             self.alert_watchers,
+            self.violations,
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
         self.bus = Bus(
@@ -172,9 +177,12 @@ class BrokerCore:
             self.budget,
             self.counters,
             lambda name: name in self.directory.peers or name in self.registry.attachments,
+            self.violations.used_share,
         )
         self.links = Links(self.outgoing, self._away)
         self.tracing = Tracing(self.links, self.registry, self.directory, self.timers, started)
+        self.hellos = Hellos(config, self.registry, self.egress, self.outgoing, self.violations)
+        self._expulsions = Expulsions(self.violations, self.registry, self.settling, self._end_link)
         self._receipts = Receipts(self.egress, self.settling, self.counters)
         self._pushed_back = False
         self._frame_bytes = config.limits.frame_bytes
@@ -204,14 +212,24 @@ class BrokerCore:
 
     # The driver's calls
 
-    def receive(self, lane: Lane, route: bytes, frame: bytes, now: float, *, more: bool = False) -> None:
+    def receive(
+        self, lane: Lane, route: bytes, frame: bytes, now: float, *, more: bool = False, address: str = ""
+    ) -> None:
         """Take one frame from the connection `route` of a lane's socket.
 
         Args:
             more: whether the message had further frames, which the driver has read and thrown away.
+            address: of the host that a hello came from.
         """
         link = self.links.get(lane, route)
         try:
+            if link is None:
+                if not self.links.strangers.sent(lane, route, len(frame), now):
+                    return
+            elif link.attachment is not None:
+                floods = link.attachment.line.floods
+                if floods is not None and not floods.takes_raw(len(frame), now):
+                    raise ProtocolError(ErrorNumber.FLOOD, "more bytes than any peer sends")
             if more:
                 raise ProtocolError(ErrorNumber.SEVERAL_FRAMES, "a message is one frame")
             if len(frame) > self._frame_bytes:
@@ -224,6 +242,8 @@ class BrokerCore:
                     ErrorNumber.WRONG_LANE, f"{header.lane.label} frame on the {lane.label} lane"
                 )
             if link is None:
+                if header.kind is Kind.HELLO and lane is Lane.CRITICAL:
+                    self.hellos.arrived(address, now)
                 link = self.links.first(lane, route, header, now)
                 if link is None:
                     return
@@ -244,6 +264,7 @@ class BrokerCore:
     def end_turn(self, now: float) -> None:
         """Do what is due, and let leave what need not wait."""
         self.timers.run(now)
+        self._expulsions.end_turn(now)
         if self._pushed_back or self.budget.pushes_back:
             self._give_way(now)
         self.egress.end_turn(now)
@@ -267,7 +288,7 @@ class BrokerCore:
                 try:
                     self.intake.unpark(attached(link), now)
                 except ProtocolError as error:
-                    self._fail(link.lane, link.route, link, error, now)
+                    self._end_link(link, error, now)
 
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
@@ -306,6 +327,9 @@ class BrokerCore:
                     return
                 self.intake.batch(link, attachment, header, frame, now)
                 return
+            floods = attachment.line.floods
+            if floods is not None and not floods.takes_control(len(frame), now):
+                self.violations.by_attachment(attachment, Violation.CONTROL, now)
         counters = self.counters.control_in
         counters.messages += 1
         counters.bytes += len(frame)
@@ -328,33 +352,34 @@ class BrokerCore:
     def _fail(self, lane: Lane, route: bytes, link: Link | None, error: ProtocolError, now: float) -> None:
         label = error.number.label
         self.counters.errors[label] = self.counters.errors.get(label, 0) + 1
-        log.warning("! %s on %s: %s", name_of(link), lane.label, error)
-        self.outgoing.answer(
-            lane,
-            route,
-            Kind.ERROR,
-            ErrorMessage(number=error.number, text=error.detail[:500]),
-            incarnation=link.incarnation if link is not None else 0,
-        )
+        attachment = link.attachment if link is not None else None
+        violation = violation_of(error.number)
+        if attachment is not None and violation is not None:
+            self.violations.by_attachment(attachment, violation, now)
+        if attachment is not None or self.links.strangers.is_told(lane, route, now):
+            log.warning("! %s on %s: %s", name_of(link), lane.label, error)
+            self.outgoing.answer(
+                lane,
+                route,
+                Kind.ERROR,
+                ErrorMessage(number=error.number, text=error.detail[:500]),
+                incarnation=link.incarnation if link is not None else 0,
+            )
         if link is not None:
             self.links.drop(link, now, f"it broke rule {error.number.value} ({label}): {error.detail}")
+
+    def _end_link(self, link: Link, error: ProtocolError, now: float) -> None:
+        self._fail(link.lane, link.route, link, error, now)
 
     # Messages
 
     def _hello(self, link: Link, message: Hello | LaneHello, now: float) -> None:
         if isinstance(message, LaneHello):
-            self._lane_hello(link, message)
+            self.hellos.lane(link, message)
             return
-        if not message.versions[0] <= VERSION <= message.versions[1]:
-            raise ProtocolError(
-                ErrorNumber.NO_COMMON_VERSION,
-                f"versions {message.versions[0]} to {message.versions[1]}; version {VERSION} is spoken here",
-            )
-        if not valid_peer(message.name, message.role):
-            raise ProtocolError(
-                ErrorNumber.BAD_NAME, f"{message.name[:80]!r} cannot name a {message.role.value}"
-            )
-        attachment, resumed, displaced = self.registry.attach(message, now)
+        self.hellos.check(message, now)
+        attachment, resumed, displaced = self.registry.attach(message, now, self.hellos.address)
+        self.hellos.took_over(displaced, now)
         for old in displaced:
             self._fence(old, now)
         stale = attachment.links[Lane.CRITICAL]
@@ -362,6 +387,7 @@ class BrokerCore:
             self.links.drop(stale, now, "it dialled anew")
         if not resumed:
             attachment.recalled = message.requests
+            attachment.line.floods = self.policies.floods(message.name, message.role, now)
             if 0 in attachment.sessions:
                 attachment.sessions[0].recall(message.served_by, message.sent)
                 attachment.sessions[0].kept_by = dict(message.kept_by)
@@ -376,6 +402,7 @@ class BrokerCore:
             self.epoch,
             attachment,
             self.ports,
+            event_bytes=self.policies.event_bytes(message.name, message.role, self.config.limits.event_bytes),
             resumed=resumed,
             clock=self.clock(now),
             revoked=self.failover.revoked(attachment) if resumed else [],
@@ -437,24 +464,6 @@ class BrokerCore:
         if old is not None:
             self._fence(old, now)
         return session
-
-    def _lane_hello(self, link: Link, message: LaneHello) -> None:
-        attachment = self.registry.by_token(message.token)
-        critical = attachment.links[Lane.CRITICAL] if attachment is not None else None
-        if attachment is None or critical is None or critical.incarnation != link.incarnation:
-            raise ProtocolError(ErrorNumber.NO_SESSION, "the token is of no attached session")
-        stale = attachment.links[link.lane]
-        if stale is not None:
-            raise ProtocolError(
-                ErrorNumber.NOT_LEGAL_HERE, f"{attachment.name} has a {link.lane.label} link already"
-            )
-        attachment.links[link.lane] = link
-        link.attachment = attachment
-        link.state = LinkState.READY
-        self.outgoing.control(link, Kind.WELCOME, LaneWelcome(lane=link.lane))
-        out = attachment.outbound[link.lane]
-        if out.queue:
-            self.egress.touch(out)
 
     def _ping(self, link: Link, message: Ping, now: float) -> None:
         attachment = attached(link)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from lanebus.broker.name_rules import NameRules
 from lanebus.broker.services import Facts, Service, Services
 from lanebus.broker.sessions import Attachment, Replayed, Served, Session
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -12,7 +13,7 @@ from lanebus.wire.names import Destination, DestinationKind, PatternTable, Role,
 from lanebus.wire.outcomes import Reason
 
 _CLIENT_MAY = frozenset({DestinationKind.SERVICE, DestinationKind.SERVER})
-"""What a client may address by name; players and groups are reached through a server."""
+"""What a client may address by name; players and groups only where a rule says so."""
 
 
 MAX_KEEPERS: Final = 64
@@ -36,11 +37,13 @@ class Plan(NamedTuple):
 class Directory:
     """Names to sessions. Every change makes remembered routes invalid."""
 
-    def __init__(self, bus: str = "lanebus") -> None:
+    def __init__(self, bus: str = "lanebus", client_may_address: Sequence[str] = ()) -> None:
         """
         Args:
             bus: the broker's name, among the services.
+            client_may_address: patterns of what clients may name besides servers and services.
         """
+        self._client_rules = NameRules(client_may_address)
         self.peers: dict[str, Session] = {}
         self.catalog = Services(bus)
         """The services' instances and states."""
@@ -206,10 +209,14 @@ class Directory:
     ) -> Plan | Reason:
         if to is None:
             return self._for_topic(sender, topic, replayed)
-        destinations = [parse_destination(text) for text in ([to] if isinstance(to, str) else to)]
+        texts = [to] if isinstance(to, str) else to
+        destinations = [parse_destination(text) for text in texts]
         if not destinations:
             raise ProtocolError(ErrorNumber.BAD_DESTINATION, "an empty list of destinations")
-        if sender.role is Role.CLIENT and not all(d.kind in _CLIENT_MAY for d in destinations):
+        if sender.role is Role.CLIENT and not all(
+            destination.kind in _CLIENT_MAY or self._client_rules.allow(text)
+            for destination, text in zip(destinations, texts, strict=True)
+        ):
             return Reason.NOT_ALLOWED
         receivers: dict[int, Session] = {}
         unknown = 0

@@ -12,6 +12,7 @@ import zmq
 from lanebus.broker import tcpinfo
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.descriptors import room_for
+from lanebus.broker.hangup import hang_up
 from lanebus.broker.health import condition_of
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.notify import Notifier
@@ -19,6 +20,8 @@ from lanebus.broker.resident import memory_bytes, resident_bytes
 from lanebus.broker.sockets import BindError, bind, make_router, port_of
 from lanebus.broker.webhook import Webhook
 from lanebus.conf.model import Config
+from lanebus.wire.header import KIND_AT
+from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 
 __all__ = ["BindError", "Broker"]
@@ -46,6 +49,7 @@ MOST_DRAINERS = 16
 # Plain integers: building pyzmq's flag enums costs more than the call they go into.
 _NOBLOCK = 1
 _SNDMORE_NOBLOCK = 3
+_HELLO = bytes([Kind.HELLO])
 
 
 class Broker:
@@ -231,6 +235,7 @@ class Broker:
         socket = self._sockets[lane]
         receive = self.core.receive
         lines = self.core.lines
+        strangers = self.core.links.strangers
         clock = time.monotonic
         try:
             while most:
@@ -241,7 +246,14 @@ class Broker:
                 while more and socket.getsockopt(zmq.RCVMORE):
                     socket.recv(_NOBLOCK)
                 now = clock()
-                receive(lane, route, frame.bytes, now, more=more)
+                data = frame.bytes
+                if data[KIND_AT : KIND_AT + 1] == _HELLO:
+                    receive(lane, route, data, now, more=more, address=_address(frame))
+                else:
+                    receive(lane, route, data, now, more=more)
+                if strangers.unwanted:
+                    strangers.unwanted = False
+                    hang_up(int(frame.get(zmq.SRCFD)), _address(frame))
                 if lines.wanted is not None:
                     # The frame is fresh: later its descriptor may be another connection's.
                     lines.network(tcpinfo.look(int(frame.get(zmq.SRCFD))))
@@ -325,3 +337,11 @@ class Broker:
         symptoms = self.core.bus.symptoms
         reasons = "".join(f"; {symptom}" for symptom in symptoms)
         return f"{condition_of(symptoms).value}: {len(registry.attachments)} attachments, {sessions} sessions{reasons}"
+
+
+def _address(frame: zmq.Frame) -> str:
+    """The address of the host that a frame came from; empty where the transport has none."""
+    try:
+        return str(frame.get("Peer-Address"))
+    except zmq.ZMQError:
+        return ""

@@ -13,6 +13,7 @@ from typing import Final
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Plan
+from lanebus.broker.gaps import flagged
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import (
     Latest,
@@ -33,15 +34,12 @@ from lanebus.broker.sessions import (
     Receiving,
     Sent,
     Session,
-    flagged_wire,
     is_unsettled,
 )
 from lanebus.broker.shaping import Shaping
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
 from lanebus.wire.batches import (
-    EVENT_AFTER_GAP,
-    EVENT_REDELIVERED,
     MAX_BATCH_EVENTS,
     join_batch,
     targeted_event,
@@ -179,20 +177,27 @@ class Egress:
         receiving.waiting.append(event)
         note_waiting(receiving, len(receiving.waiting) - 1)
         receiving.waiting_bytes += event.size
+        limit_bytes = self._limit_bytes(session)
         if event.shared:
-            if receiving.waiting_bytes > self._queue_bytes:
-                self._drop_oldest(receiving, event.arrived)
-        elif receiving.waiting_bytes > self._queue_bytes // 2:
+            if receiving.waiting_bytes > limit_bytes:
+                self._drop_oldest(receiving, limit_bytes, event.arrived)
+        elif receiving.waiting_bytes > limit_bytes // 2:
             self._pause(session, receiving, event)
 
-    def _drop_oldest(self, receiving: Receiving, now: float, older_than: float = NO_HOLD) -> None:
+    def _limit_bytes(self, session: Session) -> int:
+        limits = session.limits
+        return self._queue_bytes if limits is None else limits.queue_bytes or self._queue_bytes
+
+    def _drop_oldest(
+        self, receiving: Receiving, limit_bytes: int, now: float, older_than: float = NO_HOLD
+    ) -> None:
         """Drop shared parts, oldest first, until the queue is within its limit; and those `older_than` an instant."""
         kept: list[Event] = []
         before = len(receiving.waiting)
         aged = older_than != NO_HOLD
         while receiving.waiting:
             event = receiving.waiting[0]
-            full = receiving.waiting_bytes > self._queue_bytes
+            full = receiving.waiting_bytes > limit_bytes
             old = aged and event.arrived < older_than
             # A fresh value in an old place says nothing of those behind it.
             if not full and not old and not (aged and keyed(event)):
@@ -270,7 +275,7 @@ class Egress:
         elif receiving.committed_bytes < self._credit_bytes:
             receiving.shaped = True
             self.shaping.wait(session, lane, now)
-        if receiving.paused and receiving.waiting_bytes <= self._queue_bytes // 4:
+        if receiving.paused and receiving.waiting_bytes <= self._limit_bytes(session) // 4:
             self.unpause(receiving, lane)
 
     def touch(self, out: Outbound) -> None:
@@ -418,7 +423,7 @@ class Egress:
             for session in sessions:
                 receiving = session.receiving[lane]
                 if receiving.gaps or receiving.deliveries:
-                    wire = _flagged(receiving, event, wire, asks=asks)
+                    wire = flagged(receiving, event, wire, asks=asks)
                 numbers = receiving.unsettled.get(origin.origin)
                 if numbers is None:
                     numbers = receiving.unsettled[origin.origin] = {}
@@ -449,7 +454,7 @@ class Egress:
                 }
             first = receiving.waiting[0] if receiving.waiting else None
             if first is not None and (first.arrived < now - self._age_s or keyed(first)):
-                self._drop_oldest(receiving, now, now - self._age_s)
+                self._drop_oldest(receiving, self._limit_bytes(session), now, now - self._age_s)
         self._lateness.sweep(session, now)
 
     def relieve(self, sessions: Iterable[Session], now: float) -> None:
@@ -481,20 +486,3 @@ class Egress:
         """End what is too late in the queues of links that take nothing."""
         for out in attachment.outbound:
             self._lateness.sweep_queue(out, now)
-
-
-def _flagged(receiving: Receiving, event: Event, wire: bytes, *, asks: bool) -> bytes:
-    flags = EVENT_REDELIVERED if receiving.deliveries.get(event, 1) > 1 else 0
-    if asks:
-        # No handler gets it: another event has to tell of the gap.
-        if receiving.gaps.get(event.origin) is event:
-            receiving.gaps[event.origin] = None
-    elif event.origin in receiving.gaps:
-        # A gap travels in the order of the data, on the next event; that one carries it again when it is sent again.
-        carrier = receiving.gaps[event.origin]
-        if carrier is None or carrier is event:
-            receiving.gaps[event.origin] = event
-            flags |= EVENT_AFTER_GAP
-        elif not is_unsettled(receiving, carrier):
-            del receiving.gaps[event.origin]
-    return flagged_wire(wire, flags) if flags else wire

@@ -186,6 +186,9 @@ class Inspector:
                 "late_lately_ms": core.bus.late_lately().in_ms(),
             },
             "errors": dict(sorted(core.counters.errors.items())),
+            "violations": {kind.value: count for kind, count in sorted(core.violations.totals.items())},
+            "cooling_down_s": core.violations.cooling(now),
+            "hellos_refused": core.hellos.refused,
             "duplicates": core.counters.duplicates,
             "ignored_settlements": core.counters.ignored_settlements,
             "books": {
@@ -226,7 +229,7 @@ class Inspector:
                 "peer": session.name,
                 "lane": lane.label,
                 **self._queue(session.attachment, session, lane, now),
-                "limit_bytes": egress.queue_bytes,
+                "limit_bytes": (session.limits.queue_bytes if session.limits else 0) or egress.queue_bytes,
                 "credit_bytes": egress.credit_bytes,
             }
             for session in self._core.registry.sessions()
@@ -295,12 +298,20 @@ class Inspector:
                 if (over := throttled(session, lane, now)) is not None
             ],
             "shaped": [lane.label for lane in LANES if session.receiving[lane].shaped],
+            "violations": self._core.violations.counts(session.name),
+            "violations_lately": self._core.violations.lately(session.name, now),
+            "error_budget_used": self._core.violations.used_share(session.name, now),
         }
 
     def stats(self, now: float) -> list[dict[str, Any]]:
         """What every session sends and receives, by lane."""
         return [
-            {"name": session.name, "role": session.role.value, "lanes": statistics(session, now)}
+            {
+                "name": session.name,
+                "role": session.role.value,
+                "violations": self._core.violations.counts(session.name),
+                "lanes": statistics(session, now),
+            }
             for session in self._core.registry.sessions()
         ]
 

@@ -45,6 +45,7 @@ def limits_of(core: BrokerCore, name: object, now: float) -> dict[str, Any]:
             "events_per_s": _used(known.events if known else None, now),
             "up_bytes_per_s": _used(known.up_bytes if known else None, now),
             "down_bytes_per_s": _used(known.down if known else None, now),
+            "error_budget": core.violations.used_share(session.name, now),
         },
         "throttled": {
             lane.label: {"limit": over.limit, "wait_s": over.wait_s}
@@ -82,15 +83,28 @@ def change_limits(core: BrokerCore, match: object, settings: object, now: float)
 
 def apply_policy(core: BrokerCore, session: Session, now: float) -> bool:
     """Hold a session to the policy that counts now; whether that is another one than before."""
+    has_changed = _apply_floods(core, session, now)
     policy = core.policies.of(session.name, session.role)
     if session.limits is None:
         fresh = core.policies.limits(session.name, session.role, now)
         if fresh is None:
-            return False
+            return has_changed
         session.limits = fresh
     elif session.limits.policy == policy:
-        return False
+        return has_changed
     else:
         session.limits.change(policy, now)
     session.limit_egress()
+    return True
+
+
+def _apply_floods(core: BrokerCore, session: Session, now: float) -> bool:
+    if session.attachment.targeted:
+        return False
+    line = session.attachment.line
+    fresh = core.policies.floods(session.name, session.role, now)
+    before, after = (None if floods is None else floods.rates for floods in (line.floods, fresh))
+    if before == after:
+        return False
+    line.floods = fresh
     return True

@@ -14,6 +14,7 @@ from lanebus.broker.sessions import Attachment, Event, Link, Parked, Replayed, S
 from lanebus.broker.settling import Settling
 from lanebus.broker.terms import check_terms, terms_of
 from lanebus.broker.throttling import Throttling
+from lanebus.broker.violations import Violation, Violations
 from lanebus.conf.model import Config
 from lanebus.wire.batches import (
     EVENT_LATEST,
@@ -30,7 +31,7 @@ from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import FLAG_REPLAY, Header
 from lanebus.wire.lanes import Lane, LaneTiming
-from lanebus.wire.names import valid_topic
+from lanebus.wire.names import PatternTable, Role, valid_topic
 from lanebus.wire.outcomes import Outcome, Reason
 
 _TOPICS_REMEMBERED = 8192
@@ -38,6 +39,7 @@ _TOLD = EVENT_LATEST | EVENT_VOLATILE | EVENT_QUESTION
 """The flags of a sender that its receivers get."""
 
 
+_TOO_LARGE = (Outcome.REFUSED, Reason.TOO_LARGE)
 _FIELDS_BYTES = 16
 """What an event takes in a batch beside its topic and payload, roughly: only its share of the frame matters."""
 
@@ -57,10 +59,12 @@ class Intake:
         budget: Budget,
         policies: Policies,
         throttling: Throttling,
+        violations: Violations,
         started: float,
     ) -> None:
         self._policies = policies
         self._throttling = throttling
+        self._violations = violations
         self._budget = budget
         self._started = started
         self._timings = timings
@@ -73,6 +77,12 @@ class Intake:
         self._destinations = config.limits.destinations
         self._window_batches = config.window.batches
         self._valid_topics: set[str] = set()
+        self._client_topics: PatternTable[bool] | None = None
+        """Topics that clients may send on; None for all."""
+        if "**" not in config.policy.client_may_send:
+            self._client_topics = PatternTable()
+            for pattern in config.policy.client_may_send:
+                self._client_topics.add(pattern, True)
 
     def batch(self, link: Link, attachment: Attachment, header: Header, frame: bytes, now: float) -> None:
         """Take one batch from a ready link; it is parked if it depends on a request that has not arrived.
@@ -146,6 +156,8 @@ class Intake:
                 if not self._throttling.admits(
                     session, limits, lane, number, charged, now, replayed=replayed
                 ):
+                    if plan is Reason.NOT_ALLOWED:
+                        self._violations.by_session(session, Violation.NOT_ALLOWED, now)
                     continue
             if not sending.is_new(number):
                 self._counters.duplicates += 1
@@ -156,17 +168,29 @@ class Intake:
             traffic.events_in += 1
             traffic.bytes_in += size
             if limits is not None:
-                end = self._policies.over_topic(limits, session.role, event.topic, now)
+                if len(event.payload) > limits.event_bytes:
+                    self._violations.by_session(session, Violation.TOO_LARGE, now)
+                    self._policies.ended += 1
+                    end: tuple[Outcome, Reason] | None = _TOO_LARGE
+                else:
+                    end = self._policies.over_topic(limits, session.role, event.topic, now)
                 if end is not None:
                     self._settling.ended_at_once(attachment, event.session, lane, number, *end, now)
                     continue
-            if self._recovery.active and self._recovery.must_wait(session, sending, event.to, plan):
+            if (
+                self._recovery.active
+                and plan is not Reason.NOT_ALLOWED
+                and self._recovery.must_wait(session, sending, event.to, plan)
+            ):
                 flags = EVENT_REPLAYED if replayed else 0
                 routed = self._routed(session, lane, event, flags, now, hold_until)
                 self._budget.held_bytes += routed.size
                 self._recovery.hold(routed, (event.topic, event.to, event.exclude, before))
                 continue
             if isinstance(plan, Reason):
+                if plan is Reason.NOT_ALLOWED:
+                    self._violations.by_session(session, Violation.NOT_ALLOWED, now)
+                    self._policies.ended += 1
                 self._settling.ended_at_once(
                     attachment, event.session, lane, number, Outcome.REFUSED, plan, now
                 )
@@ -220,6 +244,9 @@ class Intake:
             raise ProtocolError(
                 ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
             )
+        topics = self._client_topics
+        if topics is not None and session.role is Role.CLIENT and not topics.match(topic):
+            return Reason.NOT_ALLOWED
         return self._directory.resolve(session, topic, event.to, event.exclude, before)
 
     def _routed(

@@ -1,9 +1,10 @@
-"""The line of an attachment: its round trips and losses, as the peer and the kernel measure them."""
+"""The line of an attachment: its round trips and losses, as peer and kernel measure them; what may come by it."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from lanebus.broker.floods import Floods
 from lanebus.broker.tcpinfo import Look
 from lanebus.wire.quality import Degree, Figures
 from lanebus.wire.ring import Ring, deviation, mean
@@ -31,9 +32,20 @@ class Reported(NamedTuple):
 
 
 class Line:
-    """What is measured of one attachment's line. All times in seconds, all figures in milliseconds."""
+    """What is known of one attachment's line. All times in seconds, all figures in milliseconds."""
 
-    __slots__ = ("_last_ping", "_lost", "_network", "_sent", "lost_reason", "reported", "ring", "since")
+    __slots__ = (
+        "_last_ping",
+        "_lost",
+        "_network",
+        "_sent",
+        "address",
+        "floods",
+        "lost_reason",
+        "reported",
+        "ring",
+        "since",
+    )
 
     def __init__(self, since: float) -> None:
         self.ring = Ring(5, RING_SAMPLES)
@@ -43,6 +55,10 @@ class Line:
         """Why links were lost the last time; empty while none ever were."""
         self.reported: Reported | None = None
         """The peer's own judgement of the present links; None while it has not said any."""
+        self.address = ""
+        """Of the host that the attachment came from first; empty where nobody knows."""
+        self.floods: Floods | None = None
+        """What may come by it, whatever it is; None without a limit."""
         self._last_ping: float | None = None
         self._network: Look | None = None
         self._sent = 0

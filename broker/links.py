@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.sessions import Attachment, Link
+from lanebus.broker.strangers import Strangers
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.header import Header
 from lanebus.wire.kinds import Kind, LinkState
@@ -24,6 +25,8 @@ class Links:
         Args:
             on_away: told when an attachment has lost its links, and whether that is because it ends.
         """
+        self.strangers = Strangers()
+        """Connections without a link."""
         self._outgoing = outgoing
         self._on_away = on_away
         self._by_route: list[dict[bytes, Link]] = [{} for _ in LANES]
@@ -37,13 +40,13 @@ class Links:
         return iter([link for links in self._by_route for link in links.values()])
 
     def first(self, lane: Lane, route: bytes, header: Header, now: float) -> Link | None:
-        """The first frame of a connection: a new link if it is a hello, else none, and its sender is told."""
+        """A frame of a connection without a link: a new link if it is a hello, else none, and its sender is told."""
         if header.kind is Kind.HELLO:
             link = Link(lane, route, now)
             link.incarnation = header.incarnation
             self._by_route[lane][route] = link
             return link
-        if header.kind is not Kind.ERROR:
+        if self.strangers.is_told(lane, route, now) and header.kind is not Kind.ERROR:
             # A frame that outlived its session; its sender is told, and not punished.
             self._outgoing.answer(
                 lane,

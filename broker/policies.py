@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import lru_cache
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from lanebus.broker.allowance import Allowance, Bucket
+from lanebus.broker.floods import Floods, floods_of
+from lanebus.broker.name_rules import matches
 from lanebus.conf.policy import PeerPolicy, Policy, PolicyConfig, TopicPolicy
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import PatternTable, Role
@@ -29,6 +30,10 @@ class Over(NamedTuple):
     """When it may go on."""
 
 
+ERROR_BUDGET: Final = "error_budget"
+"""The limit of those who have broken too many rules."""
+
+
 class Limits:
     """What one session has left of what its policy gives; None where there is no limit.
 
@@ -36,7 +41,18 @@ class Limits:
         policy: what it gives.
     """
 
-    __slots__ = ("down", "events", "policy", "replay_bytes", "topics", "up_bytes")
+    __slots__ = (
+        "_held_s",
+        "_held_until",
+        "down",
+        "event_bytes",
+        "events",
+        "policy",
+        "queue_bytes",
+        "replay_bytes",
+        "topics",
+        "up_bytes",
+    )
 
     def __init__(self, policy: Policy, now: float) -> None:
         self.policy = policy
@@ -46,9 +62,24 @@ class Limits:
         self.events = _allowance(policy.events_per_s, policy.events_burst, now)
         self.up_bytes = _allowance(policy.up_bytes_per_s, policy.up_bytes_per_s * policy.bytes_burst_s, now)
         self.down = _allowance(policy.down_bytes_per_s, policy.down_bytes_per_s * policy.bytes_burst_s, now)
+        self.event_bytes: float = policy.event_bytes or inf
+        """The largest payload that it may send, where that is less than anybody may."""
+        self.queue_bytes = policy.queue_bytes
+        """Bytes per lane that may wait for it; 0 for as many as for anybody."""
+        self._held_until = 0.0
+        self._held_s = 0.0
+        """How long it was to send nothing, at the last `refill`."""
+
+    def hold(self, until: float) -> None:
+        """It may send nothing until then, whatever is left."""
+        self._held_until = max(self._held_until, until)
 
     def refill(self, now: float, late_s: float) -> None:
         """Let what it may send grow until `now`; see `Allowance.refill`."""
+        if self._held_until:
+            self._held_s = max(0.0, self._held_until - now)
+            if not self._held_s:
+                self._held_until = 0.0
         if self.events is not None:
             self.events.refill(now, late_s)
         if self.up_bytes is not None:
@@ -56,6 +87,8 @@ class Limits:
 
     def over(self, lane: Lane) -> Over | None:
         """The limit that keeps it from sending one more event; the one that it has to wait longest for."""
+        if self._held_s:
+            return Over(ERROR_BUDGET, self._held_s)
         events, up_bytes = self.events, self.up_bytes
         over: Over | None = None
         if events is not None and not events.has(lane):
@@ -80,6 +113,8 @@ class Limits:
     def change(self, policy: Policy, now: float) -> None:
         """Another policy holds from now on; what it has taken of a limit that stays is not given back."""
         before, self.policy = self.policy, policy
+        self.event_bytes = policy.event_bytes or inf
+        self.queue_bytes = policy.queue_bytes
         if (before.events_per_s, before.events_burst) != (policy.events_per_s, policy.events_burst):
             self.events = _allowance(policy.events_per_s, policy.events_burst, now)
         fresh = Limits(policy, now)
@@ -106,7 +141,7 @@ class Policies:
         self.changes: dict[str, PeerPolicy] = {}
         """What was set while the broker runs, by pattern, the latest last; it comes before the configuration."""
         self.ended = 0
-        """Events that ended since they were over a limit of their topic."""
+        """Events that ended since they were over a limit of their topic, or a rule does not allow them."""
         self._topics: dict[Role, PatternTable[TopicPolicy]] = {}
         for topic in config.topics:
             self._topics.setdefault(Role(topic.role), PatternTable()).add(topic.match, topic)
@@ -115,7 +150,7 @@ class Policies:
         """The policy of a peer."""
         policy = self._by_role[role]
         for each in (*reversed(self.changes.values()), *self._peers):
-            if _matches(each.match, name):
+            if matches(each.match, name):
                 changes = {key: value for key in _SETTINGS if (value := getattr(each, key)) is not None}
                 return msgspec.structs.replace(policy, **changes)
         return policy
@@ -125,8 +160,28 @@ class Policies:
         if role is Role.GATEWAY:
             return None
         policy = self.of(name, role)
-        unlimited = not (policy.events_per_s or policy.up_bytes_per_s or policy.down_bytes_per_s)
-        return None if unlimited and role not in self._topics else Limits(policy, now)
+        limited = (
+            policy.events_per_s,
+            policy.up_bytes_per_s,
+            policy.down_bytes_per_s,
+            policy.event_bytes,
+            policy.queue_bytes,
+        )
+        return Limits(policy, now) if any(limited) or role in self._topics else None
+
+    def floods(self, name: str, role: Role, now: float) -> Floods | None:
+        """What a process may say at most, whatever it says; None without a limit. A gateway has none."""
+        return None if role is Role.GATEWAY else floods_of(self.of(name, role), now)
+
+    def event_bytes(self, name: str, role: Role, general_bytes: int) -> int:
+        """The largest payload that a peer may send.
+
+        Args:
+            general_bytes: what anybody may.
+        """
+        if role is Role.GATEWAY:
+            return general_bytes
+        return min(general_bytes, self.of(name, role).event_bytes or general_bytes)
 
     def change(self, match: str, settings: Mapping[str, Any]) -> None:
         """Set other limits for the peers whose names match, or, without settings, those of the configuration again.
@@ -158,12 +213,3 @@ class Policies:
                 outcome = Outcome.DROPPED if rule.over == "drop" else Outcome.REFUSED
                 return outcome, Reason.TOPIC_LIMIT
         return None
-
-
-@lru_cache(maxsize=1024)
-def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile("".join(".*" if each == "*" else re.escape(each) for each in pattern))
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return _expression(pattern).fullmatch(name) is not None

@@ -53,6 +53,8 @@ class Registry:
         """By the name they said hello with."""
         self.ended: dict[int, Session] = {}
         """Ended sessions with events still under way, by origin."""
+        self._at_address: dict[str, int] = {}
+        """Attachments by the address that they came from first."""
         self._absent = 0
         """Attachments without a process: those expected back, and those of gateways that lost their name."""
         self.room = config.limits.attachments
@@ -82,8 +84,13 @@ class Registry:
         for attachment in self.attachments.values():
             yield from attachment.sessions.values()
 
-    def attach(self, hello: Hello, now: float) -> tuple[Attachment, bool, list[Attachment]]:
+    def attach(
+        self, hello: Hello, now: float, address: str = ""
+    ) -> tuple[Attachment, bool, list[Attachment]]:
         """The attachment for a hello, whether it was resumed, and those whose name it has taken over.
+
+        Args:
+            address: of the host that it came from; empty where nobody knows.
 
         Raises:
             ProtocolError: there is no room for another attachment or its events, the broker drains, or a newer process
@@ -115,6 +122,12 @@ class Registry:
         if present >= self.room:
             limit = "limits.attachments" if self.room == self._config.limits.attachments else "its open files"
             raise ProtocolError(ErrorNumber.FULL, f"{present} attachments, the limit that {limit} sets")
+        here = self._at_address.get(address, 0) - sum(old.line.address == address for old in displaced)
+        most = self._config.limits.attachments_per_address
+        if address and most and here >= most:
+            raise ProtocolError(
+                ErrorNumber.BUSY, f"{here} attachments from {address}, the limit: try again later"
+            )
         for old in displaced:
             del self.attachments[old.name]
             self._absent -= old.expected
@@ -122,6 +135,9 @@ class Registry:
         attachment.generation = hello.generation or newest + 1
         self.attachments[hello.name] = attachment
         self._by_token[attachment.token] = attachment
+        if address:
+            attachment.line.address = address
+            self._at_address[address] = self._at_address.get(address, 0) + 1
         if hello.role is not Role.GATEWAY:
             self.open_session(attachment, 0, hello.name, hello.process, None, now)
         return attachment, False, displaced
@@ -157,7 +173,7 @@ class Registry:
             self._depart(old, now, _taken_over_by(session), remembered=not is_back)
             self._departures.inherit(old, session, now)
             if old.attachment.targeted:
-                self._settling.fenced(old, now)
+                self._settling.disown(old, Reason.FENCED, now)
                 if old.attachment.away_since is None and self.on_rivalry is not None:
                     self.on_rivalry(old, now)
             elif is_back:
@@ -229,6 +245,7 @@ class Registry:
         for session in list(attachment.sessions.values()):
             self.end_session(session, now, reason)
         self._by_token.pop(attachment.token, None)
+        self._leave_address(attachment)
         if self.attachments.get(attachment.key) is attachment:
             del self.attachments[attachment.key]
             self._absent -= attachment.expected or attachment.key != attachment.name
@@ -253,6 +270,13 @@ class Registry:
     def _unfolded(self) -> Iterator[Session]:
         """All whose figures are not in `totals` yet."""
         return chain(self.sessions(), self.ended.values())
+
+    def _leave_address(self, attachment: Attachment) -> None:
+        address, attachment.line.address = attachment.line.address, ""
+        if address:
+            self._at_address[address] -= 1
+            if not self._at_address[address]:
+                del self._at_address[address]
 
     def fold_ended(self) -> None:
         """Sum up the books of ended sessions whose last event has been settled."""

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from lanebus.broker.alert_watchers import AlertWatchers
 from lanebus.broker.directory import Directory
-from lanebus.broker.group_rules import GroupRules
+from lanebus.broker.name_rules import NameRules
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.presence import Watchers
 from lanebus.broker.services import CycleError, Facts
 from lanebus.broker.sessions import Attachment, Link, Session
+from lanebus.broker.violations import Violation, Violations
 from lanebus.broker.watching import Watching
 from lanebus.conf.model import LimitsConfig
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -54,7 +55,7 @@ class Requests:
     def __init__(
         self,
         limits: LimitsConfig,
-        rules: GroupRules,
+        rules: NameRules,
         directory: Directory,
         watching: Watching,
         outgoing: Outgoing,
@@ -62,6 +63,7 @@ class Requests:
         end_session: EndSession,
         watchers: Watchers,
         alert_watchers: AlertWatchers,
+        violations: Violations,
     ) -> None:
         self._limits = limits
         self._rules = rules
@@ -72,6 +74,7 @@ class Requests:
         self._end_session = end_session
         self._watchers = watchers
         self._alert_watchers = alert_watchers
+        self._violations = violations
         gateways, servers, everybody = frozenset({Role.GATEWAY}), frozenset({Role.SERVER}), frozenset(Role)
         self._actions: dict[Kind, tuple[frozenset[Role], Callable[[Attachment, Any, float], None]]] = {
             Kind.OPEN: (gateways, self._open),
@@ -120,6 +123,12 @@ class Requests:
             raise Refused(ErrorNumber.NAME_IN_USE, f"session {message.index} is open for {known.name}")
         if not valid_peer(message.name, Role.CLIENT):
             raise Refused(ErrorNumber.BAD_NAME, f"{message.name!r} cannot name a player")
+        cools_s = self._violations.cools_s(message.name, now)
+        if cools_s:
+            raise Refused(
+                ErrorNumber.COOLING_DOWN,
+                f"{message.name} broke too many rules: not before {cools_s:.1f} s are over",
+            )
         if len(gateway.sessions) >= self._limits.sessions_per_gateway:
             raise Refused(
                 ErrorNumber.TOO_MANY, f"{gateway.name} has {len(gateway.sessions)} sessions, the limit"
@@ -193,22 +202,24 @@ class Requests:
             raise Refused(ErrorNumber.BAD_NAME, f"{message.player!r} cannot name a player")
         self._directory.assign(message.player, message.service, message.instance)
 
-    def _check_membership(self, attachment: Attachment, message: Join | Leave) -> None:
+    def _check_membership(self, attachment: Attachment, message: Join | Leave, now: float) -> None:
         """Players may change their own memberships alone, and those that a rule names."""
         if attachment.role is Role.SERVER:
             return
         session = self._directory.peers.get(message.member)
         if session is None or session.attachment is not attachment:
+            self._violations.by_attachment(attachment, Violation.NOT_ALLOWED, now)
             raise Refused(
                 ErrorNumber.NOT_ALLOWED, f"{attachment.name} may not say where {message.member} belongs"
             )
         if not self._rules.allow(message.group):
+            self._violations.by_session(session, Violation.NOT_ALLOWED, now)
             raise Refused(
                 ErrorNumber.NOT_ALLOWED, f"players may not join or leave group {message.group} by themselves"
             )
 
     def _join(self, attachment: Attachment, message: Join, now: float) -> None:
-        self._check_membership(attachment, message)
+        self._check_membership(attachment, message, now)
         session = self._directory.find(message.member)
         if session is None:
             raise Refused(ErrorNumber.UNKNOWN_PEER, f"no session of {message.member}")
@@ -221,7 +232,7 @@ class Requests:
         self._directory.join(message.group, session, attachment, message.request)
 
     def _leave(self, attachment: Attachment, message: Leave, now: float) -> None:
-        self._check_membership(attachment, message)
+        self._check_membership(attachment, message, now)
         session = self._directory.peers.get(message.member)
         if session is not None:
             self._directory.leave(message.group, session)

@@ -70,8 +70,8 @@ class Settling:
         ends.end(number, Outcome.UNKNOWN, Reason.SENDER_GONE)
         self.report(attachment, index, lane, ends, now)
 
-    def fenced(self, session: Session, now: float) -> None:
-        """Another process has taken the name of a gateway's session: what was not settled is unknown to the gateway."""
+    def disown(self, session: Session, reason: Reason, now: float) -> None:
+        """A gateway's session has ended without its doing: what was not settled is unknown to the gateway."""
         for lane in LANES:
             sending = session.sending[lane]
             if sending.last >= sending.base:
@@ -79,7 +79,7 @@ class Settling:
                 # What is known comes first: of two ends of a number the first counts.
                 ends.unreported = {
                     **sending.unreported,
-                    (Outcome.UNKNOWN, Reason.FENCED): [sending.base, sending.last],
+                    (Outcome.UNKNOWN, reason): [sending.base, sending.last],
                 }
                 self.report(session.attachment, session.index, lane, ends, now)
 

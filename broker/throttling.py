@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from lanebus.broker.outgoing import Counters, Outgoing
-from lanebus.broker.policies import Limits, Over
+from lanebus.broker.policies import ERROR_BUDGET, Limits, Over
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.wire.kinds import Kind
@@ -138,11 +138,15 @@ _EASED: Final = Over("events_per_s", 0.0)
 def throttled(session: Session, lane: Lane, now: float) -> Over | None:
     """The limit that a session is held to on a lane, and how long its next event waits; None if it is within all."""
     sending, limits = session.sending[lane], session.limits
-    if limits is None or sending.held is None:
+    if limits is None:
         return None
     limits.refill(now, 0.0)
+    over = limits.over(lane)
+    if over is not None and over.limit == ERROR_BUDGET:
+        return over
+    if sending.held is None:
+        return None
     if not sending.held_from and limits.eased(lane):
         sending.held = None
         return None
-    over = limits.over(lane)
     return over if over is not None else Over(sending.held.limit, 0.0)

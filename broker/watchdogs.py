@@ -24,6 +24,7 @@ class Watchdogs:
 
     Args:
         is_there: whether there is a session or an attachment of a name; alerts about others end.
+        budget_used: how much of its error budget a name has used up, now.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class Watchdogs:
         budget: Budget,
         counters: Counters,
         is_there: Callable[[str], bool],
+        budget_used: Callable[[str, float], float],
     ) -> None:
         settings = config.alerts
         self._alerts = alerts
         self._is_there = is_there
+        self._budget_used = budget_used
         self.slow_receivers = SlowReceivers(settings, config.egress, alerts)
         self.flapping = Flapping(settings, alerts)
         self.outboxes = Outboxes(settings.limit_share, alerts)
@@ -50,6 +53,7 @@ class Watchdogs:
         """Look at one session, about once a second."""
         self.slow_receivers.look(session, now)
         self.bandwidth.look(session, now)
+        self.error_budget.look(session.name, self._budget_used(session.name, now), now)
 
     def look(self, now: float) -> None:
         """Look at the broker as a whole, about once a second, after the bus and every session were looked at."""

@@ -16,6 +16,7 @@ def make_welcome(
     attachment: Attachment,
     ports: Sequence[int],
     *,
+    event_bytes: int,
     resumed: bool,
     clock: int,
     revoked: list[Revoked],
@@ -25,6 +26,7 @@ def make_welcome(
     Args:
         attachment: whose hello it was.
         ports: of the lanes, as they are bound.
+        event_bytes: the largest payload that it may send.
         resumed: whether the broker still knew the attachment.
         clock: ticks since the broker's start.
         revoked: parts that the peer was sent and that others have got since.
@@ -56,7 +58,7 @@ def make_welcome(
         limits=Limits(
             frame_bytes=limits.frame_bytes,
             raw_bytes=limits.raw_bytes,
-            event_bytes=limits.event_bytes,
+            event_bytes=event_bytes,
             batch_events=limits.batch_events,
             destinations=limits.destinations,
         ),

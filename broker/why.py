@@ -97,6 +97,7 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         tolerable_still_ms=core.config.alerts.loop_late_s * 1e3,
         broker_fails=_broker_fails(core),
         **_limited(session, now),
+        violations=core.violations.lately(session.name, now),
     )
 
 
@@ -114,7 +115,7 @@ def _away(core: BrokerCore, session: Session, now: float) -> tuple[float | None,
 
 
 def _limited(session: Session, now: float) -> dict[str, Any]:
-    """What limits hold back, as the fields of `Evidence` for it. Rules that were broken are not counted yet."""
+    """What limits hold back, as the fields of `Evidence` for it."""
     shaped = [receiving for receiving in session.receiving if receiving.shaped and receiving.waiting]
     return {
         "throttled": [

@@ -132,6 +132,7 @@ def _show_peer(out: Out, peer: Mapping[str, Any]) -> None:
             ("bytes to it", "down_bytes_per_s"),
         )
     ]
+    rows.append(["rules broken by it", "-", _used(out, peer["used"]["error_budget"])])
     add_rows(table, rows)
     out.table(table)
     for lane, over in peer["throttled"].items():

@@ -70,6 +70,13 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
                     ),
                 )
             )
+        if peer["violations"]:
+            out.line(
+                Text.assemble(
+                    styled("violations: ", "bold red" if peer["violations_lately"] else "yellow"),
+                    styled(_violations_text(out, peer), ""),
+                )
+            )
 
 
 def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
@@ -116,4 +123,13 @@ def _slow_text(out: Out, name: str, episode: Mapping[str, Any]) -> str:
         f"{out.size(episode['held_bytes'], unit=True)} held, the oldest for "
         f"{out.time(episode['oldest_age_s'], unit=True)}, {out.count(episode['dropped'])} dropped, "
         f"{out.things(episode['paused_senders'], 'sender')} paused"
+    )
+
+
+def _violations_text(out: Out, peer: Mapping[str, Any]) -> str:
+    kinds = ", ".join(f"{out.count(count)} {kind}" for kind, count in peer["violations"].items())
+    lately = out.count(peer["violations_lately"])
+    return (
+        f"{peer['name']}: {kinds}; {lately} lately, "
+        f"{out.share(peer['error_budget_used'])} of its error budget used"
     )

@@ -10,8 +10,14 @@ from lanebus.cli.output import Out
 from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.lanes import LANE_NAMES
 
+_RATES = (
+    *("events_per_s", "up_bytes_per_s", "down_bytes_per_s"),
+    *("control_messages_per_s", "control_bytes_per_s", "raw_bytes_per_s"),
+)
+_BURSTS = ("bytes_burst_s", "control_burst_s", "raw_burst_s")
 _LEAST_BURST_S = 0.1
-"""The least that `bytes_burst_s` may be set to."""
+_MOST_BURST_S = 60.0
+"""What a burst may be set to."""
 
 
 def policy_at(speed: float) -> dict[str, Any]:
@@ -22,13 +28,12 @@ def policy_at(speed: float) -> dict[str, Any]:
     """
     client = PolicyConfig().client
     if math.isinf(speed):
-        return {"events_per_s": 0.0, "up_bytes_per_s": 0.0, "down_bytes_per_s": 0.0}
-    return {
-        "events_per_s": client.events_per_s * speed,
-        "up_bytes_per_s": client.up_bytes_per_s * speed,
-        "down_bytes_per_s": client.down_bytes_per_s * speed,
-        "bytes_burst_s": max(_LEAST_BURST_S, client.bytes_burst_s / speed),
+        return dict.fromkeys(_RATES, 0.0)
+    rates = {name: getattr(client, name) * speed for name in _RATES}
+    bursts = {
+        name: min(_MOST_BURST_S, max(_LEAST_BURST_S, getattr(client, name) / speed)) for name in _BURSTS
     }
+    return rates | bursts
 
 
 def limits_report(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -200,9 +200,13 @@ def _row(out: Out, name: str, lane: str, figures: Mapping[str, Any]) -> list[str
 
 
 def _endings(result: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
+    endings = [
         f"{lane}: {count} {reason}"
         for each in result
         for lane, figures in each["lanes"].items()
         for reason, count in figures["in"]["reasons"].items()
     ]
+    violations = [
+        f"violations: {count} {kind}" for each in result for kind, count in each["violations"].items()
+    ]
+    return endings + violations

@@ -18,6 +18,9 @@ _LANE_FIGURES: Final = (
     *("UNSETTLED", "HELD P50 MS", "P99", "MAX"),
 )
 
+MOST_NAMED: Final = 8
+"""Refused names that are shown; JSON has them all."""
+
 
 @click.command()
 @control_options
@@ -37,6 +40,13 @@ def status(server: str, timeout_s: float, output_format: Format) -> None:
         table = new_table(["ERROR", "COUNT"])
         add_rows(table, [[label, out.count(count)] for label, count in sorted(result["errors"].items())])
         out.table(table)
+    for name, cools_s in sorted(result["cooling_down_s"].items())[:MOST_NAMED]:
+        out.line(
+            Text.assemble(
+                styled("refused: ", "bold red"),
+                styled(f"{name} broke too many rules, for another {out.time(cools_s, unit=True)}", ""),
+            )
+        )
 
 
 def _show_heading(out: Out, result: Mapping[str, Any]) -> None:

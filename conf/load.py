@@ -145,6 +145,17 @@ def _check(config: Config, source: str) -> None:
             f"{source}: [alerts] webhook_url = {_toml(config.alerts.webhook_url)} {problem}; "
             'write it like "https://host/path", or "" for none'
         )
+    policy = config.policy
+    for where, queue_bytes in (
+        ("[policy.client]", policy.client.queue_bytes),
+        ("[policy.server]", policy.server.queue_bytes),
+        *((f"[policy] peers {peer.match}:", peer.queue_bytes) for peer in policy.peers),
+    ):
+        if queue_bytes and queue_bytes < config.limits.event_bytes:
+            raise ConfigError(
+                f"{source}: {where} queue_bytes = {queue_bytes} is less than [limits] event_bytes = "
+                f"{config.limits.event_bytes}: an event of that size could not wait; raise it, or lower the other"
+            )
     owners: dict[int, str] = {}
     for name in _PORTS:
         port = _get(config, name)

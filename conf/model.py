@@ -121,6 +121,15 @@ class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     attachments: Count = 10_000
     """Processes attached to the broker at once; each has three connections."""
 
+    attachments_per_address: Annotated[int, Meta(ge=0, le=10_000_000)] = 5_000
+    """Of these, from one address; 0 for any number. Players behind a gateway are not counted."""
+
+    hellos_per_s: Annotated[float, Meta(ge=0.0, le=1e6)] = 200.0
+    """Hellos a second from one address; 0 for any number."""
+
+    hellos_burst: Count = 2_000
+    """Hellos at once from one address after a quiet time."""
+
     services_per_session: Count = 16
     """Services that one server may register."""
 

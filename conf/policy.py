@@ -1,6 +1,6 @@
-"""The sections `[policy...]`: what one session may send and receive, by role, by peer and by topic."""
+"""The sections `[policy...]`: what one session may send and receive, and what it costs to break a rule."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,22 @@ Topic = Annotated[
     Meta(pattern=r"^(?:(?:[A-Za-z0-9_-]+|\*)(?:\.(?:[A-Za-z0-9_-]+|\*))*(?:\.\*\*)?|\*\*)\Z", max_length=128),
 ]
 """A topic, in which `*` stands for one word and a last `**` for one or more."""
+
+
+Topics = Annotated[list[Topic], Meta(max_length=256)]
+
+ALL_TOPICS: Final = ("**",)
+
+Destination = Annotated[
+    str, Meta(min_length=1, max_length=160, pattern=r"^(?:all|\*|[a-z]+:[A-Za-z0-9_.:*-]+)\Z")
+]
+"""Destinations: as one is written, with `*` for any characters or none."""
+
+OwnBytes = Annotated[int, Meta(ge=0, le=1 << 40)]
+"""A limit in bytes of one session's own; 0 for the general one."""
+
+BurstSeconds = Annotated[float, Meta(ge=0.1, le=60.0)]
+"""A burst, as seconds of its rate."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +55,28 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     replay_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 8_388_608
     """Bytes of replayed events that are not counted against its limits, in the life of a session: one outbox."""
 
+    event_bytes: OwnBytes = 0
+    """The largest payload of one event of it; 0 for `limits.event_bytes` alone."""
+
+    queue_bytes: OwnBytes = 0
+    """Bytes per lane that may wait to be sent to it; 0 for `egress.queue_bytes`."""
+
+    control_messages_per_s: Rate = 0.0
+    """Messages other than batches that its process may send in a second; each one more is a violation."""
+
+    control_bytes_per_s: Rate = 0.0
+    """Bytes of such messages in a second."""
+
+    control_burst_s: BurstSeconds = 10.0
+    """How many seconds' worth of such messages and bytes may come at once."""
+
+    raw_bytes_per_s: Rate = 0.0
+    """Bytes of any kind that its process may send in a second, before anything is read; past it the links end.
+    Counted only where `up_bytes_per_s` is not 0."""
+
+    raw_burst_s: BurstSeconds = 8.0
+    """How many seconds' worth of them may come at once."""
+
 
 class PeerPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of `[[policy.peers]]`: other limits for peers of some names. What is not set is as for their role."""
@@ -52,6 +90,13 @@ class PeerPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     down_bytes_per_s: Rate | None = None
     bytes_burst_s: Annotated[float, Meta(ge=0.1, le=60.0)] | None = None
     replay_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] | None = None
+    event_bytes: OwnBytes | None = None
+    queue_bytes: OwnBytes | None = None
+    control_messages_per_s: Rate | None = None
+    control_bytes_per_s: Rate | None = None
+    control_burst_s: BurstSeconds | None = None
+    raw_bytes_per_s: Rate | None = None
+    raw_burst_s: BurstSeconds | None = None
 
 
 class TopicPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,10 +121,36 @@ class TopicPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How an event over it ends; its sender is told in either case."""
 
 
+PLAYERS: Final = Policy(
+    events_per_s=100.0,
+    up_bytes_per_s=51_200.0,
+    down_bytes_per_s=51_200.0,
+    control_messages_per_s=50.0,
+    control_bytes_per_s=65_536.0,
+    raw_bytes_per_s=4_194_304.0,
+)
+"""What players may, unless the configuration says otherwise."""
+
+
 class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[policy]`: what sessions may send and receive."""
 
-    client: Policy = Policy(events_per_s=100.0, up_bytes_per_s=51_200.0, down_bytes_per_s=51_200.0)
+    client_may_send: Topics = msgspec.field(default_factory=lambda: list(ALL_TOPICS))
+    """Topics that players may send on."""
+
+    client_may_address: Annotated[list[Destination], Meta(max_length=256)] = []
+    """Destinations that players may name besides servers and services; `*` stands for any characters."""
+
+    error_budget: Annotated[int, Meta(ge=0, le=1_000_000)] = 200
+    """What breaking rules may cost at once; 0: it costs nothing."""
+
+    error_budget_per_s: Annotated[float, Meta(gt=0.0, le=1e6)] = 50.0
+    """How fast the error budget fills again."""
+
+    cool_down_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 30.0
+    """How long a name is refused that has used up its error budget three times over, or changes hands too often."""
+
+    client: Policy = PLAYERS
     """Players, those behind gateways too."""
 
     server: Policy = Policy()

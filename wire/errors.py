@@ -29,6 +29,7 @@ class ErrorNumber(IntEnum):
     WINDOW_EXCEEDED = 205
     UNKNOWN_SESSION_INDEX = 206
     BAD_ACK = 207
+    FLOOD = 208
 
     BAD_NAME = 301
     NO_COMMON_VERSION = 302
@@ -36,6 +37,7 @@ class ErrorNumber(IntEnum):
     FULL = 304
     DRAINING = 305
     BUSY = 306
+    COOLING_DOWN = 307
     DEPENDENCY_CYCLE = 311
 
     BAD_TOPIC = 401
@@ -43,6 +45,7 @@ class ErrorNumber(IntEnum):
     EVENT_TOO_LARGE = 403
     BATCH_TOO_LARGE = 404
     NOT_ALLOWED = 405
+    TOO_MANY_VIOLATIONS = 406
 
     UNKNOWN_PEER = 501
     UNKNOWN_SERVICE = 502

@@ -16,6 +16,8 @@ VERSION: Final = 1
 HEADER: Final = struct.Struct("!2sBBBBHIIII")
 """magic, version, kind, flags, lane, count, incarnation, number, ack, raw_bytes."""
 HEADER_BYTES: Final = HEADER.size
+KIND_AT: Final = 3
+"""Where the kind is."""
 
 FLAG_LZ4: Final = 0x01
 """The body is one lz4 block; `raw_bytes` is its size before compression."""

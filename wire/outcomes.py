@@ -38,7 +38,7 @@ class Reason(StrEnum):
     NOBODY = "nobody"
     """The group or list has no member besides those excluded."""
     NOT_ALLOWED = "not_allowed"
-    """The sender's role may not address that destination."""
+    """The sender may not address that destination, or not send on that topic."""
     NO_HANDLER = "no_handler"
     """The receiver has no handler for the topic, and its waiting room for such events was full."""
     HANDLER_ERROR = "handler_error"
@@ -63,6 +63,8 @@ class Reason(StrEnum):
     """The receiver's session ended first."""
     SENDER_GONE = "sender_gone"
     """The sender's session ended before the part did."""
+    TOO_LARGE = "too_large"
+    """Its payload was past the limit of its sender's own."""
     TOPIC_LIMIT = "topic_limit"
     """Its sender was over a limit that the configuration sets for the topic."""
     BROKER_FULL = "broker_full"
@@ -98,6 +100,7 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
             Reason.BAD_PAYLOAD,
             Reason.RECEIVER_GONE,
             Reason.POISON,
+            Reason.TOO_LARGE,
             Reason.TOPIC_LIMIT,
         }
     ),

@@ -26,6 +26,10 @@ def test_errors_far_apart_and_different_ones_do_not_add_up() -> None:
         assert not complaints.is_final(ErrorNumber.BAD_ACK, 0.0)
 
 
-def test_a_lost_session_is_cured_by_the_next_hello_however_often() -> None:
+@pytest.mark.parametrize(
+    "number",
+    [ErrorNumber.NO_SESSION, ErrorNumber.DRAINING, ErrorNumber.BUSY, ErrorNumber.COOLING_DOWN],
+)
+def test_what_a_later_hello_cures_is_never_final(number: ErrorNumber) -> None:
     complaints = Complaints()
-    assert not any(complaints.is_final(ErrorNumber.NO_SESSION, 0.0) for _ in range(100))
+    assert not any(complaints.is_final(number, 0.0) for _ in range(100))

@@ -93,6 +93,8 @@ class Bench:
     def __init__(self, config: Config | None = None, *, now: float = 0.0) -> None:
         tokens = count(1)
         self.now = now
+        self.address = ""
+        """Where hellos come from."""
         self.core = BrokerCore(
             config or small_config(),
             epoch=EPOCH,
@@ -114,7 +116,7 @@ class Bench:
 
     def receive(self, lane: Lane, route: bytes, frame: bytes, *, more: bool = False) -> None:
         """A frame arrives at the broker."""
-        self.core.receive(lane, route, frame, self.now, more=more)
+        self.core.receive(lane, route, frame, self.now, more=more, address=self.address)
 
     def turn(self) -> None:
         """One turn of the driver: what is due is done, and what is to be sent arrives at once."""

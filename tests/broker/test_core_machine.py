@@ -12,6 +12,7 @@ from tests.broker.peer import Peer
 from tests.broker.traffic import Got, Terms
 
 from lanebus.conf.model import SessionsConfig
+from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.batches import EVENT_LATEST, EVENT_QUESTION, EVENT_VOLATILE
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
@@ -23,6 +24,9 @@ SERVERS = ("server:a", "server:b")
 PLAYERS = ("player:1", "player:2", "player:3")
 BEHIND = ("player:11", "player:12", "player:13")
 GROUPS = ("room", "den")
+
+POLICY = PolicyConfig(client_may_address=["player:1*", "group:den"], error_budget=0, cool_down_s=0.0)
+"""Names change hands all the time here, and players send what they may not."""
 
 lanes = st.sampled_from(LANES)
 destinations = st.one_of(
@@ -60,7 +64,7 @@ Pick = Callable[[list[Peer]], Peer]
 
 
 class CoreMachine(RuleBasedStateMachine):
-    config = small_config()
+    config = small_config(policy=POLICY)
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,7 +325,8 @@ class JustStarted(CoreMachine):
     """The same in the time after the broker's start, when unknown destinations wait."""
 
     config = small_config(
-        sessions=SessionsConfig(grace_s=10.0, recovery_s=8.0, ping_interval_s=1.0, lease_s=4.0)
+        sessions=SessionsConfig(grace_s=10.0, recovery_s=8.0, ping_interval_s=1.0, lease_s=4.0),
+        policy=POLICY,
     )
 
 

@@ -128,6 +128,20 @@ def test_a_client_may_not_address_players(town: Town, to: str | list[str]) -> No
     assert town.find("player:1", to) is Reason.NOT_ALLOWED
 
 
+def test_a_client_may_address_what_a_rule_names() -> None:
+    town = Town("server:a", "player:1", "player:2", "player:3")
+    town.directory = Directory(client_may_address=["player:2", "group:party:*"])
+    for session in town.sessions.values():
+        town.directory.add(session)
+    town.join("party:7", town["player:3"])
+    town.join("room", town["player:3"])
+    assert town.find("player:1", "player:2") == ["player:2"]
+    assert town.find("player:1", "group:party:7") == ["player:3"]
+    assert town.find("player:1", ["player:2", "server:a"]) == ["player:2", "server:a"]
+    for other in ("player:3", "group:room", "all", ["player:2", "player:3"]):
+        assert town.find("player:1", other) is Reason.NOT_ALLOWED
+
+
 def test_a_client_may_address_servers_and_services(town: Town) -> None:
     town.directory.register(town["server:b"], "chat", [])
     assert town.find("player:1", "server:a") == ["server:a"]

@@ -20,6 +20,7 @@ from lanebus.broker.driver import BindError, Broker
 from lanebus.broker.line import NETWORK
 from lanebus.broker.notify import Notifier
 from lanebus.broker.sockets import port_of
+from lanebus.broker.strangers import MAX_FRAMES
 from lanebus.conf.model import (
     Config,
     ControlConfig,
@@ -412,17 +413,22 @@ def test_bulk_is_read_in_portions_with_the_critical_lane_between_them(
     assert broker.core.counters.errors == {"short_frame": 4}
 
 
-def test_a_flood_on_a_low_lane_is_read_to_its_end(running: Running) -> None:
+def test_a_stranger_that_floods_a_lane_is_hung_up_on(running: Running) -> None:
     net = running.sockets
     peer = Peer(net, "server:a").attach()
-    bulk = net.dial("low", SNDHWM=0)
+    bulk = net.dial("low", SNDHWM=0, RECONNECT_IVL=-1)
     for _ in range(3000):
         bulk.send(b"garbage")
     peer.say(Kind.PING, Ping(1, 0, []))
     net.until(lambda: Kind.PONG in peer.kinds(), "the pong")
     deadline = time.monotonic() + WAIT_S
-    while running.ask("status")["result"]["errors"].get("short_frame") != 3000:
+    while running.ask("status")["result"]["errors"].get("short_frame") != MAX_FRAMES:
         assert time.monotonic() < deadline
+    # It goes on, until that is enough. With reconnecting off, a socket without a connection cannot be written to.
+    while bulk.poll(1, zmq.POLLOUT):
+        assert time.monotonic() < deadline, "the connection is still there"
+        bulk.send(b"garbage")
+    assert peer.up
 
 
 def test_a_ping_lets_the_driver_look_at_its_connection() -> None:
@@ -443,3 +449,7 @@ def test_a_ping_lets_the_driver_look_at_its_connection() -> None:
         running.stop()
         running.sockets.close()
         running.broker.close()
+
+
+def test_a_frame_from_nowhere_has_no_address() -> None:
+    assert driver._address(zmq.Frame(b"made here")) == ""

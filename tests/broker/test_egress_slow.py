@@ -1,9 +1,10 @@
 """Egress: receivers that fall behind. Group parts are dropped, senders to one receiver alone pause."""
 
 import pytest
-from tests.broker.bench import Bench
+from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
+from lanebus.conf.policy import PeerPolicy, PolicyConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Outcome, Reason
@@ -163,3 +164,33 @@ def test_the_end_of_the_receiver_ends_the_pause(bench: Bench, server: Peer, play
     player.bye()
     bench.turn()
     assert server.paused == set()
+
+
+def test_a_sessions_own_limit_in_bytes_comes_before_the_general_one() -> None:
+    policy = PolicyConfig(peers=[PeerPolicy(match="player:1", queue_bytes=1_200)])
+    bench = Bench(small_config(policy=policy))
+    server = Peer(bench, "server:a").attach()
+    players = [Peer(bench, f"player:{number}").attach() for number in (1, 2)]
+    for _ in range(6):
+        server.burst(3, "all")
+        bench.advance(0.1)
+        for player in players:
+            player.ack()
+    small, general = bench.receiving("player:1"), bench.receiving("player:2")
+    assert small.waiting_bytes <= 1_200 < general.waiting_bytes
+    assert small.dropped > general.dropped == 0
+    for player in players:
+        while player.unsettled:
+            player.settle_all()
+            bench.advance(0.5)
+    # A pause comes at half of it as well, and ends at a quarter.
+    server.burst(9, "player:1")
+    bench.advance(0.1)
+    assert server.paused == {(0, Lane.CRITICAL, "player:1")}
+    while players[0].unsettled:
+        players[0].settle_all()
+        bench.advance(0.5)
+        server.ping()
+        players[1].ping()
+    assert server.paused == set()
+    assert bench.problems() == []

@@ -45,7 +45,8 @@ def test_policies_are_listed_in_the_order_in_which_they_count(bench: Bench) -> N
 def test_a_peer_has_its_policy_and_what_is_used_up(bench: Bench) -> None:
     player = Peer(bench, "player:1").attach()
     shown = limits_of(bench.core, "player:1", bench.now)
-    assert shown["used"] == {"events_per_s": 0.0, "up_bytes_per_s": 0.0, "down_bytes_per_s": 0.0}
+    limited = ("events_per_s", "up_bytes_per_s", "down_bytes_per_s", "error_budget")
+    assert shown["used"] == dict.fromkeys(limited, 0.0)
     assert shown["throttled"] == {}
     accepted = flood(bench, player)
     shown = limits_of(bench.core, "player:1", bench.now)
@@ -104,3 +105,26 @@ def test_a_change_that_means_nothing_changes_nothing(bench: Bench, match: object
     with pytest.raises(ValueError):  # noqa: PT011 - each of them says something else
         change_limits(bench.core, match, settings, bench.now)
     assert bench.core.policies.changes == {}
+
+
+def test_the_limits_of_a_process_follow_a_change_too(bench: Bench) -> None:
+    player, gateway = Peer(bench, "player:1").attach(), Peer(bench, "gateway:g").attach()
+    gateway.open(1, "player:2")
+    change = {"control_messages_per_s": 5.0, "control_burst_s": 1.0}
+    assert change_limits(bench.core, "player:1", change, bench.now) == {"sessions": ["player:1"]}
+    for _ in range(9):
+        player.ping()
+    assert bench.core.violations.counts("player:1") == {"control": 4}
+    assert change_limits(bench.core, "server:*", change, bench.now) == {"sessions": ["server:a"]}
+    assert bench.session("server:a").limits is None
+    assert change_limits(bench.core, "server:*", {}, bench.now) == {"sessions": ["server:a"]}
+    assert bench.attachment("server:a").line.floods is None
+    # Of players behind a gateway their own sessions are limited, and never the gateway.
+    change_limits(bench.core, "player:2", change, bench.now)
+    assert bench.attachment("gateway:g").line.floods is None
+
+
+def test_how_much_of_its_error_budget_a_peer_has_used_is_shown(bench: Bench) -> None:
+    player = Peer(bench, "player:1").attach()
+    player.send_batch([player.event("t", "player:2") for _ in range(20)])
+    assert limits_of(bench.core, "player:1", bench.now)["used"]["error_budget"] == 0.5

@@ -1,9 +1,11 @@
 """Intake: batches are numbered, accepted whole or not at all, and wait for the requests that they depend on."""
 
 import pytest
-from tests.broker.bench import Bench
+from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
+from lanebus.conf.model import SessionsConfig
+from lanebus.conf.policy import PeerPolicy, Policy, PolicyConfig
 from lanebus.wire.batches import MAX_SPREAD, STAMP_MODULUS, UpEvent
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
@@ -309,3 +311,73 @@ def test_traffic_is_counted_by_lane_and_by_session(bench: Bench, server: Peer, p
     traffic = bench.session("server:a").traffic
     assert [each.events_in for each in traffic] == [0, 0, 2]
     assert (traffic[Lane.LOW].bytes_in, traffic[Lane.LOW].batches_in) == (9, 1)
+
+
+# What a session's own rules allow
+
+
+def with_policy(policy: PolicyConfig) -> tuple[Bench, Peer, Peer]:
+    """A bench with a policy, a server that handles every topic, and a player."""
+    bench = Bench(small_config(policy=policy))
+    server = Peer(bench, "server:a").attach()
+    server.ask(Kind.REGISTER, service="s", topics=["**"])
+    return bench, server, Peer(bench, "player:1").attach()
+
+
+def test_a_player_sends_only_on_topics_that_a_rule_names() -> None:
+    policy = PolicyConfig(client_may_send=["player.*", "chat.**"])
+    bench, server, player = with_policy(policy)
+    topics = ["player.move", "player.move.far", "chat.room.7", "admin.kick", "player.aim"]
+    for topic in topics:
+        player.send(topic, None)
+    server.send("admin.kick", "player:1")
+    bench.advance(0.3)
+    assert server.topics() == ["player.move", "chat.room.7", "player.aim"]
+    refused = (Outcome.REFUSED, Reason.NOT_ALLOWED)
+    assert [player.end_of(number) for number in range(1, 6)] == [None, refused, None, refused, None]
+    assert player.topics() == ["admin.kick"]
+    assert bench.core.violations.counts("player:1") == {"not_allowed": 2}
+    assert player.up
+    # What rules refuse says nothing of how well the broker is.
+    assert bench.core.registry.parts()[1] == 2
+    assert bench.core._parts()[1] == 0
+    assert bench.problems() == []
+
+
+def test_a_topic_that_no_rule_names_does_not_wait_for_a_service_after_the_brokers_start() -> None:
+    config = small_config(
+        policy=PolicyConfig(client_may_send=["player.*"]),
+        sessions=SessionsConfig(grace_s=10.0, recovery_s=8.0, ping_interval_s=1.0, lease_s=4.0),
+    )
+    bench = Bench(config)
+    player = Peer(bench, "player:1").attach()
+    first = player.send("player.move", None)
+    second = player.send("admin.kick", None)
+    bench.advance(0.3)
+    assert player.end_of(first) is None
+    assert player.end_of(second) == (Outcome.REFUSED, Reason.NOT_ALLOWED)
+    server = Peer(bench, "server:a").attach()
+    server.ask(Kind.REGISTER, service="s", topics=["**"])
+    bench.advance(0.3)
+    assert server.topics() == ["player.move"]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        PolicyConfig(client=Policy(event_bytes=100)),
+        PolicyConfig(peers=[PeerPolicy(match="player:*", event_bytes=100)]),
+    ],
+)
+def test_an_event_past_its_senders_own_limit_is_refused(policy: PolicyConfig) -> None:
+    bench, server, player = with_policy(policy)
+    numbers = [player.send("t", None, payload=bytes(size)) for size in (100, 101, 100)]
+    bench.advance(0.3)
+    assert server.numbers() == [numbers[0], numbers[2]]
+    assert player.end_of(numbers[1]) == (Outcome.REFUSED, Reason.TOO_LARGE)
+    assert bench.core.violations.counts("player:1") == {"too_large": 1}
+    assert player.welcome is not None
+    assert player.welcome.limits.event_bytes == 100
+    assert server.welcome is not None
+    assert server.welcome.limits.event_bytes == 1_024
+    assert bench.problems() == []

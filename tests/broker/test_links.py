@@ -57,6 +57,12 @@ def test_who_does_not_say_hello_first_is_told_and_leaves_nothing_behind(scene: S
     assert list(scene.links) == []
 
 
+def test_a_stranger_is_told_once_a_second(scene: Scene) -> None:
+    for now in (1.0, 1.1, 1.9, 2.0):
+        scene.links.first(Lane.LOW, b"r", header(Kind.BATCH, Lane.LOW), now)
+    assert len(scene.outgoing.take()) == 2
+
+
 def test_an_error_of_a_stranger_is_not_answered(scene: Scene) -> None:
     assert scene.links.first(Lane.LOW, b"r", header(Kind.ERROR, Lane.LOW), 1.0) is None
     assert scene.outgoing.take() == []

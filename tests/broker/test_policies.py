@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanebus.broker.policies import MAX_CHANGES, Limits, Policies
+from lanebus.broker.policies import ERROR_BUDGET, MAX_CHANGES, Limits, Policies
 from lanebus.conf.policy import PeerPolicy, Policy, PolicyConfig, TopicPolicy
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
@@ -135,3 +135,43 @@ def test_a_topics_limit_is_each_sessions_own_and_its_roles() -> None:
     assert policies.over_topic(one, Role.SERVER, "chat", 0.0) is not None
     assert policies.over_topic(two, Role.SERVER, "chat", 0.0) is None
     assert policies.over_topic(two, Role.CLIENT, "chat", 0.0) is None
+
+
+def test_who_is_held_may_send_nothing_until_then_whatever_is_left() -> None:
+    limits = Limits(Policy(), 0.0)
+    limits.hold(5.0)
+    limits.hold(3.0)
+    limits.refill(1.0, 0.0)
+    over = limits.over(Lane.CRITICAL)
+    assert over == (ERROR_BUDGET, 4.0)
+    limits.refill(5.0, 0.0)
+    assert limits.over(Lane.CRITICAL) is None
+
+
+def test_sizes_of_its_own_give_a_session_limits() -> None:
+    policies = Policies(PolicyConfig(server=Policy(event_bytes=10), client=Policy(queue_bytes=20)))
+    server = policies.limits("server:a", Role.SERVER, 0.0)
+    player = policies.limits("player:1", Role.CLIENT, 0.0)
+    assert server is not None
+    assert player is not None
+    assert server.event_bytes == 10
+    assert player.event_bytes == float("inf")
+    assert (server.queue_bytes, player.queue_bytes) == (0, 20)
+    server.change(Policy(queue_bytes=30), 0.0)
+    assert server.queue_bytes == 30
+    assert server.event_bytes == float("inf")
+
+
+def test_the_largest_event_of_a_peer_is_the_lesser_limit() -> None:
+    policies = Policies(PolicyConfig(client=Policy(event_bytes=100)))
+    assert policies.event_bytes("player:1", Role.CLIENT, 1000) == 100
+    assert policies.event_bytes("player:1", Role.CLIENT, 50) == 50
+    assert policies.event_bytes("server:a", Role.SERVER, 1000) == 1000
+    assert policies.event_bytes("gateway:g", Role.GATEWAY, 1000) == 1000
+
+
+def test_players_processes_have_limits_of_all_they_say_and_gateways_have_none() -> None:
+    policies = Policies(PolicyConfig())
+    assert policies.floods("player:1", Role.CLIENT, 0.0) is not None
+    assert policies.floods("server:a", Role.SERVER, 0.0) is None
+    assert policies.floods("gateway:g", Role.GATEWAY, 0.0) is None

@@ -197,6 +197,18 @@ def test_what_waits_for_an_allowance_is_shaped() -> None:
     assert scene.why()["evidence"]["shaped_bytes"] == waiting > 0
 
 
+def test_who_has_broken_rules_lately_is_told_so(scene: Scene) -> None:
+    for _ in range(3):
+        scene.player.send("t", "player:2")
+    scene.live(2, scene.server, scene.player)
+    assert scene.why()["evidence"]["violations"] == 3
+    assert ("violations", "3 rules broken lately") in [
+        (verdict["cause"], verdict["text"]) for verdict in scene.why()["verdicts"]
+    ]
+    scene.live(70, scene.server, scene.player)
+    assert scene.why()["evidence"]["violations"] == 0
+
+
 # Others that it waits for
 
 

@@ -87,6 +87,9 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
         "slow": [],
         "throttled": [],
         "shaped": [],
+        "violations": {},
+        "violations_lately": 0,
+        "error_budget_used": 0.0,
         "links": 3,
     }
     return fields | changes
@@ -193,6 +196,17 @@ def test_a_slow_peer_is_marked_and_named(canned: dict[str, Any]) -> None:
         "slow receiver: player:a on normal for 12.250 s: 900000 bytes held, the oldest for 17.500 s, "
         "3 dropped, 1 sender paused"
     )
+
+
+def test_who_breaks_rules_is_named_with_the_kinds(canned: dict[str, Any]) -> None:
+    broken = {"not_allowed": 41, "bad_topic": 1}
+    canned["peers"] = [
+        peer("player:a", violations=broken, violations_lately=3, error_budget_used=0.75),
+        peer("player:b"),
+    ]
+    assert table("peers")[4:] == [
+        "violations: player:a: 41 not_allowed, 1 bad_topic; 3 lately, 0.7500 of its error budget used"
+    ]
 
 
 def test_a_narrow_terminal_gets_the_columns_that_matter(

@@ -75,22 +75,19 @@ def test_a_flood_is_seen_its_limit_raised_and_all_of_it_arrives(scene: Scene) ->
     wait_until(scene.is_throttled)
     text = scene.limits("loud")
     assert "THROTTLED by events_per_s" in text
-    assert scene.json("loud")["used"]["events_per_s"] > 0.3
+    assert scene.json("loud")["used"]["events_per_s"] > 0.0
     (held,) = scene.player.throttled
     assert (held.session, held.limit) == ("player:loud", "events_per_s")
     assert held.events > 0
     assert scene.limits("player:l*", "--set", "events_per_s=0", "--set", "up_bytes_per_s=0") == (
         "changed for 1 session and for who comes\n"
     )
-    assert scene.json()[0] == {
+    first = {name: value for name, value in scene.json()[0].items() if value is not None}
+    assert first == {
         "source": "changed",
         "match": "player:l*",
         "events_per_s": 0.0,
-        "events_burst": None,
         "up_bytes_per_s": 0.0,
-        "down_bytes_per_s": None,
-        "bytes_burst_s": None,
-        "replay_bytes": None,
     }
     assert "no limit" in scene.limits("loud")
     wait_until(scene.has_all)

@@ -44,12 +44,13 @@ def control() -> Iterator[str]:
 
         def are_done() -> bool:
             loop.turn(0.01)
-            return len(handled) == 3 and not server.in_flight
+            return len(handled) == 3 and not server.in_flight and not player.in_flight
 
         wait_until(are_up)
         for number in range(3):
             server.send("tick", number, to="player:1", lane="critical")
         server.send("tick", 0, to="player:nobody", lane="low")
+        player.send("whisper", 0, to="player:2")
         wait_until(are_done)
         yield broker.addresses["control"]
         loop.close_all(5.0)
@@ -61,6 +62,8 @@ def test_the_figures_of_all_peers_are_json_for_programs(control: str) -> None:
     assert lanes["server:a"]["critical"]["in"]["events"] == 3
     assert lanes["server:a"]["low"]["in"]["reasons"] == {"refused: unknown_destination": 1}
     assert lanes["player:1"]["critical"]["out"]["events"] == 3
+    violations = {each["name"]: each["violations"] for each in found}
+    assert violations == {"server:a": {}, "player:1": {"not_allowed": 1}}
 
 
 def test_people_see_a_row_for_each_lane_that_was_used(
@@ -69,7 +72,7 @@ def test_people_see_a_row_for_each_lane_that_was_used(
     assert run(["stats", "-s", control]) == Exit.OK
     shown = capsys.readouterr().out
     assert shown.count("server:a") == 2
-    assert shown.count("player:1") == 1
+    assert shown.count("player:1") == 2
     assert "2 peers" in shown
 
 
@@ -80,7 +83,10 @@ def test_one_peer_is_shown_on_all_lanes_with_what_was_not_delivered(
     shown = capsys.readouterr().out
     assert shown.count("server:a") == 3
     assert "low: 1 refused: unknown_destination" in shown
-    assert lanebus("stats", "1", "-s", control).stdout.count("player:1") == 3
+    shown = lanebus("stats", "1", "-s", control).stdout
+    assert shown.count("player:1") == 3
+    assert "normal: 1 refused: not_allowed" in shown
+    assert "violations: 1 not_allowed" in shown
 
 
 def test_a_peer_without_a_session_is_named(control: str) -> None:

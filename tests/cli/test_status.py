@@ -62,6 +62,9 @@ STATUS: dict[str, Any] = {
     "lanes": {"critical": LANE, "normal": LANE, "low": LANE},
     "control": {"in": {"messages": 1, "bytes": 2}, "out": {"messages": 1, "bytes": 2}},
     "errors": {"bad_magic": 3},
+    "violations": {"malformed": 3},
+    "cooling_down_s": {},
+    "hellos_refused": 0,
     "books": {"events": BOOKS, "parts": BOOKS},
 }
 
@@ -123,3 +126,10 @@ def test_what_is_not_well_is_said_with_the_reason(canned: dict[str, Any]) -> Non
     assert [line for line in lines if " is failing" in line or " is degraded" in line] == [
         "combat is failing: no instance serves: server:a is gone"
     ]
+
+
+def test_names_that_are_refused_are_said_with_how_long_yet(canned: dict[str, Any]) -> None:
+    canned["cooling_down_s"] = {f"player:{number}": 12.5 for number in range(1, 12)}
+    refused = [line for line in shown(canned) if line.startswith("refused: ")]
+    assert refused[0] == "refused: player:1 broke too many rules, for another 12.500 s"
+    assert len(refused) == 8

@@ -100,6 +100,18 @@ def test_port_zero_is_legal_everywhere() -> None:
             r"x: \[quality\] window_s = 9.0 holds fewer than min_samples = 5 pings, one each 2.0 s; raise it to 10 .*",
         ),
         (
+            "[policy.client]\nqueue_bytes = 1000",
+            r"x: \[policy.client\] queue_bytes = 1000 is less than \[limits\] event_bytes = 262144: .*; raise it, .*",
+        ),
+        (
+            '[policy]\npeers = [{ match = "player:*", queue_bytes = 9 }]',
+            r"x: \[policy\] peers player:\*: queue_bytes = 9 is less than \[limits\] event_bytes = 262144: .*",
+        ),
+        (
+            '[policy]\nclient_may_address = ["42"]',
+            r'x: \[policy\] client_may_address = \["42"\]: expected str matching regex .*',
+        ),
+        (
             "[control]\nport = 5570",
             r"x: \[control\] port = 5570 is also \[lanes.critical\] port; give each a port of its own",
         ),

@@ -1,8 +1,8 @@
-"""Rules of groups: which names they allow."""
+"""Rules by names: which ones they allow."""
 
 import pytest
 
-from lanebus.broker.group_rules import GroupRules
+from lanebus.broker.name_rules import NAMES_REMEMBERED, NameRules
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,19 @@ from lanebus.broker.group_rules import GroupRules
     ],
 )
 def test_a_star_stands_for_anything_and_all_else_for_itself(group: str, allowed: bool) -> None:
-    assert GroupRules(["room:*", "lobby", "team.*"]).allow(group) is allowed
+    assert NameRules(["room:*", "lobby", "team.*"]).allow(group) is allowed
 
 
 def test_without_a_rule_nothing_is_allowed() -> None:
-    rules = GroupRules([])
+    rules = NameRules([])
     assert not rules.allow("room")
     assert not rules.allow("")
+
+
+def test_answers_are_remembered_within_bounds() -> None:
+    rules = NameRules(["room:*"])
+    for number in range(2 * NAMES_REMEMBERED):
+        assert rules.allow(f"room:{number}")
+    assert len(rules._known) <= NAMES_REMEMBERED
+    assert rules.allow("room:0")
+    assert not rules.allow("den")
