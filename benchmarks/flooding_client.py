@@ -216,6 +216,7 @@ def _figures(
         "misordered": result.faults.misordered,
         "corrupted": result.faults.corrupted,
         "ledger_balanced": bool(audit["balanced"] and audit["at_rest"]),
+        "problems": audit["problems"],
     }
     missed = []
     if figures["p99_ratio"] > P99_GOAL:
