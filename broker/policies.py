@@ -18,6 +18,9 @@ from lanebus.wire.outcomes import Outcome, Reason
 
 MAX_CHANGES: Final = 1024
 """Policies for peers that were set while the broker runs."""
+NAMES_KEPT: Final = 4096
+KEPT_S: Final = 60.0
+"""For so long, and so many names, it is known what was left of a session's limits: a new process gets no new burst."""
 _SETTINGS: Final = tuple(field.name for field in msgspec.structs.fields(Policy))
 
 
@@ -138,6 +141,8 @@ class Policies:
     def __init__(self, config: PolicyConfig) -> None:
         self._by_role = {Role.CLIENT: config.client, Role.SERVER: config.server}
         self._peers = tuple(config.peers)
+        self._left: dict[str, tuple[float, Limits]] = {}
+        """By name: when the last session ended, and what was left of its limits; the earliest end first."""
         self.changes: dict[str, PeerPolicy] = {}
         """What was set while the broker runs, by pattern, the latest last; it comes before the configuration."""
         self.ended = 0
@@ -155,11 +160,31 @@ class Policies:
                 return msgspec.structs.replace(policy, **changes)
         return policy
 
-    def limits(self, name: str, role: Role, now: float) -> Limits | None:
-        """The limits of a new session; None if nothing that it does is limited."""
+    def departed(self, name: str, limits: Limits | None, now: float) -> None:
+        """A session has ended: whoever comes back under its name soon has what is left of its limits."""
+        if limits is None:
+            return
+        self._left.pop(name, None)
+        self._left[name] = (now, limits)
+        while len(self._left) > NAMES_KEPT or next(iter(self._left.values()))[0] < now - KEPT_S:
+            del self._left[next(iter(self._left))]
+
+    def limits(self, name: str, role: Role, now: float, predecessor: Limits | None = None) -> Limits | None:
+        """The limits of a new session; None if nothing that it does is limited.
+
+        Args:
+            predecessor: those of the session whose name it takes over.
+        """
         if role is Role.GATEWAY:
             return None
         policy = self.of(name, role)
+        at, left = self._left.pop(name, (now, None))
+        if predecessor is None and at >= now - KEPT_S:
+            predecessor = left
+        if predecessor is not None:
+            if predecessor.policy != policy:
+                predecessor.change(policy, now)
+            return predecessor
         limited = (
             policy.events_per_s,
             policy.up_bytes_per_s,

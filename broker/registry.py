@@ -151,6 +151,7 @@ class Registry:
     ) -> Session:
         """Begin a session; the latest to claim a name has it, with what its predecessor had not settled."""
         role = Role.CLIENT if attachment.role is Role.GATEWAY else attachment.role
+        old = self._directory.peers.get(name)
         session = Session(
             attachment,
             index,
@@ -160,12 +161,11 @@ class Registry:
             self._next_origin,
             Quality(self._config.quality),
             now,
-            self._policies.limits(name, role, now),
+            self._policies.limits(name, role, now, old.limits if old is not None else None),
         )
         self._next_origin += 1
         if rtt_ms is not None:
             session.quality.outside_ms = rtt_ms
-        old = self._directory.peers.get(name)
         if old is not None:
             self._directory.succeed(old, session)
             # Who was only expected was not there yet: nothing of it has ended.
@@ -215,6 +215,7 @@ class Registry:
 
     def _depart(self, session: Session, now: float, reason: str, *, remembered: bool = True) -> None:
         session.ended = True
+        self._policies.departed(session.name, session.limits, now)
         attachment = session.attachment
         if remembered:
             self.closed.add(session, now, reason)

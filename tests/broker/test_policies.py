@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanebus.broker.policies import ERROR_BUDGET, MAX_CHANGES, Limits, Policies
+from lanebus.broker.policies import ERROR_BUDGET, KEPT_S, MAX_CHANGES, NAMES_KEPT, Limits, Policies
 from lanebus.conf.policy import PeerPolicy, Policy, PolicyConfig, TopicPolicy
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
@@ -123,6 +123,35 @@ def test_a_topics_limit_ends_what_is_over_it(over: str, outcome: Outcome) -> Non
     assert policies.ended == 2
     assert policies.over_topic(limits, Role.CLIENT, "player.move", 0.0) is None
     assert policies.over_topic(limits, Role.CLIENT, "telemetry.fps", 1.0) is None
+
+
+def test_who_comes_back_soon_has_what_was_left() -> None:
+    policies = Policies(PolicyConfig())
+    limits = policies.limits("player:1", Role.CLIENT, 0.0)
+    assert limits is not None
+    while limits.over(Lane.NORMAL) is None:
+        limits.charge(Lane.NORMAL, 10.0)
+    policies.departed("player:1", limits, 1.0)
+    policies.departed("server:a", None, 1.0)
+    assert policies.limits("player:2", Role.CLIENT, 1.0) is not limits
+    again = policies.limits("player:1", Role.CLIENT, 1.0)
+    assert again is limits
+    policies.departed("player:1", again, 1.0)
+    policies.change("player:1", {"events_per_s": 7.0})
+    assert policies.limits("player:1", Role.CLIENT, 2.0) is limits
+    assert limits.policy.events_per_s == 7.0
+    policies.departed("player:1", limits, 2.0)
+    assert policies.limits("player:1", Role.CLIENT, 2.1 + KEPT_S) is not limits
+
+
+def test_of_so_many_names_it_is_known_what_was_left() -> None:
+    policies = Policies(PolicyConfig())
+    first = policies.limits("player:0", Role.CLIENT, 0.0)
+    for number in range(NAMES_KEPT + 1):
+        limits = policies.limits(f"player:{number}", Role.CLIENT, 0.0)
+        policies.departed(f"player:{number}", first if number == 0 else limits, 0.0)
+    assert policies.limits("player:0", Role.CLIENT, 0.0) is not first
+    assert policies.limits(f"player:{NAMES_KEPT}", Role.CLIENT, 0.0) is limits
 
 
 def test_a_topics_limit_is_each_sessions_own_and_its_roles() -> None:

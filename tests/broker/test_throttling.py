@@ -127,6 +127,21 @@ def test_other_lanes_go_on(bench: Bench, server: Peer, player: Peer) -> None:
     assert server.numbers(Lane.CRITICAL) == list(range(1, 8))
 
 
+@pytest.mark.parametrize("says_goodbye", [True, False])
+def test_to_come_as_another_process_gains_no_burst(bench: Bench, server: Peer, says_goodbye: bool) -> None:
+    accepted = 0
+    for _ in range(3):
+        player = Peer(bench, "player:1").attach()
+        burst(player, 20)
+        bench.turn()
+        accepted += bench.session("player:1").sending[Lane.NORMAL].book.accepted
+        server.settle_all()
+        if says_goodbye:
+            player.bye()
+            bench.turn()
+    assert accepted < 12
+
+
 def test_nobody_else_behind_the_same_gateway_waits(bench: Bench, server: Peer) -> None:
     gateway = Peer(bench, "gateway:g").attach()
     gateway.open(1, "player:loud")
