@@ -60,11 +60,12 @@ class Allowance:
         """Beyond the burst, for any lane: what grew while the broker was late and could take nothing."""
         self._at = now
 
-    def refill(self, now: float, late_s: float = 0.0) -> None:
+    def refill(self, now: float, late_s: float | None = None) -> None:
         """Let it grow until `now`; a clock that has gone back changes nothing.
 
         Args:
-            late_s: for how long the broker was late: who kept to the rate meanwhile comes with more than a burst.
+            late_s: for how long the broker was late: who kept to the rate meanwhile comes with more than a burst. 0
+                takes back what an earlier lateness gave; None leaves it.
         """
         if now <= self._at:
             return
@@ -75,10 +76,12 @@ class Allowance:
         if not late_s and critical + normal + low + amount >= self.burst:
             # The usual case: all that was taken has grown again.
             levels[:] = caps
-            self._spare = 0.0
+            if late_s is not None:
+                self._spare = 0.0
             return
         left = self._fill(amount)
-        self._spare = min(left + self._spare, late_s * self.rate_per_s) if late_s else 0.0
+        if late_s is not None:
+            self._spare = min(left + self._spare, late_s * self.rate_per_s)
         for lane in LANES:
             levels[lane] = min(levels[lane], caps[lane])
 

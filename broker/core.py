@@ -387,8 +387,9 @@ class BrokerCore:
             self.links.drop(stale, now, "it dialled anew")
         if not resumed:
             attachment.recalled = message.requests
-            attachment.line.floods = self.policies.floods(message.name, message.role, now)
             if 0 in attachment.sessions:
+                limits = attachment.sessions[0].limits
+                attachment.line.floods = limits.floods if limits is not None else None
                 attachment.sessions[0].recall(message.served_by, message.sent)
                 attachment.sessions[0].kept_by = dict(message.kept_by)
         attachment.lz4 = "lz4" in message.compressions

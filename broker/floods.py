@@ -36,6 +36,11 @@ class Floods:
         return (self._control_bytes is None or self._control_bytes.take(size_bytes, now)) and fits
 
 
+def rates_of(floods: Floods | None) -> tuple[tuple[float, float], ...]:
+    """What they are limited to; nothing without a limit."""
+    return () if floods is None else floods.rates
+
+
 def floods_of(policy: Policy, now: float) -> Floods | None:
     """What a process of a policy may say; None without any limit."""
     raw_bytes_per_s = policy.raw_bytes_per_s if policy.up_bytes_per_s else 0.0

@@ -8,6 +8,7 @@ import msgspec
 
 from lanebus.broker.allowance import Allowance
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.name_rules import matches
 from lanebus.broker.sessions import Session
 from lanebus.broker.throttling import throttled
 from lanebus.wire.lanes import LANES
@@ -77,34 +78,28 @@ def change_limits(core: BrokerCore, match: object, settings: object, now: float)
     if not isinstance(match, str) or not isinstance(settings, dict):
         raise ValueError("a change of limits names the peers, and the settings by name")
     core.policies.change(match, settings)
-    changed = [session.name for session in core.registry.sessions() if apply_policy(core, session, now)]
+    changed = [
+        session.name
+        for session in core.registry.sessions()
+        if matches(match, session.name) and apply_policy(core, session, now)
+    ]
     return {"sessions": changed}
 
 
 def apply_policy(core: BrokerCore, session: Session, now: float) -> bool:
     """Hold a session to the policy that counts now; whether that is another one than before."""
-    has_changed = _apply_floods(core, session, now)
     policy = core.policies.of(session.name, session.role)
     if session.limits is None:
-        fresh = core.policies.limits(session.name, session.role, now)
-        if fresh is None:
-            return has_changed
-        session.limits = fresh
+        session.limits = core.policies.limits(session.name, session.role, now)
+        if session.limits is None:
+            return False
     elif session.limits.policy == policy:
-        return has_changed
+        return False
     else:
         session.limits.change(policy, now)
     session.limit_egress()
-    return True
-
-
-def _apply_floods(core: BrokerCore, session: Session, now: float) -> bool:
-    if session.attachment.targeted:
-        return False
-    line = session.attachment.line
-    fresh = core.policies.floods(session.name, session.role, now)
-    before, after = (None if floods is None else floods.rates for floods in (line.floods, fresh))
-    if before == after:
-        return False
-    line.floods = fresh
+    for lane in LANES:
+        core.egress.shaping.forget(session, lane, now)
+    if not session.attachment.targeted:
+        session.attachment.line.floods = session.limits.floods
     return True

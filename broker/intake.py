@@ -156,7 +156,7 @@ class Intake:
                 if not self._throttling.admits(
                     session, limits, lane, number, charged, now, replayed=replayed
                 ):
-                    if plan is Reason.NOT_ALLOWED:
+                    if plan is Reason.NOT_ALLOWED and limits.barred:
                         self._violations.by_session(session, Violation.NOT_ALLOWED, now)
                     continue
             if not sending.is_new(number):
@@ -167,9 +167,11 @@ class Intake:
             traffic = session.traffic[lane]
             traffic.events_in += 1
             traffic.bytes_in += size
-            if limits is not None:
+            if plan is Reason.NOT_ALLOWED:
+                self._violations.by_session(session, Violation.NOT_ALLOWED, now)
+                self._policies.ended += 1
+            elif limits is not None:
                 if len(event.payload) > limits.event_bytes:
-                    self._violations.by_session(session, Violation.TOO_LARGE, now)
                     self._policies.ended += 1
                     end: tuple[Outcome, Reason] | None = _TOO_LARGE
                 else:
@@ -188,9 +190,6 @@ class Intake:
                 self._recovery.hold(routed, (event.topic, event.to, event.exclude, before))
                 continue
             if isinstance(plan, Reason):
-                if plan is Reason.NOT_ALLOWED:
-                    self._violations.by_session(session, Violation.NOT_ALLOWED, now)
-                    self._policies.ended += 1
                 self._settling.ended_at_once(
                     attachment, event.session, lane, number, Outcome.REFUSED, plan, now
                 )

@@ -32,7 +32,7 @@ class NameRules:
         return known
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(".*" if each == "*" else re.escape(each) for each in pattern))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lanebus.broker.alerts import AlertKind, Alerts
 from lanebus.broker.near_limit import NearLimit
 from lanebus.broker.sessions import Attachment
+from lanebus.wire.batches import MAX_UNSIGNED
 from lanebus.wire.names import Role
 from lanebus.wire.outboxes import OutboxReport
 
@@ -27,7 +28,7 @@ class Outboxes:
         named: set[str] = set()
         for report in reports:
             session = attachment.sessions.get(report.session)
-            if session is None:
+            if session is None or session.name in named:
                 continue
             named.add(session.name)
             # What had no room found the outbox full, whatever has become of it since.
@@ -37,7 +38,8 @@ class Outboxes:
             figures = {
                 "held_bytes": report.held_bytes,
                 "limit_bytes": report.limit_bytes,
-                "turned_away": before + report.turned_away,
+                # Peers say what they like: the sum of it has to stay a number that travels.
+                "turned_away": min(before + report.turned_away, MAX_UNSIGNED),
             }
             self._near.look(session.name, share, now, figures)
         if attachment.role is not Role.GATEWAY:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from lanebus.broker.allowance import Allowance, Bucket
-from lanebus.broker.floods import Floods, floods_of
+from lanebus.broker.floods import floods_of, rates_of
 from lanebus.broker.name_rules import matches
 from lanebus.conf.policy import PeerPolicy, Policy, PolicyConfig, TopicPolicy
 from lanebus.wire.lanes import Lane
@@ -45,11 +45,13 @@ class Limits:
     """
 
     __slots__ = (
-        "_held_s",
-        "_held_until",
+        "_barred_s",
+        "_barred_until",
+        "_renewed",
         "down",
         "event_bytes",
         "events",
+        "floods",
         "policy",
         "queue_bytes",
         "replay_bytes",
@@ -69,20 +71,34 @@ class Limits:
         """The largest payload that it may send, where that is less than anybody may."""
         self.queue_bytes = policy.queue_bytes
         """Bytes per lane that may wait for it; 0 for as many as for anybody."""
-        self._held_until = 0.0
-        self._held_s = 0.0
+        self.floods = floods_of(policy, now)
+        """What its process may say at all, where that speaks for it alone; None without a limit."""
+        self._renewed = now
+        self._barred_until = 0.0
+        self._barred_s = 0.0
         """How long it was to send nothing, at the last `refill`."""
 
-    def hold(self, until: float) -> None:
+    def bar(self, until: float) -> None:
         """It may send nothing until then, whatever is left."""
-        self._held_until = max(self._held_until, until)
+        self._barred_until = max(self._barred_until, until)
 
-    def refill(self, now: float, late_s: float) -> None:
+    @property
+    def barred(self) -> bool:
+        """Whether it may send nothing, as of the last `refill`."""
+        return self._barred_s > 0.0
+
+    def renew(self, now: float) -> None:
+        """Another session begins with these: it may replay one outbox again, once a minute."""
+        if now - self._renewed >= KEPT_S:
+            self._renewed = now
+            self.replay_bytes = self.policy.replay_bytes
+
+    def refill(self, now: float, late_s: float | None = None) -> None:
         """Let what it may send grow until `now`; see `Allowance.refill`."""
-        if self._held_until:
-            self._held_s = max(0.0, self._held_until - now)
-            if not self._held_s:
-                self._held_until = 0.0
+        if self._barred_until:
+            self._barred_s = max(0.0, self._barred_until - now)
+            if not self._barred_s:
+                self._barred_until = 0.0
         if self.events is not None:
             self.events.refill(now, late_s)
         if self.up_bytes is not None:
@@ -90,8 +106,8 @@ class Limits:
 
     def over(self, lane: Lane) -> Over | None:
         """The limit that keeps it from sending one more event; the one that it has to wait longest for."""
-        if self._held_s:
-            return Over(ERROR_BUDGET, self._held_s)
+        if self._barred_s:
+            return Over(ERROR_BUDGET, self._barred_s)
         events, up_bytes = self.events, self.up_bytes
         over: Over | None = None
         if events is not None and not events.has(lane):
@@ -118,9 +134,13 @@ class Limits:
         before, self.policy = self.policy, policy
         self.event_bytes = policy.event_bytes or inf
         self.queue_bytes = policy.queue_bytes
-        if (before.events_per_s, before.events_burst) != (policy.events_per_s, policy.events_burst):
-            self.events = _allowance(policy.events_per_s, policy.events_burst, now)
         fresh = Limits(policy, now)
+        if before.replay_bytes != policy.replay_bytes:
+            self.replay_bytes = policy.replay_bytes
+        if (before.events_per_s, before.events_burst) != (policy.events_per_s, policy.events_burst):
+            self.events = fresh.events
+        if rates_of(self.floods) != rates_of(fresh.floods):
+            self.floods = fresh.floods
         if (before.up_bytes_per_s, before.bytes_burst_s) != (policy.up_bytes_per_s, policy.bytes_burst_s):
             self.up_bytes = fresh.up_bytes
         if (before.down_bytes_per_s, before.bytes_burst_s) != (policy.down_bytes_per_s, policy.bytes_burst_s):
@@ -184,7 +204,9 @@ class Policies:
         if predecessor is not None:
             if predecessor.policy != policy:
                 predecessor.change(policy, now)
+            predecessor.renew(now)
             return predecessor
+        fresh = Limits(policy, now)
         limited = (
             policy.events_per_s,
             policy.up_bytes_per_s,
@@ -192,11 +214,7 @@ class Policies:
             policy.event_bytes,
             policy.queue_bytes,
         )
-        return Limits(policy, now) if any(limited) or role in self._topics else None
-
-    def floods(self, name: str, role: Role, now: float) -> Floods | None:
-        """What a process may say at most, whatever it says; None without a limit. A gateway has none."""
-        return None if role is Role.GATEWAY else floods_of(self.of(name, role), now)
+        return fresh if any(limited) or fresh.floods is not None or role in self._topics else None
 
     def event_bytes(self, name: str, role: Role, general_bytes: int) -> int:
         """The largest payload that a peer may send.
@@ -214,15 +232,18 @@ class Policies:
         Raises:
             ValueError: there is no such setting, a value is out of its bounds, or there are too many changes.
         """
-        self.changes.pop(match, None)
         if not settings:
+            self.changes.pop(match, None)
             return
-        if len(self.changes) >= MAX_CHANGES:
+        if len(self.changes) >= MAX_CHANGES and match not in self.changes:
             raise ValueError(f"{len(self.changes)} changes of policies, the limit: take some back")
         try:
-            self.changes[match] = msgspec.convert({"match": match, **settings}, PeerPolicy)
+            changed = msgspec.convert({"match": match, **settings}, PeerPolicy)
         except msgspec.ValidationError as error:
             raise ValueError(str(error).replace("`", "")) from None
+        # The latest counts first.
+        self.changes.pop(match, None)
+        self.changes[match] = changed
 
     def over_topic(self, limits: Limits, role: Role, topic: str, now: float) -> tuple[Outcome, Reason] | None:
         """How an event ends that is over a limit of its topic; None if it is within all of them."""

@@ -208,7 +208,9 @@ class Requests:
             return
         session = self._directory.peers.get(message.member)
         if session is None or session.attachment is not attachment:
-            self._violations.by_attachment(attachment, Violation.NOT_ALLOWED, now)
+            # A gateway may not know yet that its player has gone.
+            if session is not None and not attachment.targeted:
+                self._violations.by_attachment(attachment, Violation.NOT_ALLOWED, now)
             raise Refused(
                 ErrorNumber.NOT_ALLOWED, f"{attachment.name} may not say where {message.member} belongs"
             )

@@ -50,10 +50,16 @@ class Shaping:
         def come_back(at: float) -> None:
             if receiving.shaped_until == due:
                 receiving.shaped_until = None
-                if not session.ended:
-                    self._refill(session, lane, at)
+                self._refill(session, lane, at)
 
         self._timers.at(due, come_back)
+
+    def forget(self, session: Session, lane: Lane, now: float) -> None:
+        """A session has another allowance, or none: what waits is looked at now, and not when the last one said."""
+        receiving = session.receiving[lane]
+        if receiving.shaped_until is not None:
+            receiving.shaped_until = None
+            self._refill(session, lane, now)
 
     def let_go(self, receiving: Receiving, event: Event, now: float) -> None:
         """A part that waited may leave now."""

@@ -64,10 +64,11 @@ class Throttling:
                 return False
             if number == sending.held_from:
                 sending.held_from = 0
-        if replayed and limits.replay_bytes > 0:
+        limits.refill(now, self._late_s if now < self._late_until else 0.0)
+        # What the sender said at its hello that it would replay, and no more than one outbox of it.
+        if replayed and number <= sending.awaited and limits.replay_bytes > 0 and not limits.barred:
             limits.replay_bytes -= int(size_bytes)
             return True
-        limits.refill(now, self._late_s if now < self._late_until else 0.0)
         over = limits.over(lane)
         if over is None:
             limits.charge(lane, size_bytes)
@@ -118,7 +119,7 @@ def _entry(session: Session, lane: Lane, now: float) -> Throttled | None:
     sending, limits = session.sending[lane], session.limits
     if not sending.held_from or limits is None:
         return None
-    limits.refill(now, 0.0)
+    limits.refill(now)
     over = limits.over(lane)
     policy = limits.policy
     return Throttled(
@@ -140,7 +141,7 @@ def throttled(session: Session, lane: Lane, now: float) -> Over | None:
     sending, limits = session.sending[lane], session.limits
     if limits is None:
         return None
-    limits.refill(now, 0.0)
+    limits.refill(now)
     over = limits.over(lane)
     if over is not None and over.limit == ERROR_BUDGET:
         return over

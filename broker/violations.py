@@ -148,6 +148,9 @@ class Violations:
         record.count(kind, now)
         if not self._budget or record.cools_until > now:
             return
+        if record.cools_until:
+            # It has paid for what it did: one more mistake is the first one again.
+            record.cools_until, record.left = 0.0, self._budget
         self._refill(record, now)
         record.charge(COSTS[kind], self._budget / 2, now)
         if record.left < -2 * self._budget:
@@ -158,7 +161,7 @@ class Violations:
                 session.limits = Limits(self._policies.of(name, session.role), now)
                 session.limit_egress()
             # Not at zero: else one more would hold it again at once.
-            session.limits.hold(now + (self._budget / 2 - record.left) / self._per_s)
+            session.limits.bar(now + (self._budget / 2 - record.left) / self._per_s)
 
     def _record(self, name: str, now: float) -> _Record:
         record = self._records.get(name)

@@ -1,5 +1,7 @@
 """The control endpoint's limits: shown, used up, and changed while the broker runs."""
 
+from random import Random
+
 import pytest
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
@@ -97,6 +99,21 @@ def test_what_is_sent_to_a_player_follows_a_change(bench: Bench) -> None:
     assert bench.receiving("player:1").allowance is None
 
 
+def test_what_waits_for_an_allowance_leaves_when_a_larger_one_is_set(bench: Bench) -> None:
+    server, player = Peer(bench, "server:b").attach(), Peer(bench, "player:1").attach()
+    change_limits(bench.core, "player:1", {"down_bytes_per_s": 10.0}, bench.now)
+    for _ in range(20):
+        server.send("t", "player:1", Lane.NORMAL, Random(1).randbytes(200))
+        bench.advance(0.05)
+        player.settle_all()
+    assert bench.receiving("player:1", Lane.NORMAL).shaped
+    change_limits(bench.core, "player:1", {}, bench.now)
+    for _ in range(5):
+        bench.advance(0.2)
+        player.settle_all()
+    assert len(player.numbers(Lane.NORMAL)) == 20
+
+
 @pytest.mark.parametrize(
     ("match", "settings"),
     [(None, {}), ("player:1", None), ("player:1", {"speed": 1}), ("", {"events_per_s": 1.0})],
@@ -116,7 +133,7 @@ def test_the_limits_of_a_process_follow_a_change_too(bench: Bench) -> None:
         player.ping()
     assert bench.core.violations.counts("player:1") == {"control": 4}
     assert change_limits(bench.core, "server:*", change, bench.now) == {"sessions": ["server:a"]}
-    assert bench.session("server:a").limits is None
+    assert bench.attachment("server:a").line.floods is not None
     assert change_limits(bench.core, "server:*", {}, bench.now) == {"sessions": ["server:a"]}
     assert bench.attachment("server:a").line.floods is None
     # Of players behind a gateway their own sessions are limited, and never the gateway.

@@ -375,7 +375,8 @@ def test_an_event_past_its_senders_own_limit_is_refused(policy: PolicyConfig) ->
     bench.advance(0.3)
     assert server.numbers() == [numbers[0], numbers[2]]
     assert player.end_of(numbers[1]) == (Outcome.REFUSED, Reason.TOO_LARGE)
-    assert bench.core.violations.counts("player:1") == {"too_large": 1}
+    # A gateway's players are never told of limits of their own, and a welcome may be older than a limit.
+    assert bench.core.violations.counts("player:1") == {}
     assert player.welcome is not None
     assert player.welcome.limits.event_bytes == 100
     assert server.welcome is not None

@@ -7,8 +7,9 @@ from tests.broker.peer import Peer
 
 from lanebus.broker.alerts import AlertKind
 from lanebus.conf.model import AlertsConfig
+from lanebus.wire.batches import MAX_UNSIGNED
 from lanebus.wire.kinds import Kind
-from lanebus.wire.messages import Ping
+from lanebus.wire.messages import Ping, Watched
 from lanebus.wire.outboxes import OutboxReport
 
 FULL = AlertKind.OUTBOX_FULL
@@ -86,3 +87,14 @@ def test_the_end_of_the_sender_is_the_end_of_its_episode(bench: Bench, heard: He
     server.bye()
     bench.advance(1.5)
     assert heard.ended == ["server:a"]
+
+
+def test_what_peers_say_stays_a_number_that_travels(bench: Bench) -> None:
+    watcher, liar = Peer(bench, "server:w").attach(), Peer(bench, "player:1").attach()
+    watcher.ask(Kind.WATCH, what=Watched.ALERTS)
+    for _ in range(5):
+        ping(liar, *[(0, 10, MAX_UNSIGNED)] * 200)
+        bench.turn()
+    (alert,) = bench.core.alerts
+    assert alert.figures["turned_away"] == MAX_UNSIGNED
+    assert watcher.errors == []

@@ -65,9 +65,11 @@ def test_changes_come_before_the_configuration_and_the_latest_first() -> None:
 )
 def test_a_change_that_means_nothing_is_refused(match: str, settings: dict[str, object], text: str) -> None:
     policies = Policies(PolicyConfig())
+    policies.change("player:1", {"events_per_s": 5.0})
+    before = dict(policies.changes)
     with pytest.raises(ValueError, match=text):
         policies.change(match, settings)
-    assert policies.changes == {}
+    assert policies.changes == before
 
 
 def test_there_are_only_so_many_changes() -> None:
@@ -168,8 +170,8 @@ def test_a_topics_limit_is_each_sessions_own_and_its_roles() -> None:
 
 def test_who_is_held_may_send_nothing_until_then_whatever_is_left() -> None:
     limits = Limits(Policy(), 0.0)
-    limits.hold(5.0)
-    limits.hold(3.0)
+    limits.bar(5.0)
+    limits.bar(3.0)
     limits.refill(1.0, 0.0)
     over = limits.over(Lane.CRITICAL)
     assert over == (ERROR_BUDGET, 4.0)
@@ -201,6 +203,8 @@ def test_the_largest_event_of_a_peer_is_the_lesser_limit() -> None:
 
 def test_players_processes_have_limits_of_all_they_say_and_gateways_have_none() -> None:
     policies = Policies(PolicyConfig())
-    assert policies.floods("player:1", Role.CLIENT, 0.0) is not None
-    assert policies.floods("server:a", Role.SERVER, 0.0) is None
-    assert policies.floods("gateway:g", Role.GATEWAY, 0.0) is None
+    player = policies.limits("player:1", Role.CLIENT, 0.0)
+    assert player is not None
+    assert player.floods is not None
+    assert policies.limits("server:a", Role.SERVER, 0.0) is None
+    assert policies.limits("gateway:g", Role.GATEWAY, 0.0) is None

@@ -198,9 +198,10 @@ def test_a_player_changes_no_other_groups_and_no_other_players(
     assert peer.ask(kind, group=group, member=member).error == ErrorNumber.NOT_ALLOWED
     assert {name: list(members) for name, members in open_bench.core.directory.groups.items()} == before
     assert peer.errors == []
-    # It is the player's own doing where the player is the peer's, else the peer's.
+    # A gateway may not have heard that a player has gone, and who is not there cannot be spoken for.
+    is_mistake = member == "player:404" or (member == "player:2" and name == "gateway:g")
     culprit = "player:1" if member == "player:1" else name
-    assert open_bench.core.violations.counts(culprit) == {"not_allowed": 1}
+    assert open_bench.core.violations.counts(culprit) == ({} if is_mistake else {"not_allowed": 1})
 
 
 def test_nobody_is_told_to_wait_for_a_player_who_joined_by_itself(open_bench: Bench) -> None:

@@ -197,6 +197,7 @@ def test_replays_are_free_up_to_one_outbox(bench: Bench, server: Peer) -> None:
     session = bench.session("player:1")
     limits = session.limits
     assert limits is not None
+    session.sending[Lane.NORMAL].awaited = 90
     throttling = bench.core.throttling
     admitted = [
         throttling.admits(session, limits, Lane.NORMAL, number, 20.0, bench.now, replayed=True)
