@@ -156,7 +156,7 @@ class Intake:
                 if not self._throttling.admits(
                     session, limits, lane, number, charged, now, replayed=replayed
                 ):
-                    if plan is Reason.NOT_ALLOWED and limits.barred:
+                    if plan is Reason.NOT_ALLOWED:
                         self._violations.by_session(session, Violation.NOT_ALLOWED, now)
                     continue
             if not sending.is_new(number):
