@@ -28,9 +28,12 @@ class Memberships:
 
         Raises:
             ValueError: `group` cannot name a group.
+            TypeError: `who` is no text.
             LanebusError: the attachment is closed.
         """
         _check_group(group)
+        if not isinstance(who, str):
+            raise TypeError(f"a member is named by a text such as 'player:42', not by {who!r}")
         request = Request(
             Kind.JOIN,
             lambda number: Join(request=number, group=group, member=who),

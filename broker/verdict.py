@@ -128,7 +128,11 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
         )
     for lane, limit, retry_s in evidence.throttled:
         # Being held to a limit is a cause however short the next wait: what it sends waits at its sender.
-        then = f"its next event waits {retry_s:.1f} s" if retry_s >= 0.05 else "what is over it waits there"
+        then = (
+            f"its next event waits {retry_s:.1f} s"
+            if retry_s >= 0.05
+            else "what is over it waits at its sender"
+        )
         yield Verdict(Cause.THROTTLED, 2.0 + retry_s / TOLERABLE_WAIT_S, f"held to {limit} on {lane}, {then}")
     if evidence.shaped_bytes:
         yield Verdict(

@@ -140,7 +140,7 @@ def _show_peer(out: Out, peer: Mapping[str, Any]) -> None:
             Text.assemble(
                 styled(lane, LANE_STYLES[lane]),
                 styled(": THROTTLED", "bold yellow"),
-                f" by {over['limit']}, its next event waits {out.time(over['wait_s'], unit=True)}",
+                f" by {over['limit']}, what is over it waits at its sender",
             )
         )
     for lane, waiting_bytes in peer["shaped"].items():
@@ -152,7 +152,9 @@ def _show_peer(out: Out, peer: Mapping[str, Any]) -> None:
             )
         )
     throttled = sum(peer["throttled_events"].values())
-    out.line(f"{out.count(throttled)} events of it were not accepted at once since it came; none is lost")
+    out.line(
+        f"{out.count(throttled)} times an event of it was turned away since it came, to come again later"
+    )
 
 
 def _used(out: Out, share: float | None) -> str | Text:

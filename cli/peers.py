@@ -64,8 +64,7 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
                 Text.assemble(
                     styled("throttled: ", "bold yellow"),
                     styled(
-                        f"{peer['name']} on {held['lane']}: over {held['limit']}, "
-                        f"its next event waits {out.time(held['wait_s'], unit=True)}",
+                        f"{peer['name']} on {held['lane']}: over {held['limit']}, what is over it waits at its sender",
                         "",
                     ),
                 )

@@ -141,14 +141,14 @@ def show(out: Out, line: Line) -> None:
         out.size(line["bytes"]) if "bytes" in line else "",
         f"{age_ms:.1f} ms" if age_ms is not None else "",
     ]
-    widths = (7, 7, 9, 10)
+    widths = (6, 6, 8, 9)
     style = _MARK_STYLES[line["mark"]]
     out.row(
         Text.assemble(
             styled(f"{at:>9} ", "dim"),
             styled(f"{line['mark']} {line['what']:<9}", style),
             styled(f"{lane:<9}", LANE_STYLES.get(lane, "")),
-            styled("".join(f"{each:>{width}}" for each, width in zip(figures, widths, strict=True)), ""),
+            styled("".join(f" {each:>{width}}" for each, width in zip(figures, widths, strict=True)), ""),
             styled(f"  {line['text']}", ""),
         )
     )

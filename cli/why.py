@@ -24,6 +24,8 @@ _SENTENCES: Final = {
 }
 """What each cause is, to be followed by what speaks for it."""
 _BAD: Final = "bold red"
+_MOST_SHARE: Final = 10.0
+"""More than ten times what is tolerable is too much, whatever it is."""
 
 
 @click.command(
@@ -87,7 +89,8 @@ def _show_causes(out: Out, found: Sequence[Mapping[str, Any]]) -> None:
     # Lines and no table: a table would cut the evidence where it is too long for the terminal.
     for verdict in found:
         style = _BAD if verdict["share"] >= 1.0 else "yellow"
-        head = f"  {verdict['cause']:<11}{verdict['share']:>6.0%}  "
+        share = f"{verdict['share']:.0%}" if verdict["share"] < _MOST_SHARE else ">999%"
+        head = f"  {verdict['cause']:<11}{share:>6}  "
         out.line(Text.assemble(styled(head, style), styled(str(verdict["text"]), "")))
 
 

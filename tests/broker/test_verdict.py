@@ -45,7 +45,7 @@ from lanebus.broker.verdict import Cause, Evidence, Waits, verdicts
         (
             Evidence(throttled=[("low", "events_per_s", 0.01)]),
             Cause.THROTTLED,
-            "held to events_per_s on low, what is over it waits there",
+            "held to events_per_s on low, what is over it waits at its sender",
         ),
         (Evidence(shaped_bytes=9_000, shaped_age_s=1.5), Cause.SHAPED, "9,000 bytes wait"),
         (Evidence(settled_p99_ms=2_500.0), Cause.HANDLER, "handles within 2,500 ms"),
