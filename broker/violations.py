@@ -178,7 +178,9 @@ class Violations:
             if record.cools_until > now or self._refill(record, now) < self._budget
         }
         if len(kept) >= NAMES_REMEMBERED:
-            kept = dict(list(kept.items())[NAMES_REMEMBERED // 2 :])
+            # Whoever is refused last of all: a crowd of small offenders must not set a name free.
+            by_end = sorted(kept.items(), key=lambda item: item[1].cools_until)
+            kept = dict(by_end[NAMES_REMEMBERED // 2 :])
         self._records = kept
 
     def _refill(self, record: _Record, now: float) -> float:

@@ -187,6 +187,14 @@ def test_of_names_that_all_owe_something_the_oldest_half_is_forgotten() -> None:
     assert violations.counts("player:new") == {"flood": 1}
 
 
+def test_a_crowd_of_small_offenders_sets_no_name_free_that_is_refused() -> None:
+    violations = make_violations()
+    now = commit(violations, a_peer("player:bad"), Violation.MALFORMED, 9, 0.0)
+    for number in range(2 * NAMES_REMEMBERED):
+        violations.by_attachment(a_peer(f"player:{number}"), Violation.FLOOD, now)
+    assert violations.cools_s("player:bad", now) > 0.0
+
+
 # Through the core
 
 

@@ -31,8 +31,12 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 DEADLINE_S = 60.0
 SETTINGS: dict[str, Any] = {
     "sessions": {"recovery_s": 0.0, "grace_s": 2.0, "hello_timeout_s": 3.0},
-    "limits": {"hellos_per_s": 20.0, "hellos_burst": 100},
-    "policy": {"client_may_send": ["player.*", "chat"], "client": {"raw_bytes_per_s": 200_000.0}},
+    "limits": {"hellos_per_s": 1.0, "hellos_burst": 100},
+    "policy": {
+        "client_may_send": ["player.*", "chat"],
+        "client": {"raw_bytes_per_s": 200_000.0},
+        "cool_down_s": 600.0,
+    },
 }
 
 
