@@ -7,6 +7,7 @@ from typing import Any, Literal, TextIO, TypeVar
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -20,6 +21,13 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 _WIDE = 10_000
 """Columns of a table that no terminal shows: lines of a pipe or file are never folded or shortened."""
+
+_LEAST_TEXT = 14
+_LEAST_FIGURES = 2
+_GAP = 2
+"""Blanks between two columns."""
+_NOTHING = ("", "-", "0", "0 B", "0 ms", "0.0%")
+"""Figures that say that there is nothing."""
 
 output_option: Callable[[_F], _F] = click.option(
     "-o",
@@ -82,14 +90,18 @@ class Out:
         self._console.print(Text(escape(text)) if isinstance(text, str) else text, soft_wrap=True)
 
     def table(self, table: Table) -> None:
-        """Write a table."""
+        """Write a table; on a terminal without the columns of figures that do not fit."""
+        left_out = 0
         if self.human:
             self._console.print()
+            left_out = _leave_out(table, self.width)
         else:
             # Without a terminal the cells are as wide as their text, and the rule below the heading is left out.
             table.box = None
             table.padding = (0, 2, 0, 0)
         self._console.print(table)
+        if left_out:
+            self.line(f"{self.things(left_out, 'column')} left out: widen the terminal, or use -o json")
 
     def things(self, number: int, one: str, many: str | None = None) -> str:
         """A number with its noun: `1 match`, `2 matches`."""
@@ -128,12 +140,35 @@ class Out:
         return f"{value:.1%}" if self.human else f"{value:.4f}"
 
 
+def _leave_out(table: Table, width: int) -> int:
+    """Take columns of figures out until a table fits, those that say nothing first; how many those were.
+
+    Texts may be shortened to `_LEAST_TEXT` characters, since a figure of an unknown row is worth nothing.
+    """
+    before = len(table.columns)
+    while _least_width(table) > width:
+        figures = [column for column in table.columns if column.justify == "right"]
+        if len(figures) <= _LEAST_FIGURES:
+            break
+        silent = [column for column in figures if all(str(cell) in _NOTHING for cell in column._cells)]
+        table.columns.remove((silent or figures)[-1])
+    return before - len(table.columns)
+
+
+def _least_width(table: Table) -> int:
+    widths = []
+    for column in table.columns:
+        widest = max(cell_len(str(cell)) for cell in (column.header, *column._cells))
+        widths.append(widest if column.justify == "right" else min(widest, _LEAST_TEXT))
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
 def new_table(
     columns: Sequence[str], *, text_columns: int = 1, title: str | None = None, footer: bool = False
 ) -> Table:
     """A table with `columns`: the first `text_columns` hold text, the others figures, which stand to the right.
 
-    Where it is too wide for the terminal, texts are shortened, the longest first, and figures are not.
+    Where it is too wide for the terminal, columns of figures are left out, and texts are shortened, the longest first.
     """
     table = Table(
         title=title,

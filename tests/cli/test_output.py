@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.text import Text
@@ -140,3 +141,24 @@ def test_a_row_is_cut_on_a_terminal_only() -> None:
     assert plain.getvalue() == "x" * 500 + "\n"
     assert human.getvalue().count("x") < 500
     assert human.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "kept", "left_out"),
+    [
+        (100, ["PEER", "QUEUED", "DROPPED", "BYTES", "OLDEST", "EXPIRED"], None),
+        (43, ["PEER", "QUEUED", "BYTES", "OLDEST"], "2 columns left out: widen the terminal, or use -o json"),
+        (30, ["PEER", "QUEUED", "BYTES"], "3 columns left out: widen the terminal, or use -o json"),
+    ],
+)
+def test_figures_that_do_not_fit_are_left_out_those_that_say_nothing_first(
+    width: int, kept: list[str], left_out: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    terminal = Terminal()
+    table = new_table(["PEER", "QUEUED", "DROPPED", "BYTES", "OLDEST", "EXPIRED"])
+    add_rows(table, [["player:42", "631", "0", "1.80 MiB", "4.8 s", "-"]])
+    Out("table", terminal).table(table)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    assert lines[1].split() == kept
+    assert (lines[-1] if left_out else None) == left_out
