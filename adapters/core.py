@@ -109,7 +109,7 @@ class AttachmentCore:
         self._control_interval_s = 0.2
         self.ping_interval_s = 2.0
         self._lease_s = 10.0
-        self._credit_bytes = 1 << 20
+        self._credit_bytes = 1 << 18
         self._suspension, self._complaints = Suspension(), Complaints()
         self._handlers: dict[Kind, Callable[[Lane, Any, float], None]] = {
             Kind.WELCOME: self._welcomed,

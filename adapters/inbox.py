@@ -22,6 +22,9 @@ from lanebus.wire.runs import add_number, forget_below, runs_of
 
 Result = tuple[Outcome, Reason]
 
+EVENT_BYTES: Final = 32
+"""About what an event takes of its receiver's credit beside its payload: its topic, its numbers, its flags."""
+
 DELIVERED: Final[Result] = (Outcome.DELIVERED, Reason.NONE)
 PASSED_OVER: Final[Result] = (Outcome.UNKNOWN, Reason.PASSED_OVER)
 DROPPED: Final[Result] = (Outcome.DROPPED, Reason.SLOW_RECEIVER)
@@ -196,7 +199,7 @@ class Inbox:
             stream.seen[event.number] = result
         if self.deadlines:
             self.deadlines.pop((stream, event.number), None)
-        self.handled_bytes += len(event.payload)
+        self.handled_bytes += len(event.payload) + EVENT_BYTES
         stream.report(event.number, result)
         self._note(stream)
 

@@ -8,7 +8,8 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from lanebus.broker.core import BrokerCore
-from lanebus.broker.sessions import Attachment, Event, Session
+from lanebus.broker.events import Event
+from lanebus.broker.sessions import Attachment, Session
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Book, Outcome
 

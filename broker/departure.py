@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from lanebus.broker.egress import Egress, PartEnded
+from lanebus.broker.events import Event
 from lanebus.broker.latest import note_all_queued, note_all_waiting
-from lanebus.broker.sessions import Entry, Event, Session
+from lanebus.broker.sessions import Entry, Session
 from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
@@ -97,7 +98,7 @@ class Departures:
                 del receiving.unsettled[event.origin.origin]
         receiving.committed_bytes -= sum(event.size for event in chain(sent, queued))
         suspects, receiving.suspects = _split(receiving.suspects, which)
-        waiting, receiving.waiting = _split(receiving.waiting, which)
+        waiting = receiving.waiting.take(which)
         receiving.waiting_bytes -= sum(event.size for event in waiting)
         note_all_waiting(receiving)
         # One that was to be tried next had not left yet.

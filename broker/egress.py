@@ -6,13 +6,12 @@ receiver that does not handle what it got holds up nobody who shares its link.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from operator import attrgetter
+from collections.abc import Callable
 from typing import Final
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Plan
+from lanebus.broker.events import Event
 from lanebus.broker.gaps import flagged
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import (
@@ -20,16 +19,15 @@ from lanebus.broker.latest import (
     forget_queued,
     forget_waiting,
     keyed,
-    note_all_waiting,
     note_queued,
     note_waiting,
 )
 from lanebus.broker.outgoing import Counters, Outgoing
+from lanebus.broker.overflow import Overflow
 from lanebus.broker.sessions import (
     NO_HOLD,
     Attachment,
     Entry,
-    Event,
     Outbound,
     Receiving,
     Sent,
@@ -78,6 +76,7 @@ class Egress:
         self._part_ended = part_ended
         self._latest = Latest(part_ended)
         self._lateness = Lateness(part_ended, self.release)
+        self.overflow = Overflow(budget, part_ended)
         self.shaping = Shaping(timers, self.refill)
         self._credit_bytes = config.egress.credit_bytes
         self._batch_bytes = config.egress.batch_bytes
@@ -160,9 +159,13 @@ class Egress:
 
     def _wait(self, session: Session, receiving: Receiving, event: Event) -> None:
         terms = event.terms
-        is_shaped = receiving.shaped or (
-            receiving.committed_bytes < self._credit_bytes
-            and not self._may_have(receiving, event.lane, event.arrived)
+        held_back = session.attachment.outbound[event.lane].held_back
+        is_shaped = not held_back and (
+            receiving.shaped
+            or (
+                receiving.committed_bytes < self._credit_bytes
+                and not self._may_have(receiving, event.lane, event.arrived)
+            )
         )
         if is_shaped:
             receiving.shaped = True
@@ -175,45 +178,21 @@ class Egress:
             receiving.expires = min(receiving.expires, terms.deadline)
         receiving.gated = True
         receiving.waiting.append(event)
-        note_waiting(receiving, len(receiving.waiting) - 1)
+        if terms is not None:
+            note_waiting(receiving, len(receiving.waiting) - 1)
         receiving.waiting_bytes += event.size
+        if held_back:
+            self.shaping.charge(session, receiving, event)
         limit_bytes = self._limit_bytes(session)
         if event.shared:
             if receiving.waiting_bytes > limit_bytes:
-                self._drop_oldest(receiving, limit_bytes, event.arrived)
+                self.overflow.trim(receiving, limit_bytes, event.arrived)
         elif receiving.waiting_bytes > limit_bytes // 2:
             self._pause(session, receiving, event)
 
     def _limit_bytes(self, session: Session) -> int:
         limits = session.limits
         return self._queue_bytes if limits is None else limits.queue_bytes or self._queue_bytes
-
-    def _drop_oldest(
-        self, receiving: Receiving, limit_bytes: int, now: float, older_than: float = NO_HOLD
-    ) -> None:
-        """Drop shared parts, oldest first, until the queue is within its limit; and those `older_than` an instant."""
-        kept: list[Event] = []
-        before = len(receiving.waiting)
-        aged = older_than != NO_HOLD
-        while receiving.waiting:
-            event = receiving.waiting[0]
-            full = receiving.waiting_bytes > limit_bytes
-            old = aged and event.arrived < older_than
-            # A fresh value in an old place says nothing of those behind it.
-            if not full and not old and not (aged and keyed(event)):
-                break
-            receiving.waiting.popleft()
-            if event.shared and (full or old):
-                forget_waiting(receiving, event)
-                self._drop(receiving, event, Reason.SLOW_RECEIVER, now)
-            else:
-                kept.append(event)
-                if len(kept) > 1024:
-                    break
-        receiving.waiting.extendleft(reversed(kept))
-        receiving.places.moved(before - len(receiving.waiting))
-        for index in range(len(kept)):
-            note_waiting(receiving, index)
 
     def _pause(self, session: Session, receiving: Receiving, event: Event) -> None:
         key = (event.origin, event.to or "")
@@ -258,21 +237,35 @@ class Egress:
                 receiving.committed_bytes += event.size
                 self._enqueue(out, event, session.alone)
                 return
+        if out.held_back and out.queue:
+            return
         # A policy held them, which is no wait for company: from here on they make batches as fresh ones do.
         hold_until = now + self._timings[lane].hold_s
-        while receiving.waiting and self._may_have(receiving, lane, now):
+        # After a standstill it catches up with half of its credit at a time: what is under way is not packed.
+        most_bytes = self._credit_bytes // 2 if out.held_back else self._credit_bytes
+        while (
+            receiving.waiting
+            and receiving.committed_bytes < most_bytes
+            and (receiving.charged_bytes > 0 or self._may_have(receiving, lane, now))
+        ):
             event = receiving.waiting.popleft()
             receiving.places.moved(1)
             forget_waiting(receiving, event)
             receiving.waiting_bytes -= event.size
-            self._commit(receiving, out, event)
+            if receiving.charged_bytes > 0:
+                receiving.charged_bytes -= event.size
+                receiving.committed_bytes += event.size
+            else:
+                self._commit(receiving, out, event)
             self.shaping.let_go(receiving, event, now)
             event.hold_until = hold_until
             self._enqueue(out, event, session.alone)
         receiving.gated = bool(receiving.waiting)
         if not receiving.waiting:
+            out.held_back = False
+            receiving.charged_bytes = 0
             receiving.shaped = False
-        elif receiving.committed_bytes < self._credit_bytes:
+        elif receiving.committed_bytes < most_bytes:
             receiving.shaped = True
             self.shaping.wait(session, lane, now)
         if receiving.paused and receiving.waiting_bytes <= self._limit_bytes(session) // 4:
@@ -325,9 +318,10 @@ class Egress:
         """Send the queue of `out` as batches, as far as its window allows."""
         out.due = None
         link = out.attachment.links[out.lane]
-        if link is None:
-            return
         attachment = out.attachment
+        if link is None:
+            self._hold_back(out, now)
+            return
         lane = out.lane
         counters = self._counters.lanes_out[lane]
         hold_s = self._timings[lane].hold_s
@@ -373,6 +367,24 @@ class Egress:
             self._counters.held[lane].record(int(held_s * 1e6))
         out.last_flush = now
         out.hold_until = -NO_HOLD if out.queue else NO_HOLD
+        if out.queue or out.held_back:
+            self._hold_back(out, now)
+
+    def _hold_back(self, out: Outbound, now: float) -> None:
+        """While a link takes nothing, what comes for its session waits in the session's own queue, which is packed."""
+        # Behind a gateway each session would get a copy of its own of what they share.
+        session = None if out.attachment.targeted else out.attachment.sessions.get(0)
+        if session is None:
+            return
+        receiving = session.receiving[out.lane]
+        if out.queue:
+            if out.queued_bytes >= self._batch_bytes // 4:
+                receiving.gated = out.held_back = True
+                receiving.shaped = False
+            return
+        self.refill(session, out.lane, now)
+        if out.queue:
+            self.flush(out, now)
 
     def _next_batch(
         self, out: Outbound, now: float
@@ -408,11 +420,13 @@ class Egress:
                         continue
             if out.resent:
                 out.resent -= 1
-                sessions = tuple(s for s in sessions if is_unsettled(s.receiving[lane], event))
-                entry = (event, sessions)
-                if not sessions:
+                left = [session for session in sessions if is_unsettled(session.receiving[lane], event)]
+                if not left:
                     out.queued_bytes -= event.size
                     continue
+                if len(left) < len(sessions):
+                    sessions = tuple(left)
+                    entry = (event, sessions)
                 for session in sessions:
                     retried = session.receiving[lane].retried
                     retried[event] = retried.get(event, 1) + 1
@@ -454,33 +468,8 @@ class Egress:
                 }
             first = receiving.waiting[0] if receiving.waiting else None
             if first is not None and (first.arrived < now - self._age_s or keyed(first)):
-                self._drop_oldest(receiving, self._limit_bytes(session), now, now - self._age_s)
+                self.overflow.trim(receiving, self._limit_bytes(session), now, now - self._age_s)
         self._lateness.sweep(session, now)
-
-    def relieve(self, sessions: Iterable[Session], now: float) -> None:
-        """Drop shared parts that wait for slow receivers, of the slowest first, until the budget has room again."""
-        waiting = [receiving for session in sessions for receiving in session.receiving if receiving.waiting]
-        for receiving in sorted(waiting, key=attrgetter("waiting_bytes"), reverse=True):
-            if self._budget.excess_bytes < 0:
-                return
-            self._drop_shared(receiving, now)
-
-    def _drop_shared(self, receiving: Receiving, now: float) -> None:
-        kept: deque[Event] = deque()
-        for event in receiving.waiting:
-            if event.shared and self._budget.excess_bytes >= 0:
-                self._drop(receiving, event, Reason.BROKER_FULL, now)
-            else:
-                kept.append(event)
-        receiving.waiting = kept
-        note_all_waiting(receiving)
-
-    def _drop(self, receiving: Receiving, event: Event, reason: Reason, now: float) -> None:
-        """End a part that was taken out of those that wait; the receiver will hear of the gap."""
-        receiving.waiting_bytes -= event.size
-        receiving.dropped += 1
-        receiving.gaps[event.origin] = None
-        self._part_ended(event, Outcome.DROPPED, reason, now)
 
     def expire(self, attachment: Attachment, now: float) -> None:
         """End what is too late in the queues of links that take nothing."""

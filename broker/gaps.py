@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lanebus.broker.sessions import Event, Receiving, flagged_wire, is_unsettled
+from lanebus.broker.events import Event, flagged_wire
+from lanebus.broker.sessions import Receiving, is_unsettled
 from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED
 
 

@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import zmq
 from lanebus.broker.alerts import AlertKind
 from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.events import Event
 from lanebus.broker.health import shown
 from lanebus.broker.inspect_limits import change_limits, limits, limits_of
 from lanebus.broker.inspect_services import groups, members, service_health, services
@@ -25,7 +27,7 @@ from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.loglevel import level, set_level
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
-from lanebus.broker.sessions import Attachment, Event, Session
+from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.slow_receivers import held
 from lanebus.broker.statistics import queued_events, statistics
 from lanebus.broker.sums import sums
@@ -238,16 +240,18 @@ class Inspector:
 
     def _queue(self, attachment: Attachment, session: Session, lane: Lane, now: float) -> dict[str, Any]:
         receiving = session.receiving[lane]
+        waiting = receiving.waiting
         queued: list[Event] = [
             event for event, sessions in attachment.outbound[lane].queue if session in sessions
         ]
         queued.extend(receiving.suspects)
-        queued.extend(receiving.waiting)
+        # In the order of arrival: the first is the oldest, and the others need not be looked at.
+        arrived = [event.arrived for event in queued] + [event.arrived for event in islice(waiting, 1)]
         unsettled = [event for numbers in receiving.unsettled.values() for event in numbers.values()]
         return {
-            "queued_events": len(queued),
-            "queued_bytes": sum(event.size for event in queued),
-            "oldest_age_s": max((now - event.arrived for event in queued), default=0.0),
+            "queued_events": len(queued) + len(waiting),
+            "queued_bytes": sum(event.size for event in queued) + receiving.waiting_bytes,
+            "oldest_age_s": now - min(arrived, default=now),
             "unsettled_events": len(unsettled),
             "unsettled_bytes": sum(event.size for event in unsettled),
             "dropped": receiving.dropped,

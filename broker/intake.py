@@ -7,10 +7,11 @@ from sys import intern
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
+from lanebus.broker.events import Event
 from lanebus.broker.outgoing import Counters
 from lanebus.broker.policies import Policies
 from lanebus.broker.recovery import Recovery
-from lanebus.broker.sessions import Attachment, Event, Link, Parked, Replayed, Session
+from lanebus.broker.sessions import Attachment, Link, Parked, Replayed, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.terms import check_terms, terms_of
 from lanebus.broker.throttling import Throttling

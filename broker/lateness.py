@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from lanebus.broker.events import Event
 from lanebus.broker.latest import note_all_queued, note_all_waiting
-from lanebus.broker.sessions import Entry, Event, Outbound, Receiving, Session
+from lanebus.broker.sessions import Entry, Outbound, Receiving, Session
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -41,10 +42,7 @@ class Lateness:
             receiving = session.receiving[lane]
             if receiving.expires > now:
                 continue
-            late = [event for event in receiving.waiting if _deadline(event) <= now]
-            kept = [event for event in receiving.waiting if _deadline(event) > now]
-            receiving.waiting.clear()
-            receiving.waiting.extend(kept)
+            late = receiving.waiting.take(lambda event: _deadline(event) <= now, packed=False)
             note_all_waiting(receiving)
             for event in late:
                 receiving.waiting_bytes -= event.size

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from lanebus.broker.sessions import Attachment, Entry, Event, Outbound, Receiving, Session
+from lanebus.broker.events import Event
+from lanebus.broker.sessions import Attachment, Entry, Outbound, Receiving, Session
 from lanebus.wire.modes import SUPERSEDED
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -92,7 +93,10 @@ def keyed(event: Event) -> bool:
 
 def note_waiting(receiving: Receiving, index: int) -> None:
     """Remember what stands at `index` of those that wait for credit: its key, and its deadline."""
-    event = receiving.waiting[index]
+    _note_waiting(receiving, index, receiving.waiting[index])
+
+
+def _note_waiting(receiving: Receiving, index: int, event: Event) -> None:
     if event.terms is not None:
         receiving.expires = min(receiving.expires, event.terms.deadline)
         if event.terms.key is not None:
@@ -123,12 +127,21 @@ def forget_queued(out: Outbound, entry: Entry) -> None:
             out.places.forget((event.terms.key, session), event)
 
 
+def put_back_waiting(receiving: Receiving, kept: list[Event], before: int) -> None:
+    """Give back what was taken from the left of those that wait, of which there were so many before."""
+    receiving.waiting.extendleft(reversed(kept))
+    receiving.places.moved(before - len(receiving.waiting))
+    for index in range(len(kept)):
+        note_waiting(receiving, index)
+
+
 def note_all_waiting(receiving: Receiving) -> None:
     """The queue of those that wait for credit was made anew."""
     receiving.places.restart()
     receiving.expires = float("inf")
-    for index in range(len(receiving.waiting)):
-        note_waiting(receiving, index)
+    # What is packed has no terms.
+    for index, event in receiving.waiting.loose():
+        _note_waiting(receiving, index, event)
 
 
 def note_all_queued(out: Outbound) -> None:

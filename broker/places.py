@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lanebus.broker.sessions import Event
+    from lanebus.broker.events import Event
 
 
 class Places:

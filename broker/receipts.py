@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lanebus.broker.egress import Egress
+from lanebus.broker.events import Event
 from lanebus.broker.links import attached
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import Attachment, Event, Link
+from lanebus.broker.sessions import Attachment, Link, Receiving
 from lanebus.broker.settling import Settling
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane
@@ -62,10 +63,13 @@ class Receipts:
                 self._counters.ignored_settlements += 1
                 continue
             lane = settlement.lane
-            numbers = session.receiving[lane].unsettled.get(settlement.origin)
+            receiving = session.receiving[lane]
+            numbers = receiving.unsettled.get(settlement.origin)
             if numbers is None:
                 self._counters.ignored_settlements += 1
                 continue
+            if receiving.retried:
+                _forget_retried(receiving, numbers, settlement.runs)
             released = 0
             last: Event | None = None
             part_ended = self._settling.part_ended
@@ -81,5 +85,13 @@ class Receipts:
             if last is not None:
                 session.traffic[lane].settled(now - last.arrived)
             if not numbers:
-                session.receiving[lane].unsettled.pop(settlement.origin, None)
+                receiving.unsettled.pop(settlement.origin, None)
             self._egress.release(session, lane, released, now)
+
+
+def _forget_retried(receiving: Receiving, numbers: dict[int, Event], runs: list[int]) -> None:
+    """Parts that were sent again are settled; nothing is to keep them any longer."""
+    for number in numbers_in(runs):
+        event = numbers.get(number)
+        if event is not None:
+            receiving.retried.pop(event, None)

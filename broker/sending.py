@@ -9,8 +9,9 @@ from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
 from lanebus.wire.runs import add_number, runs_from
 
 if TYPE_CHECKING:
+    from lanebus.broker.events import Event
     from lanebus.broker.policies import Over
-    from lanebus.broker.sessions import Event, Unresolved
+    from lanebus.broker.sessions import Unresolved
 
 _ENDS: Final[dict[tuple[Outcome, Reason], tuple[Outcome, Reason]]] = {}
 """Each end once, for all that name it: as many as there are outcomes and reasons."""

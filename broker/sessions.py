@@ -1,4 +1,4 @@
-"""What the broker remembers: events under way, sessions, attachments and their links. Data and bookkeeping only."""
+"""What the broker remembers: sessions, attachments and their links. Data and bookkeeping only."""
 
 from __future__ import annotations
 
@@ -6,72 +6,25 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from lanebus.broker.allowance import Allowance
+from lanebus.broker.events import Event
 from lanebus.broker.line import Line
 from lanebus.broker.places import Places
 from lanebus.broker.policies import Limits
 from lanebus.broker.quality import Quality
 from lanebus.broker.sending import Sending
-from lanebus.broker.terms import Terms
 from lanebus.broker.traffic import Traffic
-from lanebus.wire.batches import EVENT_LATEST, EVENT_VOLATILE, DownEvent, UpBatch
-from lanebus.wire.bodies import encode_body
+from lanebus.broker.waiting import Waiting
+from lanebus.wire.batches import UpBatch
 from lanebus.wire.kinds import LinkState
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Done
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD, Book, Outcome, Reason
+from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD, Book
 
 NO_HOLD: Final = float("inf")
 INSTANCES_REMEMBERED: Final = 8
 """Instances of one service that a session's events went to; they do not move often while any is unsettled."""
-
-_decoder: Final = msgspec.msgpack.Decoder(DownEvent)
-
-
-class Event(msgspec.Struct, eq=False, gc=False):
-    """An accepted event while any of its parts is not settled.
-
-    Not watched by the garbage collector: who holds one gives it up when its part ends.
-    """
-
-    origin: Session
-    lane: Lane
-    number: int
-    wire: bytes
-    """The event as every receiver gets it, encoded once."""
-    size: int
-    """Of `wire` as it was accepted, in bytes."""
-    to: str | None
-    """What its sender wrote, for `pause`; None where the sender left the choice to the broker."""
-    arrived: float
-    hold_until: float
-    """When it must have left the broker to keep its lane's hold over both hops."""
-    terms: Terms | None = None
-    """Its mode and time to live, where it is not plainly reliable."""
-    shared: bool = False
-    """Whether it went to a group, to all, or to a list: such parts are dropped for a slow receiver."""
-    remaining: int = 0
-    answered: bool = False
-    """Whether the end of a part is known that says something of how the event ends."""
-    worst: Outcome = Outcome.DELIVERED
-    reason: Reason = Reason.NONE
-
-    def question_wire(self, flags: int) -> bytes:
-        """The question that is sent instead of the event: as the event, without its payload and time to live."""
-        shown = _decoder.decode(self.wire)
-        flags |= shown.flags & ~(EVENT_LATEST | EVENT_VOLATILE)
-        return encode_body((shown.origin, shown.number, shown.stamp, flags, shown.topic, b""))
-
-
-def flagged_wire(wire: bytes, flags: int, without: int = 0) -> bytes:
-    """An event with other flags: for one receiver, to whom more has to be said of it, or for all."""
-    shown = _decoder.decode(wire)
-    new = (shown.flags | flags) & ~without
-    row = (shown.origin, shown.number, shown.stamp, new, shown.topic, shown.payload)
-    return encode_body((*row, shown.ttl) if shown.ttl else row)
 
 
 class Replayed(NamedTuple):
@@ -92,6 +45,7 @@ class Receiving:
 
     __slots__ = (
         "allowance",
+        "charged_bytes",
         "committed_bytes",
         "deliveries",
         "dropped",
@@ -133,13 +87,15 @@ class Receiving:
         """Parts sent and not settled: origin, then number."""
         self.retried: dict[Event, int] = {}
         """Parts sent again on a fresh link, and how often they were sent; settled ones are forgotten later."""
-        self.waiting: deque[Event] = deque()
+        self.waiting = Waiting()
         """Parts that found the credit used up."""
         self.places = Places()
         """Of the latest values among them."""
         self.expires = NO_HOLD
         """None of them is late before this."""
         self.waiting_bytes = 0
+        self.charged_bytes = 0
+        """Bytes of the oldest of them for which the allowance has been taken already."""
         self.suspects: deque[Event] = deque()
         """Parts that an earlier process of this name was sent and did not settle: they go first, one at a time."""
         self.deliveries: dict[Event, int] = {}
@@ -316,6 +272,7 @@ class Outbound:
         "due",
         "expires",
         "extra_s",
+        "held_back",
         "hold_until",
         "lane",
         "last_flush",
@@ -348,6 +305,8 @@ class Outbound:
         """How much longer what is in it waits for company than its lane says, where the line is poor."""
         self.ratio = 1.0
         """Bytes that travel for a byte of an event, lately."""
+        self.held_back = False
+        """Whether what comes for its session waits behind this queue, because the link takes nothing."""
         self.dirty = False
         """Whether it waits for the end of this turn."""
         self.last_flush = -NO_HOLD

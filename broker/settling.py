@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lanebus.broker.budget import Budget
+from lanebus.broker.events import Event
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.sending import Sending
-from lanebus.broker.sessions import Attachment, Event, Session
+from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane

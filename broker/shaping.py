@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from lanebus.broker.allowance import Allowance
-from lanebus.broker.sessions import Event, Receiving, Session
+from lanebus.broker.events import Event
+from lanebus.broker.sessions import Receiving, Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES, Lane
@@ -60,6 +61,21 @@ class Shaping:
         if receiving.shaped_until is not None:
             receiving.shaped_until = None
             self._refill(session, lane, now)
+
+    def charge(self, session: Session, receiving: Receiving, event: Event) -> None:
+        """`event` waits because its link takes nothing: its allowance is taken now, as if it had left.
+
+        What an allowance grows by in a standstill would be lost otherwise, and who comes back lag behind for good.
+        """
+        if receiving.allowance is None:
+            return
+        lane = event.lane
+        ratio = session.attachment.outbound[lane].ratio
+        while receiving.charged_bytes < receiving.waiting_bytes and not self.holds(
+            receiving.allowance, lane, event.arrived
+        ):
+            receiving.allowance.take(lane, event.size * ratio)
+            receiving.charged_bytes += event.size
 
     def let_go(self, receiving: Receiving, event: Event, now: float) -> None:
         """A part that waited may leave now."""

@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.events import Event
 from lanebus.broker.health import LOOP_LATE, LOOP_STILL, Condition
 from lanebus.broker.line import LATE
-from lanebus.broker.sessions import Event, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.slow_receivers import held
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.throttling import throttled

@@ -318,7 +318,7 @@ FAMILIES: Final = (
         "lanebus_waiting_sessions",
         "gauge",
         ("lane",),
-        "Sessions for whom parts wait, for want of credit or allowance.",
+        "Sessions for whom parts wait: for credit, for their allowance, or for a link that takes nothing.",
         _by_lane(["queues"], "waiting_sessions"),
     ),
     Family(

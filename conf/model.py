@@ -181,7 +181,7 @@ class EgressConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     batch_bytes: FrameSize = 32_768
     """Size at which a batch leaves without waiting for its interval."""
 
-    credit_bytes: Size = 1_048_576
+    credit_bytes: Size = 262_144
     """Bytes per session and lane that may be sent and not yet settled."""
 
     queue_bytes: Size = 4_194_304

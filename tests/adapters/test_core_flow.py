@@ -118,7 +118,7 @@ def test_half_a_window_is_acknowledged_at_once() -> None:
 
 def test_a_quarter_of_the_credit_is_settled_at_once() -> None:
     bench = Hand().up(credit_bytes=1000)
-    bench.arrive(1, size=240)
+    bench.arrive(1, size=210)
     bench.handle_all()
     bench.end_turn()
     assert bench.sent() == []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lanebus.adapters.inbox import DELIVERED, Arrivals, Inbox, Stream
+from lanebus.adapters.inbox import DELIVERED, EVENT_BYTES, Arrivals, Inbox, Stream
 from lanebus.wire.batches import (
     EVENT_AFTER_GAP,
     EVENT_LATEST,
@@ -90,7 +90,7 @@ def test_what_is_handled_is_said_once_in_runs_by_outcome(bench: Bench) -> None:
     for result in (DELIVERED, DELIVERED, FAILED, DELIVERED, DELIVERED):
         bench.handle(result)
     assert bench.to_report == {4}
-    assert bench.inbox.handled_bytes == 10
+    assert bench.inbox.handled_bytes == 10 + 5 * EVENT_BYTES
     assert bench.said() == [
         (1, Outcome.DELIVERED, [1, 2, 4, 4, 6, 6]),
         (1, Outcome.REFUSED, [3, 3]),

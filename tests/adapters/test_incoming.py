@@ -4,6 +4,7 @@ import pytest
 from tests.adapters.down import batch, header_of, row
 
 from lanebus.adapters.clock import BrokerClock
+from lanebus.adapters.inbox import EVENT_BYTES
 from lanebus.adapters.incoming import MAX_SETTLEMENTS, Incoming
 from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
@@ -132,7 +133,7 @@ def test_what_is_received_is_acknowledged_and_what_is_handled_is_settled_in_one_
     assert bench.incoming.owed_batches == 0
     assert bench.control() is None
     bench.handle_all()
-    assert bench.incoming.handled_bytes == 3
+    assert bench.incoming.handled_bytes == 3 + 3 * EVENT_BYTES
     control = bench.control()
     assert control is not None
     kind, settle = control

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.events import Event
 from lanebus.broker.places import Places
-from lanebus.broker.sessions import Attachment, Event, Receiving, Session
+from lanebus.broker.sessions import Attachment, Receiving, Session
 from lanebus.conf.model import (
     AlertsConfig,
     CompressionConfig,

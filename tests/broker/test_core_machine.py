@@ -4,6 +4,7 @@ receiver gets each event once and in order; when everybody settles, nothing is l
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -11,7 +12,8 @@ from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 from tests.broker.traffic import Got, Terms
 
-from lanebus.conf.model import SessionsConfig
+from lanebus.broker import waiting
+from lanebus.conf.model import EgressConfig, SessionsConfig
 from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.batches import EVENT_LATEST, EVENT_QUESTION, EVENT_VOLATILE
 from lanebus.wire.kinds import Kind
@@ -330,6 +332,37 @@ class JustStarted(CoreMachine):
     )
 
 
+class Packing(CoreMachine):
+    """The same with servers that send more than fits, where what has waited for a moment is packed, three by three."""
+
+    config = small_config(
+        egress=EgressConfig(batch_bytes=1_024, credit_bytes=1_024, queue_bytes=8_192, age_s=5.0)
+    )
+
+    def __init__(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(waiting, "PACK_PARTS", 3)
+        self.patch.setattr(waiting, "FEWEST_PARTS", 1)
+        self.patch.setattr(waiting, "PACK_AGE_S", 0.02)
+        super().__init__()
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self.patch.undo()
+
+    @rule(name=st.sampled_from(SERVERS), to=destinations, lane=lanes, batches=st.integers(1, 6))
+    def a_server_sends_much(self, name: str, to: str | list[str] | None, lane: Lane, batches: int) -> None:
+        server = self.peers.get(name)
+        for _ in range(batches):
+            if server is None or not server.up or len(server.unacked[lane]) >= 8:
+                return
+            events = [server.event("much", to, lane, bytes(100)) for _ in range(5)]
+            server.send_batch(events, lane, after=server.request_number)
+            self.bench.advance(0.03)
+
+
 LIGHT = settings(
     max_examples=40,
     stateful_step_count=50,
@@ -341,3 +374,5 @@ TestCore = CoreMachine.TestCase
 TestCore.settings = LIGHT
 TestCoreJustStarted = JustStarted.TestCase
 TestCoreJustStarted.settings = LIGHT
+TestCorePacking = Packing.TestCase
+TestCorePacking.settings = LIGHT

@@ -188,10 +188,10 @@ def test_no_more_batches_leave_than_the_window_and_an_acknowledgement_frees_it()
 
 
 def test_no_more_bytes_leave_than_the_window() -> None:
-    bench = Bench(small_config(window=WindowConfig(batches=64, bytes=700)))
+    bench = Bench(small_config(window=WindowConfig(batches=64, bytes=350)))
     server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
     for _ in range(5):
-        server.send("t", "player:1", payload=bytes(300))
+        server.send("t", "player:1", payload=bytes(150))
         bench.advance(0.1)
     assert player.numbers() == [1, 2, 3]
     player.ack()

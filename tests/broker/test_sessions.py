@@ -2,8 +2,9 @@
 
 import pytest
 
+from lanebus.broker.events import Event
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Entry, Event, Outbound, Sent, Session
+from lanebus.broker.sessions import Attachment, Entry, Outbound, Sent, Session
 from lanebus.conf.model import QualityConfig
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role

@@ -179,6 +179,30 @@ def test_who_has_no_allowance_left_hears_of_it_in_few_batches(
     assert traffic.events_out / traffic.batches_out >= 2.0
 
 
+@pytest.mark.parametrize(("each_bytes", "at_once"), [(120, True), (600, False)])
+def test_what_comes_while_a_link_takes_nothing_is_charged_as_it_comes(
+    bench: Bench, server: Peer, player: Peer, each_bytes: int, at_once: bool
+) -> None:
+    route = player.routes[Lane.CRITICAL]
+    assert route is not None
+    player.cut()
+    bench.core.lost(Lane.CRITICAL, route, bench.now)
+    for number in range(40):
+        server.send("t", "player:1", Lane.NORMAL, noise(each_bytes, number))
+        bench.advance(0.1)
+    receiving = bench.receiving("player:1", Lane.NORMAL)
+    assert receiving.waiting_bytes > 2 * RATE
+    player.attach()
+    drain(bench, player, 0.5)
+    # It gets what it would have had by now, and no more.
+    assert (sizes(player, Lane.NORMAL) == 40) is at_once
+    assert bench.session("player:1").traffic[Lane.NORMAL].bytes_out < RATE * 5.5 + 1_000
+    drain(bench, player, 15.0)
+    assert player.numbers(Lane.NORMAL) == list(range(1, 41))
+    assert receiving.charged_bytes == 0
+    assert bench.problems() == []
+
+
 def test_a_session_that_ends_while_it_waits_is_forgotten(bench: Bench, server: Peer, player: Peer) -> None:
     flood(bench, server, (Lane.NORMAL,), 3.0)
     player.bye()
