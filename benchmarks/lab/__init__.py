@@ -1,0 +1,1 @@
+"""What every measure needs: loads, clocks, child processes, statistics, results and reports."""

@@ -1,0 +1,35 @@
+"""The measures in the order in which they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from benchmarks.lab.setup import Setup
+from benchmarks.measures import (
+    batches,
+    fanout,
+    game_server,
+    isolation,
+    latency,
+    matches,
+    micro,
+    profile,
+    scale,
+    soak,
+    throughput,
+)
+
+MEASURES: Final[dict[str, Callable[[Setup], dict[str, Any]]]] = {
+    "micro": micro.run,
+    "throughput": throughput.run,
+    "profile": profile.run,
+    "batches": batches.run,
+    "fanout": fanout.run,
+    "latency": latency.run,
+    "isolation": isolation.run,
+    "game_server": game_server.run,
+    "matches": matches.run,
+    "scale": scale.run,
+    "soak": soak.run,
+}
