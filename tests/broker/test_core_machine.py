@@ -336,7 +336,8 @@ class Packing(CoreMachine):
     """The same with servers that send more than fits, where what has waited for a moment is packed, three by three."""
 
     config = small_config(
-        egress=EgressConfig(batch_bytes=1_024, credit_bytes=1_024, queue_bytes=8_192, age_s=5.0)
+        egress=EgressConfig(batch_bytes=1_024, credit_bytes=1_024, queue_bytes=8_192, age_s=5.0),
+        policy=POLICY,
     )
 
     def __init__(self) -> None:
