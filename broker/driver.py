@@ -30,8 +30,15 @@ log = logging.getLogger("lanebus.broker")
 
 PORTION_S = 0.0002
 """How long normal and low work may go on before the critical lane is looked at again (promise 6)."""
+SHARE_S = 0.002
+"""What normal and low work may each take of a turn; then the other lanes and the control endpoint have theirs."""
 PORTION_FRAMES = 256
 """Critical frames taken in one go, before what they caused is sent."""
+LIGHT_S = 0.0005
+"""A turn that took less than this had little to do, and cost more than what it did."""
+SPACING_S = 0.002
+"""Least time from the beginning of a light turn to the next one: what comes meanwhile shares its cost. Whoever comes
+after a pause does not wait."""
 STUCK_RETRY_S = 0.005
 """How soon a frame that found its connection full is tried again."""
 STUCK_FRAMES = 4096
@@ -49,6 +56,8 @@ MOST_DRAINERS = 16
 # Plain integers: building pyzmq's flag enums costs more than the call they go into.
 _NOBLOCK = 1
 _SNDMORE_NOBLOCK = 3
+_EVENTS = 15
+_POLLIN = 1
 _HELLO = bytes([Kind.HELLO])
 
 
@@ -147,6 +156,9 @@ class Broker:
             until = min(next_status, next_watchdog, core.next_timer() or next_status)
             if self._stuck:
                 until = min(until, now + STUCK_RETRY_S)
+            if now - woken < LIGHT_S:
+                time.sleep(woken + SPACING_S - now)
+                now = clock()
             # Whole milliseconds, rounded down: the core takes what is due within the next one as due.
             ready = dict(poller.poll(max(0, int((until - now) * 1000))))
             # Frames have waited while the last turn lasted, and while the process did not run.
@@ -157,18 +169,11 @@ class Broker:
                 # When there is always something to read, timers show how late it is read.
                 counters.late.record(int((woken - until) * 1e6))
             if critical in ready:
-                self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)
+                self._drain(Lane.CRITICAL, clock() + SHARE_S, PORTION_FRAMES)
                 self._send(clock())
             for lane in (Lane.NORMAL, Lane.LOW):
                 if sockets[lane] in ready:
-                    while self._drain(lane, clock() + PORTION_S, PORTION_FRAMES):
-                        self._send(clock())
-                        if (
-                            self._drain(Lane.CRITICAL, clock() + 10 * PORTION_S, PORTION_FRAMES)
-                            or self._stopping
-                            or draining.over
-                        ):
-                            break
+                    self._read_bulk(lane, clock() + SHARE_S)
             if control in ready:
                 self._answer(control, inspector)
             was_draining = draining.active
@@ -229,6 +234,17 @@ class Broker:
             if descriptor >= 0:
                 os.close(descriptor)
         self._wake_read = self._wake_write = -1
+
+    def _read_bulk(self, lane: Lane, until: float) -> None:
+        """Read a lane in portions, with a look at the critical one between them."""
+        critical = self._sockets[Lane.CRITICAL]
+        now = time.monotonic()
+        while now < until and self._drain(lane, now + PORTION_S, PORTION_FRAMES):
+            now = time.monotonic()
+            if critical.getsockopt(_EVENTS) & _POLLIN:  # type: ignore[operator]
+                self._drain(Lane.CRITICAL, now + SHARE_S, PORTION_FRAMES)
+                now = time.monotonic()
+            self._send(now)
 
     def _drain(self, lane: Lane, until: float, most: int) -> bool:
         """Hand frames of one lane to the core, until there is none, or the portion is used up: then True."""

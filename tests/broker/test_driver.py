@@ -413,6 +413,24 @@ def test_bulk_is_read_in_portions_with_the_critical_lane_between_them(
     assert broker.core.counters.errors == {"short_frame": 4}
 
 
+def test_a_lane_that_is_never_empty_leaves_the_turn_to_the_others_when_its_share_is_over(
+    still: tuple[Broker, Sockets], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, _ = still
+    portions: list[Lane] = []
+
+    def drain(lane: Lane, until: float, most: int) -> bool:
+        portions.append(lane)
+        return True
+
+    monkeypatch.setattr(broker, "_drain", drain)
+    broker._read_bulk(Lane.LOW, time.monotonic() + driver.SHARE_S)
+    assert set(portions) == {Lane.LOW}
+    before = len(portions)
+    broker._read_bulk(Lane.LOW, time.monotonic())
+    assert len(portions) == before
+
+
 def test_a_stranger_that_floods_a_lane_is_hung_up_on(running: Running) -> None:
     net = running.sockets
     peer = Peer(net, "server:a").attach()
