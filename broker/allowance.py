@@ -127,6 +127,16 @@ class Allowance:
         self.take(lane, amount)
         return True
 
+    def spend_whole(self, lane: Lane, amount: float, now: float) -> bool:
+        """Let it grow, and take an amount for the lane if its own share has all of it; else nothing is taken."""
+        if now > self._at:
+            self.refill(now)
+        if self._levels[lane] < amount:
+            return False
+        self._levels[lane] -= amount
+        self.used += amount
+        return True
+
     def take(self, lane: Lane, amount: float) -> None:
         """Take an amount for the lane: its own, else what others lend. Without any it goes into debt, up to a burst."""
         levels, caps = self._levels, self._caps

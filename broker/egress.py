@@ -92,8 +92,6 @@ class Egress:
 
     def deliver(self, event: Event, plan: Plan) -> None:
         """Queue a part of `event` for each receiver of `plan`."""
-        lane = event.lane
-        size = event.size
         event.remaining = plan.parts
         event.shared = plan.shared
         if event.terms is not None and event.terms.volatile and self._budget.sheds:
@@ -102,23 +100,65 @@ class Egress:
             return
         groups = plan.groups if event.terms is None else self._latest.without_places(event, plan.groups)
         for attachment, sessions in groups:
-            out = attachment.outbound[lane]
-            for session in sessions:
-                receiving = session.receiving[lane]
-                if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
-                    break
-                allowance = receiving.allowance
-                if allowance is not None and not allowance.spend(lane, size * out.ratio, event.arrived):
-                    if lane is not Lane.CRITICAL:
-                        break
-                    allowance.take(lane, size * out.ratio)
-                receiving.committed_bytes += size
-            else:
-                self._enqueue(out, event, sessions)
+            self._deliver_to(attachment, sessions, event)
+        self._refuse_unknown(event, plan)
+
+    def deliver_run(self, events: list[Event], plan: Plan, size: int) -> None:
+        """Queue the parts of consecutive events without terms that have the same receivers.
+
+        Args:
+            events: how many receivers they have is known to them already.
+            size: of all of them, bytes.
+        """
+        lane = events[0].lane
+        for attachment, sessions in plan.groups:
+            if len(sessions) > 1 or not self._takes(sessions[0], lane, size, events[0].arrived):
+                for event in events:
+                    self._deliver_to(attachment, sessions, event)
                 continue
-            self._deliver_singly(event, sessions, sessions.index(session))
+            out = attachment.outbound[lane]
+            out.queue.extend([(event, sessions) for event in events])
+            out.queued_bytes += size
+            self._queued(out, events[0].hold_until)
+        if plan.unknown:
+            for event in events:
+                self._refuse_unknown(event, plan)
+
+    def _takes(self, session: Session, lane: Lane, size: int, now: float) -> bool:
+        """Whether a receiver has credit, and enough left of its allowance, for all of a run; if so it is taken."""
+        receiving = session.receiving[lane]
+        if receiving.gated or receiving.committed_bytes + size > self._credit_bytes:
+            return False
+        allowance = receiving.allowance
+        if allowance is not None and not allowance.spend_whole(
+            lane, size * session.attachment.outbound[lane].ratio, now
+        ):
+            return False
+        receiving.committed_bytes += size
+        return True
+
+    def _refuse_unknown(self, event: Event, plan: Plan) -> None:
         for _ in range(plan.unknown):
             self._part_ended(event, Outcome.REFUSED, Reason.UNKNOWN_DESTINATION, event.arrived)
+
+    def _deliver_to(self, attachment: Attachment, sessions: tuple[Session, ...], event: Event) -> None:
+        """Queue a part for each of the sessions of one attachment."""
+        lane, size = event.lane, event.size
+        out = attachment.outbound[lane]
+        for session in sessions:
+            receiving = session.receiving[lane]
+            if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
+                break
+            allowance = receiving.allowance
+            if allowance is not None and not allowance.spend(lane, size * out.ratio, event.arrived):
+                if lane is not Lane.CRITICAL:
+                    break
+                allowance.take(lane, size * out.ratio)
+            receiving.committed_bytes += size
+        else:
+            self._enqueue(out, event, sessions)
+            return
+        self._deliver_singly(event, sessions, sessions.index(session))
 
     def _deliver_singly(self, event: Event, sessions: tuple[Session, ...], committed: int) -> None:
         # One of them has to wait: the others share no copy with it, and go their own way.
@@ -151,8 +191,12 @@ class Egress:
             out.expires = min(out.expires, event.terms.deadline)
             if event.terms.key is not None:
                 note_queued(out, len(out.queue) - 1)
-        if event.hold_until < out.hold_until:
-            out.hold_until = event.hold_until
+        self._queued(out, event.hold_until)
+
+    def _queued(self, out: Outbound, hold_until: float) -> None:
+        """Something was queued that has to have left at `hold_until`."""
+        if hold_until < out.hold_until:
+            out.hold_until = hold_until
         if not out.dirty:
             out.dirty = True
             self._dirty[out.lane].append(out)
@@ -400,47 +444,35 @@ class Egress:
         batch = self._counters.lanes_out[lane].batches + 1
         before = len(queue)
         size = 0
+        last: Session | None = None
+        origin: Session | None = None
+        receiving = Receiving()
+        numbers: dict[int, Event] = {}
         while queue and size < self._batch_bytes and len(entries) < self._batch_events:
             entry = queue.popleft()
-            event, sessions = entry
-            origin = event.origin
-            wire = event.wire
-            asks = False
-            if event.terms is not None:
-                asks = event.terms.asks
-                if out.resent:
-                    question = event.terms.question(now)
-                    if question is not None:
-                        asks = True
-                        wire = event.question_wire(question)
-                else:
-                    forget_queued(out, entry)
-                    if event.terms.deadline <= now:
-                        late.append(entry)
-                        continue
-            if out.resent:
-                out.resent -= 1
-                left = [session for session in sessions if is_unsettled(session.receiving[lane], event)]
-                if not left:
-                    out.queued_bytes -= event.size
+            wire, asks = entry[0].wire, False
+            if out.resent or entry[0].terms is not None:
+                found = self._look_at(out, entry, now, late)
+                if found is None:
                     continue
-                if len(left) < len(sessions):
-                    sessions = tuple(left)
-                    entry = (event, sessions)
-                for session in sessions:
-                    retried = session.receiving[lane].retried
-                    retried[event] = retried.get(event, 1) + 1
-                    session.traffic[lane].resent += 1
+                entry, wire, asks = found
+            event, sessions = entry
             entries.append(entry)
             size += event.size
-            origins[origin] = None
+            if event.origin is not origin:
+                origin = event.origin
+                origins[origin] = None
+                last = None
             for session in sessions:
-                receiving = session.receiving[lane]
+                if session is not last:
+                    last = session
+                    receiving = session.receiving[lane]
+                    known = receiving.unsettled.get(event.origin.origin)
+                    if known is None:
+                        known = receiving.unsettled[event.origin.origin] = {}
+                    numbers = known
                 if receiving.gaps or receiving.deliveries:
                     wire = flagged(receiving, event, wire, asks=asks)
-                numbers = receiving.unsettled.get(origin.origin)
-                if numbers is None:
-                    numbers = receiving.unsettled[origin.origin] = {}
                 numbers[event.number] = event
                 session.traffic[lane].sent(batch, event.size)
             events.append(targeted_event([each.index for each in sessions], wire) if targeted else wire)
@@ -448,6 +480,42 @@ class Egress:
         for entry in late:
             self._lateness.end_entry(out, entry, now)
         return entries, events, origins, size
+
+    def _look_at(
+        self, out: Outbound, entry: Entry, now: float, late: list[Entry]
+    ) -> tuple[Entry, bytes, bool] | None:
+        """An entry that has terms, or may have been delivered: what is left of it, how it travels, whether it asks.
+
+        None if nothing of it is to leave; what came too late is added to `late`.
+        """
+        lane = out.lane
+        event, sessions = entry
+        wire, asks = event.wire, False
+        if event.terms is not None:
+            asks = event.terms.asks
+            if out.resent:
+                question = event.terms.question(now)
+                if question is not None:
+                    asks = True
+                    wire = event.question_wire(question)
+            else:
+                forget_queued(out, entry)
+                if event.terms.deadline <= now:
+                    late.append(entry)
+                    return None
+        if out.resent:
+            out.resent -= 1
+            left = [session for session in sessions if is_unsettled(session.receiving[lane], event)]
+            if not left:
+                out.queued_bytes -= event.size
+                return None
+            if len(left) < len(sessions):
+                sessions = tuple(left)
+            for session in sessions:
+                retried = session.receiving[lane].retried
+                retried[event] = retried.get(event, 1) + 1
+                session.traffic[lane].resent += 1
+        return (event, sessions), wire, asks
 
     def relink(self, attachment: Attachment) -> None:
         """The attachment has fresh links: send again what the old ones may have lost."""

@@ -124,130 +124,236 @@ class Intake:
                 self._accept(link, attachment, link.parked.popleft(), now)
 
     def _accept(self, link: Link, attachment: Attachment, arrival: Parked, now: float) -> None:
-        arrived, batch, replayed, frame_bytes = arrival
-        sessions = attachment.sessions
+        arrived, batch, replayed, _ = arrival
         lane = link.lane
         for index, base in batch.bases:
-            sender = sessions.get(index)
+            sender = attachment.sessions.get(index)
             if sender is not None:
                 sender.sending[lane].rebase(base)
                 sender.traffic[lane].batches_in += 1
-        befores: list[Replayed | None] = [None] * len(batch.events)
-        if replayed:
-            befores = [Replayed(batch.after, lane, event.number) for event in batch.events]
-        plans = [
-            self._check(attachment, lane, event, before)
-            for event, before in zip(batch.events, befores, strict=True)
-        ]
+        events = batch.events
+        befores: list[Replayed | None] = (
+            [Replayed(batch.after, lane, event.number) for event in events] if replayed else []
+        )
+        plans = self._check(attachment, lane, events, befores)
         hold_until = arrived - batch.held / TICKS_PER_S + self._timings[lane].hold_s
         # What an event took on its way is its share of the frame, which may be compressed.
         scale = 0.0
-        for event, plan, before in zip(batch.events, plans, befores, strict=True):
-            session = sessions.get(event.session)
-            number = event.number
+        position = 0
+        while position < len(events):
+            event, plan = events[position], plans[position]
+            session = attachment.sessions.get(event.session)
             if session is None:
-                self._settling.disowned(attachment, event.session, lane, number, now)
+                self._settling.disowned(attachment, event.session, lane, event.number, now)
+                position += 1
                 continue
-            sending = session.sending[lane]
-            size = len(event.payload) + len(event.topic)
-            limits = session.limits
-            if limits is not None and not sending.has(number):
-                scale = scale or _scale(batch, frame_bytes)
-                charged = (size + _FIELDS_BYTES) * scale
-                if not self._throttling.admits(
-                    session, limits, lane, number, charged, now, replayed=replayed
-                ):
-                    if plan is Reason.NOT_ALLOWED:
-                        self._violations.by_session(session, Violation.NOT_ALLOWED, now)
+            if not replayed and isinstance(plan, Plan):
+                taken = self._accept_run(session, lane, events, plans, position, plan, now, hold_until)
+                if taken:
+                    position += taken
                     continue
-            if not sending.is_new(number):
-                self._counters.duplicates += 1
-                session.traffic[lane].duplicates += 1
-                continue
-            sending.book.accepted += 1
-            traffic = session.traffic[lane]
-            traffic.events_in += 1
-            traffic.bytes_in += size
-            if plan is Reason.NOT_ALLOWED:
-                self._violations.by_session(session, Violation.NOT_ALLOWED, now)
-                self._policies.ended += 1
-            elif limits is not None:
-                if len(event.payload) > limits.event_bytes:
-                    self._policies.ended += 1
-                    end: tuple[Outcome, Reason] | None = _TOO_LARGE
-                else:
-                    end = self._policies.over_topic(limits, session.role, event.topic, now)
-                if end is not None:
-                    self._settling.ended_at_once(attachment, event.session, lane, number, *end, now)
-                    continue
-            if (
-                self._recovery.active
-                and plan is not Reason.NOT_ALLOWED
-                and self._recovery.must_wait(session, sending, event.to, plan)
-            ):
-                flags = EVENT_REPLAYED if replayed else 0
-                routed = self._routed(session, lane, event, flags, now, hold_until)
-                self._budget.held_bytes += routed.size
-                self._recovery.hold(routed, (event.topic, event.to, event.exclude, before))
-                continue
-            if isinstance(plan, Reason):
-                self._settling.ended_at_once(
-                    attachment, event.session, lane, number, Outcome.REFUSED, plan, now
-                )
-                continue
-            sending.parts.accepted += plan.parts
-            flags = EVENT_REPLAYED if replayed and not plan.moved else 0
-            routed = self._routed(session, lane, event, flags, now, hold_until)
-            self._budget.held_bytes += routed.size
-            self._egress.deliver(routed, plan)
+            if session.limits is not None and not scale:
+                scale = _scale(batch, arrival.frame_bytes)
+            before = befores[position] if replayed else None
+            self._accept_one(session, lane, event, plan, before, scale, now, hold_until)
+            position += 1
         link.received += 1
         if link.received - link.acked >= self._window_batches // 2:
             self._settling.send_control(attachment, now)
         else:
             self._settling.owe(attachment, now)
 
-    def _check(
-        self, attachment: Attachment, lane: Lane, event: UpEvent, before: Replayed | None
-    ) -> Plan | Reason:
-        session = attachment.sessions.get(event.session)
-        if session is None:
-            if attachment.targeted and 0 < event.session <= attachment.last_index:
-                # It was closed on the critical link while this was under way on another, or another process has
-                # taken its name: no reason to cut off everybody else behind the gateway.
-                return Reason.SENDER_GONE
-            raise ProtocolError(
-                ErrorNumber.UNKNOWN_SESSION_INDEX, f"session {event.session} was never opened"
-            )
-        topic = event.topic
-        if topic not in self._valid_topics:
-            if not valid_topic(topic):
-                raise ProtocolError(
-                    ErrorNumber.BAD_TOPIC,
-                    f"{topic[:80]!r} from {session.name}: topics are dotted words of letters, digits, '_' and '-'",
+    def _accept_run(
+        self,
+        session: Session,
+        lane: Lane,
+        events: list[UpEvent],
+        plans: list[Plan | Reason],
+        begin: int,
+        plan: Plan,
+        now: float,
+        hold_until: float,
+    ) -> int:
+        """Accept consecutive plain events of one sender to the same receivers in one go, and say how many.
+
+        None where each is to be looked at: their sender has limits, or they may have to wait, or came before.
+        """
+        sending = session.sending[lane]
+        if session.limits is not None or not self._recovery.lets_pass(session, sending):
+            return 0
+        index, number = session.index, sending.last
+        to: str | None = None
+        run: list[Event] = []
+        size = size_in = 0
+        for position in range(begin, len(events)):
+            event = events[position]
+            if (
+                event.number != number + 1
+                or plans[position] is not plan
+                or event.session != index
+                or event.flags
+                or event.ttl
+            ):
+                break
+            if not run and isinstance(event.to, str):
+                # The same plan is of the same destination.
+                to = intern(event.to)
+            number += 1
+            topic, payload = event.topic, event.payload
+            wire = encode_body((session.origin, number, event.stamp, 0, topic, payload))
+            size += len(wire)
+            size_in += len(topic) + len(payload)
+            run.append(
+                Event(
+                    session, lane, number, wire, len(wire), to, now, hold_until, None, plan.shared, plan.parts
                 )
-            if len(self._valid_topics) >= _TOPICS_REMEMBERED:
-                self._valid_topics.clear()
-            self._valid_topics.add(topic)
-        if len(event.payload) > self._event_bytes:
-            raise ProtocolError(
-                ErrorNumber.EVENT_TOO_LARGE,
-                f"payload of {len(event.payload)} bytes from {session.name}, at most {self._event_bytes} allowed",
             )
-        if isinstance(event.to, list) and len(event.to) > self._destinations:
-            raise ProtocolError(
-                ErrorNumber.BAD_DESTINATION,
-                f"{len(event.to)} destinations from {session.name}, at most {self._destinations} allowed",
+        if run:
+            count = len(run)
+            sending.last = number
+            sending.book.accepted += count
+            sending.parts.accepted += count * plan.parts
+            traffic = session.traffic[lane]
+            traffic.events_in += count
+            traffic.bytes_in += size_in
+            self._budget.held_bytes += size
+            self._egress.deliver_run(run, plan, size)
+        return len(run)
+
+    def _accept_one(
+        self,
+        session: Session,
+        lane: Lane,
+        event: UpEvent,
+        plan: Plan | Reason,
+        before: Replayed | None,
+        scale: float,
+        now: float,
+        hold_until: float,
+    ) -> None:
+        number = event.number
+        sending = session.sending[lane]
+        size = len(event.payload) + len(event.topic)
+        limits = session.limits
+        if limits is not None and not sending.has(number):
+            charged = (size + _FIELDS_BYTES) * scale
+            if not self._throttling.admits(
+                session, limits, lane, number, charged, now, replayed=before is not None
+            ):
+                if plan is Reason.NOT_ALLOWED:
+                    self._violations.by_session(session, Violation.NOT_ALLOWED, now)
+                return
+        traffic = session.traffic[lane]
+        if not sending.is_new(number):
+            self._counters.duplicates += 1
+            traffic.duplicates += 1
+            return
+        sending.book.accepted += 1
+        traffic.events_in += 1
+        traffic.bytes_in += size
+        if plan is Reason.NOT_ALLOWED:
+            self._violations.by_session(session, Violation.NOT_ALLOWED, now)
+            self._policies.ended += 1
+        elif limits is not None:
+            if len(event.payload) > limits.event_bytes:
+                self._policies.ended += 1
+                end: tuple[Outcome, Reason] | None = _TOO_LARGE
+            else:
+                end = self._policies.over_topic(limits, session.role, event.topic, now)
+            if end is not None:
+                self._settling.ended_at_once(session.attachment, session.index, lane, number, *end, now)
+                return
+        if plan is not Reason.NOT_ALLOWED and self._recovery.must_wait(session, sending, event.to, plan):
+            flags = 0 if before is None else EVENT_REPLAYED
+            routed = self._routed(session, lane, event, flags, now, hold_until)
+            self._budget.held_bytes += routed.size
+            self._recovery.hold(routed, (event.topic, event.to, event.exclude, before))
+            return
+        if isinstance(plan, Reason):
+            self._settling.ended_at_once(
+                session.attachment, session.index, lane, number, Outcome.REFUSED, plan, now
             )
-        if event.flags:
-            check_terms(event)
-        if event.number >= session.sending[lane].base + MAX_SPREAD:
-            raise ProtocolError(
-                ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
-            )
+            return
+        sending.parts.accepted += plan.parts
+        flags = 0 if before is None or plan.moved else EVENT_REPLAYED
+        routed = self._routed(session, lane, event, flags, now, hold_until)
+        self._budget.held_bytes += routed.size
+        self._egress.deliver(routed, plan)
+
+    def _check(
+        self, attachment: Attachment, lane: Lane, events: list[UpEvent], befores: list[Replayed | None]
+    ) -> list[Plan | Reason]:
+        """Whom each event goes to, or why nobody gets it.
+
+        Raises:
+            ProtocolError: one of them is not legal.
+        """
+        sessions = attachment.sessions
+        valid_topics = self._valid_topics
+        event_bytes = self._event_bytes
         topics = self._client_topics
-        if topics is not None and session.role is Role.CLIENT and not topics.match(topic):
-            return Reason.NOT_ALLOWED
-        return self._directory.resolve(session, topic, event.to, event.exclude, before)
+        plans: list[Plan | Reason] = []
+        session: Session | None = None
+        topic = to = None
+        end = 0
+        plan: Plan | Reason = Reason.NOBODY
+        for event in events:
+            if (
+                event.to == to
+                and event.topic == topic
+                and session is not None
+                and session.index == event.session
+                and event.number < end
+                and len(event.payload) <= event_bytes
+                and not (event.exclude or event.flags or befores)
+            ):
+                # As the one before it.
+                plans.append(plan)
+                continue
+            session = sessions.get(event.session)
+            if session is None:
+                plans.append(_gone(attachment, event.session))
+                continue
+            topic, to = event.topic, event.to
+            if topic not in valid_topics:
+                self._check_topic(session, topic)
+            if len(event.payload) > event_bytes:
+                raise ProtocolError(
+                    ErrorNumber.EVENT_TOO_LARGE,
+                    f"payload of {len(event.payload)} bytes from {session.name}, at most {event_bytes} allowed",
+                )
+            if isinstance(to, list) and len(to) > self._destinations:
+                raise ProtocolError(
+                    ErrorNumber.BAD_DESTINATION,
+                    f"{len(to)} destinations from {session.name}, at most {self._destinations} allowed",
+                )
+            if event.flags:
+                check_terms(event)
+            end = session.sending[lane].base + MAX_SPREAD
+            if event.number >= end:
+                raise ProtocolError(
+                    ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
+                )
+            if topics is not None and session.role is Role.CLIENT and not topics.match(topic):
+                plan = Reason.NOT_ALLOWED
+            else:
+                before = befores[len(plans)] if befores else None
+                plan = self._directory.resolve(session, topic, to, event.exclude, before)
+            plans.append(plan)
+            if event.exclude:
+                # The next one may leave out others.
+                topic = None
+        return plans
+
+    def _check_topic(self, session: Session, topic: str) -> None:
+        if not valid_topic(topic):
+            raise ProtocolError(
+                ErrorNumber.BAD_TOPIC,
+                f"{topic[:80]!r} from {session.name}: topics are dotted words of letters, digits, '_' and '-'",
+            )
+        if len(self._valid_topics) >= _TOPICS_REMEMBERED:
+            self._valid_topics.clear()
+        self._valid_topics.add(topic)
 
     def _routed(
         self, session: Session, lane: Lane, event: UpEvent, flags: int, now: float, hold_until: float
@@ -261,6 +367,19 @@ class Intake:
         wire = encode_body((*row, event.ttl) if event.ttl else row)
         terms = terms_of(event, session.origin, now, self._started)
         return Event(session, lane, event.number, wire, len(wire), to, now, hold_until, terms)
+
+
+def _gone(attachment: Attachment, index: int) -> Reason:
+    """Why an event has no sender here.
+
+    Raises:
+        ProtocolError: it never had.
+    """
+    if attachment.targeted and 0 < index <= attachment.last_index:
+        # It was closed on the critical link while this was under way on another, or another process has taken its
+        # name: no reason to cut off everybody else behind the gateway.
+        return Reason.SENDER_GONE
+    raise ProtocolError(ErrorNumber.UNKNOWN_SESSION_INDEX, f"session {index} was never opened")
 
 
 def _scale(batch: UpBatch, frame_bytes: int) -> float:

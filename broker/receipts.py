@@ -10,8 +10,8 @@ from lanebus.broker.sessions import Attachment, Link, Receiving
 from lanebus.broker.settling import Settling
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Ack, Settle, check_settlement
-from lanebus.wire.outcomes import RECEIVER_REASONS
+from lanebus.wire.messages import Ack, Settle, Settlement, check_settlement
+from lanebus.wire.outcomes import RECEIVER_REASONS, Outcome
 from lanebus.wire.runs import numbers_in
 
 
@@ -70,23 +70,32 @@ class Receipts:
                 continue
             if receiving.retried:
                 _forget_retried(receiving, numbers, settlement.runs)
-            released = 0
-            last: Event | None = None
-            part_ended = self._settling.part_ended
-            outcome, reason = settlement.outcome, settlement.reason
-            for number in numbers_in(settlement.runs):
-                event = numbers.pop(number, None)
-                if event is None:
-                    self._counters.ignored_settlements += 1
-                    continue
-                released += event.size
-                last = event
-                part_ended(event, outcome, reason, now)
+            if settlement.outcome is Outcome.DELIVERED:
+                last, released, unknown = self._settling.parts_delivered(numbers, settlement.runs, now)
+            else:
+                last, released, unknown = self._ended(numbers, settlement, now)
+            self._counters.ignored_settlements += unknown
             if last is not None:
                 session.traffic[lane].settled(now - last.arrived)
             if not numbers:
                 receiving.unsettled.pop(settlement.origin, None)
             self._egress.release(session, lane, released, now)
+
+    def _ended(
+        self, numbers: dict[int, Event], settlement: Settlement, now: float
+    ) -> tuple[Event | None, int, int]:
+        """As `Settling.parts_delivered`, of parts that ended otherwise."""
+        last: Event | None = None
+        released = unknown = 0
+        for number in numbers_in(settlement.runs):
+            event = numbers.pop(number, None)
+            if event is None:
+                unknown += 1
+                continue
+            released += event.size
+            last = event
+            self._settling.part_ended(event, settlement.outcome, settlement.reason, now)
+        return last, released, unknown
 
 
 def _forget_retried(receiving: Receiving, numbers: dict[int, Event], runs: list[int]) -> None:

@@ -58,6 +58,10 @@ class Recovery:
             return None
         return self._registry.expect(name, role, self._started)
 
+    def lets_pass(self, sender: Session, sending: Sending) -> bool:
+        """Whether no event of a sender waits that has receivers."""
+        return not self.active or not (sending.unresolved or sender.kept_by)
+
     def must_wait(
         self, sender: Session, sending: Sending, to: str | list[str] | None, plan: Plan | Reason
     ) -> bool:

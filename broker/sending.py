@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
-from lanebus.wire.runs import add_number, runs_from
+from lanebus.wire.runs import add_run, runs_from
 
 if TYPE_CHECKING:
     from lanebus.broker.events import Event
@@ -89,15 +89,20 @@ class Sending:
 
     def end(self, number: int, outcome: Outcome, reason: Reason) -> None:
         """Book the end of an event."""
-        self.book.ended[outcome] += 1
+        self.end_run(number, number, outcome, reason)
+
+    def end_run(self, first: int, last: int, outcome: Outcome, reason: Reason) -> None:
+        """Book the same end of all events from one number to another."""
+        count = last - first + 1
+        self.book.ended[outcome] += count
         end = (outcome, reason)
         if outcome is not Outcome.DELIVERED:
-            self.reasons[end] = self.reasons.get(end, 0) + 1
+            self.reasons[end] = self.reasons.get(end, 0) + count
         for by_end in (self.ends, self.unreported):
             runs = by_end.get(end)
             if runs is None:
                 runs = by_end[_ENDS.setdefault(end, end)] = []
-            add_number(runs, number)
+            add_run(runs, first, last)
 
     def withhold(self, figures: list[int]) -> None:
         """Book what ended at the sender, as it last said."""

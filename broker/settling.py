@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lanebus.broker.budget import Budget
 from lanebus.broker.events import Event
 from lanebus.broker.outgoing import Outgoing
@@ -12,6 +14,7 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle, Settlement
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.runs import numbers_in
 
 MAX_SETTLEMENTS = 16_384
 """Settlements in one message; more follow in the next."""
@@ -45,6 +48,51 @@ class Settling:
             return
         self._budget.held_bytes -= event.size
         sending.end(event.number, event.worst, event.reason)
+        if not event.origin.ended:
+            self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
+
+    def parts_delivered(
+        self, numbers: dict[int, Event], runs: Sequence[int], now: float
+    ) -> tuple[Event | None, int, int]:
+        """One receiver has handled parts of one sender on one lane: as `part_ended` for each, which it leaves as such.
+
+        Args:
+            numbers: the sender's events that the receiver holds; those that `runs` name are taken out.
+
+        Returns:
+            The last of them, their size in bytes, and how many numbers named none.
+        """
+        last_event: Event | None = None
+        size = ended_size = unknown = 0
+        first, last = 1, 0
+        for number in numbers_in(runs):
+            event = numbers.pop(number, None)
+            if event is None:
+                unknown += 1
+                continue
+            size += event.size
+            last_event = event
+            if event.remaining != 1 or event.worst is not Outcome.DELIVERED:
+                self.part_ended(event, Outcome.DELIVERED, Reason.NONE, now)
+                continue
+            # The last part of an event that every receiver has handled: all of a run end together.
+            event.remaining = 0
+            ended_size += event.size
+            if number != last + 1:
+                self._delivered(last_event, first, last, now)
+                first = number
+            last = number
+        self._budget.held_bytes -= ended_size
+        self._delivered(last_event, first, last, now)
+        return last_event, size, unknown
+
+    def _delivered(self, event: Event | None, first: int, last: int, now: float) -> None:
+        """The last parts of the events from one number to another of the sender of `event` have ended."""
+        if event is None or last < first:
+            return
+        sending = event.origin.sending[event.lane]
+        sending.parts.ended[Outcome.DELIVERED] += last - first + 1
+        sending.end_run(first, last, Outcome.DELIVERED, Reason.NONE)
         if not event.origin.ended:
             self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
 

@@ -22,6 +22,15 @@ def add_number(runs: list[int], number: int) -> None:
         runs.append(number)
 
 
+def add_run(runs: list[int], first: int, last: int) -> None:
+    """Add the numbers from `first` to `last` to flat `runs`, growing the last run when they follow on."""
+    if runs and runs[-1] == first - 1:
+        runs[-1] = last
+    else:
+        runs.append(first)
+        runs.append(last)
+
+
 def forget_below(numbers: dict[int, V], old: int, new: int) -> None:
     """Take the keys from `old` up to below `new` out of `numbers`, at the cost of the smaller of both.
 
