@@ -14,7 +14,8 @@ class BrokerClock:
     """Estimates the broker's clock; good to half of the least round trip seen lately."""
 
     def __init__(self) -> None:
-        self._offset_s = 0.0
+        self.offset_s = 0.0
+        """To be added to the local clock."""
         self._best_rtt_s = float("inf")
         self.rtt_s: float | None = None
         """The last round trip."""
@@ -29,12 +30,12 @@ class BrokerClock:
         self._best_rtt_s *= FADE
         if rtt_s <= self._best_rtt_s:
             self._best_rtt_s = rtt_s
-            self._offset_s = (clock_ticks + 0.5) / TICKS_PER_S + rtt_s / 2 - now
+            self.offset_s = (clock_ticks + 0.5) / TICKS_PER_S + rtt_s / 2 - now
 
     def stamp(self, local: float) -> int:
         """The stamp of a local instant."""
-        return stamp_of(local + self._offset_s)
+        return stamp_of(local + self.offset_s)
 
     def age_s(self, stamp: int, now: float) -> float:
         """Seconds from `stamp` to the local `now`, never negative."""
-        return max(0.0, age_s(stamp, now + self._offset_s))
+        return max(0.0, age_s(stamp, now + self.offset_s))

@@ -24,7 +24,6 @@ from lanebus.adapters.complaints import Complaints
 from lanebus.adapters.errors import Closed, HelloRefused, LanebusError
 from lanebus.adapters.event import Unsettled
 from lanebus.adapters.incoming import Incoming
-from lanebus.adapters.outbox import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.players import Players
 from lanebus.adapters.quality import OwnLine
@@ -170,10 +169,6 @@ class AttachmentCore:
                 undoes=True,
             )
             self.requests.ask(closing, keep=False)
-
-    def send(self, event: OutEvent) -> None:
-        """Queue an accepted event, or end it where its terms say so."""
-        self.outgoing.put(event)
 
     def request(self, request: Request, *, keep: bool = True, replaces: Request | None = None) -> None:
         """Ask the broker for a change of state; see `Requests.ask`.

@@ -41,54 +41,63 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
             if not session.reading:
                 session.unread.append((stream, event))
                 continue
+            inbox = session.inbox
+            redelivered = False
+            if event.flags:
+                event = _after_gap(session, stream, event)
+                redelivered = bool(event.flags & (EVENT_REDELIVERED | EVENT_REPLAYED))
+            if inbox.deadlines and inbox.expire(stream, event, now):
+                continue
+            topic = event.topic
+            handlers = session.handlers.match(topic)
+            if not handlers:
+                _leave_unhandled(session, stream, event)
+                continue
+            shown = Event(
+                event.number,
+                topic,
+                event.payload,
+                stream.name,
+                session.name,
+                lane,
+                core.clock.age_s(event.stamp, now) * 1e3,
+                redelivered,
+            )
+            result = _RAISED
             began = now
-            ran = _handle(core, session, stream, event, began)
+            try:
+                result = session.handlers.run(handlers, shown)
+            finally:
+                inbox.settle(stream, event, result)
+                if redelivered and event.flags & EVENT_REDELIVERED:
+                    core.settle_soon()
             now = clock()
-            if ran:
-                handled += 1
-                stats.handled += 1
-                try:
-                    recent[event.topic][int((now - began) * 1e6)] += 1
-                except KeyError:
-                    times.note(lane, event.topic, now - began, now)
+            handled += 1
+            stats.handled += 1
+            try:
+                recent[topic][int((now - began) * 1e6)] += 1
+            except KeyError:
+                times.note(lane, topic, now - began, now)
             if now >= until:
                 return handled
     return handled
 
 
-def _handle(core: AttachmentCore, session: SessionCore, stream: Stream, event: DownEvent, now: float) -> bool:
-    """Run an event's handlers; False if it has none, and waits for one."""
-    if event.flags & EVENT_AFTER_GAP:
-        session.tell_gap(Gap(stream.name, stream.lane, session.name))
-        # Told once, in front of all that is later, also where this event itself waits for a handler.
-        event = replace(event, flags=event.flags & ~EVENT_AFTER_GAP)
-    if session.inbox.deadlines and session.inbox.expire(stream, event, now):
-        return False
-    handlers = session.handlers.match(event.topic)
-    if not handlers:
-        session.unhandled.append((stream, event))
-        if len(session.unhandled) > MAX_UNHANDLED_EVENTS:
-            oldest_stream, oldest = session.unhandled.popleft()
-            session.inbox.settle(oldest_stream, oldest, _NO_HANDLER)
-        return False
-    shown = Event(
-        event.number,
-        event.topic,
-        event.payload,
-        stream.name,
-        session.name,
-        stream.lane,
-        core.clock.age_s(event.stamp, now) * 1e3,
-        bool(event.flags & (EVENT_REDELIVERED | EVENT_REPLAYED)),
-    )
-    result = _RAISED
-    try:
-        result = session.handlers.run(handlers, shown)
-    finally:
-        session.inbox.settle(stream, event, result)
-        if event.flags & EVENT_REDELIVERED:
-            core.settle_soon()
-    return True
+def _after_gap(session: SessionCore, stream: Stream, event: DownEvent) -> DownEvent:
+    """Tell the program of a gap in front of an event, where there is one."""
+    if not event.flags & EVENT_AFTER_GAP:
+        return event
+    session.tell_gap(Gap(stream.name, stream.lane, session.name))
+    # Told once, in front of all that is later, also where this event itself waits for a handler.
+    return replace(event, flags=event.flags & ~EVENT_AFTER_GAP)
+
+
+def _leave_unhandled(session: SessionCore, stream: Stream, event: DownEvent) -> None:
+    """An event without a handler waits for one."""
+    session.unhandled.append((stream, event))
+    if len(session.unhandled) > MAX_UNHANDLED_EVENTS:
+        oldest_stream, oldest = session.unhandled.popleft()
+        session.inbox.settle(oldest_stream, oldest, _NO_HANDLER)
 
 
 def requeue(core: AttachmentCore, waiting: list[Arrival]) -> None:

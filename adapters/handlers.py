@@ -48,6 +48,8 @@ class Handlers:
 
     def __init__(self, *, strict: bool = False) -> None:
         self._table: PatternTable[Handler] = PatternTable()
+        self.match: Final = self._table.match
+        """The handlers for a topic."""
         self.of_alerts: tuple[Handler, ...] = ()
         """Those of `bus.alert`, which get what the broker tells, and no event of a peer."""
         self._strict = strict
@@ -66,10 +68,6 @@ class Handlers:
             self.of_alerts += (handler,)
         else:
             self._table.add(pattern, handler)
-
-    def match(self, topic: str) -> tuple[Handler, ...]:
-        """The handlers for a topic."""
-        return self._table.match(topic)
 
     @property
     def patterns(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Final
 
@@ -175,6 +175,29 @@ class Inbox:
         self.arrivals[stream.lane].append((stream, event))
         return True
 
+    def arrive_all(self, streams: dict[int, Stream], events: Sequence[DownEvent]) -> list[Arrival]:
+        """Take in events for this session, in order; those are returned that have a time to live and were not seen.
+
+        Args:
+            streams: by the broker's number for the sender.
+
+        Raises:
+            KeyError: an event is of none of them.
+        """
+        limited: list[Arrival] = []
+        for event in events:
+            stream = streams[event.origin]
+            number = event.number
+            if event.flags or event.ttl or number <= stream.highest or number < stream.base:
+                if self.arrive(stream, event) and event.ttl:
+                    limited.append((stream, event))
+                continue
+            # What most are: plain, and the next of their sender.
+            stream.highest = number
+            stream.seen[number] = None
+            self.arrivals[stream.lane].append((stream, event))
+        return limited
+
     def revoke(self, stream: Stream, numbers: set[int]) -> set[int]:
         """These parts went to another instance; those of them that wait for a handler are forgotten, and returned."""
         waiting = {number for number in numbers if number in stream.seen and stream.seen[number] is None}
@@ -201,7 +224,8 @@ class Inbox:
             self.deadlines.pop((stream, event.number), None)
         self.handled_bytes += len(event.payload) + EVENT_BYTES
         stream.report(event.number, result)
-        self._note(stream)
+        if stream not in self.reporting:
+            self._note(stream)
 
     def expire(self, stream: Stream, event: DownEvent, now: float) -> bool:
         """Settle an event that waits as expired if its time to live is over; whether it was."""

@@ -120,13 +120,12 @@ class Incoming:
         if session is None:
             raise ProtocolError(ErrorNumber.BAD_BODY, "a batch to a gateway that names no sessions")
         streams = {source.origin: self._stream(session, lane, source) for source in batch.sources}
-        arrive = session.inbox.arrive
         try:
-            for event in batch.events:
-                if arrive(streams[event.origin], event) and event.ttl:
-                    self._limit(session, streams[event.origin], event, now)
+            limited = session.inbox.arrive_all(streams, batch.events)
         except KeyError:
             raise _unnamed() from None
+        for stream, event in limited:
+            self._limit(session, stream, event, now)
         return len(batch.events)
 
     def _targeted(self, lane: Lane, batch: TargetedBatch, now: float) -> int:

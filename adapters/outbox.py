@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.event import Receipt, Unsettled
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.terms import Terms, ValueKey
 from lanebus.wire.batches import MAX_SPREAD
 from lanebus.wire.lanes import LANES, Lane
@@ -15,70 +16,6 @@ from lanebus.wire.runs import numbers_in
 
 EVENT_OVERHEAD_BYTES = 32
 """What an event costs beside its payload, topic and a destination: the fields around them."""
-
-
-class OutEvent:
-    """An event on its way."""
-
-    __slots__ = (
-        "after",
-        "exclude",
-        "lane",
-        "number",
-        "payload",
-        "receipt",
-        "replayed",
-        "sent_at",
-        "session",
-        "size",
-        "terms",
-        "to",
-        "topic",
-        "transmitted",
-    )
-
-    def __init__(
-        self,
-        session: int,
-        lane: Lane,
-        number: int,
-        topic: str,
-        to: str | list[str] | None,
-        exclude: list[str],
-        payload: bytes,
-        sent_at: float,
-        after: int,
-        receipt: Receipt | None,
-        size: int,
-    ) -> None:
-        self.session = session
-        self.lane = lane
-        self.number = number
-        self.topic = topic
-        self.to = to
-        self.exclude = exclude
-        self.payload = payload
-        self.sent_at = sent_at
-        """Since when it waits; a latest value as long as the first one whose place it has."""
-        self.after = after
-        """The last request that it depends on."""
-        self.receipt = receipt
-        self.size = size
-        self.terms: Terms | None = None
-        """Its mode and time to live, where it is not plainly reliable."""
-        self.transmitted = False
-        """Whether it has ever left: a broker may have accepted it."""
-        self.replayed = False
-        """Whether the present broker is told so."""
-
-    def become(self, newer: OutEvent) -> None:
-        """Give the place in a queue to a newer value of the same key."""
-        self.number = newer.number
-        self.payload = newer.payload
-        self.after = newer.after
-        self.receipt = newer.receipt
-        self.size = newer.size
-        self.terms = newer.terms
 
 
 class Outbox:
@@ -150,14 +87,13 @@ class Outbox:
             after,
             Receipt(number, lane) if receipt else None,
             size,
+            terms,
         )
         self.unsettled[lane][number] = event
         self.held_bytes += size
         self.books[lane].accepted += 1
-        if terms is not None:
-            event.terms = terms
-            if terms.value_key is not None:
-                self._replace(event, terms, terms.value_key)
+        if terms is not None and terms.value_key is not None:
+            self._replace(event, terms, terms.value_key)
         return event
 
     def _makes_do(self, terms: Terms, excess: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.event import Unsettled
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.outlane import OutLane, Window
 from lanebus.adapters.requests import Renumbered
 from lanebus.adapters.session import SessionCore
@@ -69,6 +69,9 @@ class Outgoing:
         A newer value takes the place of an older one that has not left; a volatile event that found no room is dropped.
         """
         terms = event.terms
+        if terms is None and not self._paused and not self._holds:
+            self.lanes[event.lane].put(event)
+            return
         if terms is not None and self._placed(event, terms):
             return
         if self._paused:

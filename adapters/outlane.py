@@ -7,9 +7,9 @@ from math import inf
 from typing import Any
 
 from lanebus.adapters.clock import BrokerClock
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.session import SessionCore
-from lanebus.wire.batches import EncodedBatch, encode_batch, ticks
+from lanebus.wire.batches import STAMP_MODULUS, TICKS_PER_S, EncodedBatch, encode_batch, ticks
 from lanebus.wire.header import FLAG_REPLAY
 from lanebus.wire.lanes import DEFAULT_TIMINGS, TIMER_SLACK_S, Lane
 
@@ -145,6 +145,7 @@ class OutLane:
         events: list[OutEvent] = []
         size = 0
         first = queue[0]
+        offset_s = clock.offset_s
         rows: list[tuple[Any, ...]] = []
         after = 0
         while queue and size < self._window.batch_bytes and len(events) < self._window.batch_events:
@@ -159,7 +160,8 @@ class OutLane:
                     continue
                 rows.append(event.terms.row(event, clock.stamp(event.terms.sent_at), now))
             else:
-                stamp = clock.stamp(event.sent_at)
+                # As `clock.stamp`, without two calls for each event.
+                stamp = int((event.sent_at + offset_s) * TICKS_PER_S) % STAMP_MODULUS
                 row = (event.session, event.number, stamp, event.topic, event.to, event.payload)
                 rows.append((*row, event.exclude) if event.exclude else row)
             size += event.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -31,7 +31,10 @@ Destinations = str | Sequence[str] | None
 
 _encode = msgspec.msgpack.Encoder().encode
 _TOPICS: dict[str, str] = {}
-"""Topics found valid, at most 8192; as plain texts, whatever class of text they were given as."""
+_DESTINATIONS: dict[str, str] = {}
+"""Topics and single destinations found valid, at most `_REMEMBERED` each; as plain texts, whatever class of text they
+were given as."""
+_REMEMBERED: Final = 8192
 
 
 class Speaker:
@@ -148,13 +151,13 @@ class Speaker:
             adapter.check_undirected()
             destination = None
         elif isinstance(to, str):
-            destination = str(to)
-            _check_destination(destination)
+            destination = _DESTINATIONS.get(to) or _remember_destination(to)
         else:
             destination = list(map(str, to))
             _check_destinations(destination, core.limits.destinations)
-        left_out = list(map(str, exclude))
-        if left_out:
+        left_out: list[str] = []
+        if exclude:
+            left_out = list(map(str, exclude))
             _check_excluded(exclude, left_out)
         encoded = _encode(payload)
         if len(encoded) > core.limits.event_bytes:
@@ -179,7 +182,7 @@ class Speaker:
             receipt,
             terms,
         )
-        core.send(event)
+        core.outgoing.put(event)
         if flush:
             adapter.flush()
         else:
@@ -196,9 +199,18 @@ def _remember_topic(topic: str) -> str:
         raise ValueError(
             f"{topic!r} is the bus's own: its handlers get no events of peers; choose another topic"
         )
-    if len(_TOPICS) >= 8192:
+    if len(_TOPICS) >= _REMEMBERED:
         _TOPICS.clear()
     plain = _TOPICS[topic] = str(topic)
+    return plain
+
+
+def _remember_destination(text: str) -> str:
+    plain = str(text)
+    _check_destination(plain)
+    if len(_DESTINATIONS) >= _REMEMBERED:
+        _DESTINATIONS.clear()
+    _DESTINATIONS[plain] = plain
     return plain
 
 

@@ -17,7 +17,7 @@ from lanebus.wire.lanes import Lane
 from lanebus.wire.modes import DROPPED_LATE, EXPIRED, MAX_TTL_MS, MODES, VOLATILE_LATE_S, End
 
 if TYPE_CHECKING:
-    from lanebus.adapters.outbox import OutEvent
+    from lanebus.adapters.outevent import OutEvent
 
 ValueKey = tuple[Lane, str, str | tuple[str, ...] | None, tuple[str, ...], str]
 """What the values of one session replace each other by: lane, topic, destinations, exclusions and key."""

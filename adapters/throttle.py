@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.retry import Backoff
 from lanebus.wire.lanes import TIMER_SLACK_S, Lane
 from lanebus.wire.messages import Throttled

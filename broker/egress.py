@@ -12,22 +12,20 @@ from typing import Final
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Plan
 from lanebus.broker.events import Event
-from lanebus.broker.gaps import flagged
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import (
     Latest,
-    forget_queued,
     forget_waiting,
     keyed,
     note_queued,
     note_waiting,
 )
+from lanebus.broker.nextbatch import NextBatch
 from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.overflow import Overflow
 from lanebus.broker.sessions import (
     NO_HOLD,
     Attachment,
-    Entry,
     Outbound,
     Receiving,
     Sent,
@@ -40,7 +38,6 @@ from lanebus.conf.model import Config
 from lanebus.wire.batches import (
     MAX_BATCH_EVENTS,
     join_batch,
-    targeted_event,
     ticks,
 )
 from lanebus.wire.header import FLAG_TARGETED
@@ -80,7 +77,8 @@ class Egress:
         self.shaping = Shaping(timers, self.refill)
         self._credit_bytes = config.egress.credit_bytes
         self._batch_bytes = config.egress.batch_bytes
-        self._batch_events = min(config.limits.batch_events, MAX_BATCH_EVENTS)
+        most_events = min(config.limits.batch_events, MAX_BATCH_EVENTS)
+        self._next_batch = NextBatch(counters, self._lateness, self._batch_bytes, most_events)
         self._queue_bytes = config.egress.queue_bytes
         self._age_s = config.egress.age_s
         self._window_batches = config.window.batches
@@ -373,7 +371,7 @@ class Egress:
         while (
             out.queue and len(out.unacked) < self._window_batches and out.unacked_bytes < self._window_bytes
         ):
-            entries, events, origins, size = self._next_batch(out, now)
+            entries, events, origins, size = self._next_batch.take(out, now)
             if not entries:
                 continue
             sources: list[tuple[object, ...]] = []
@@ -429,93 +427,6 @@ class Egress:
         self.refill(session, out.lane, now)
         if out.queue:
             self.flush(out, now)
-
-    def _next_batch(
-        self, out: Outbound, now: float
-    ) -> tuple[list[Entry], list[bytes], dict[Session, None], int]:
-        """What goes into the next batch: entries, their encoded form, who sent them, and the events' size."""
-        lane = out.lane
-        targeted = out.attachment.targeted
-        queue = out.queue
-        entries: list[Entry] = []
-        events: list[bytes] = []
-        origins: dict[Session, None] = {}
-        late: list[Entry] = []
-        batch = self._counters.lanes_out[lane].batches + 1
-        before = len(queue)
-        size = 0
-        last: Session | None = None
-        origin: Session | None = None
-        receiving = Receiving()
-        numbers: dict[int, Event] = {}
-        while queue and size < self._batch_bytes and len(entries) < self._batch_events:
-            entry = queue.popleft()
-            wire, asks = entry[0].wire, False
-            if out.resent or entry[0].terms is not None:
-                found = self._look_at(out, entry, now, late)
-                if found is None:
-                    continue
-                entry, wire, asks = found
-            event, sessions = entry
-            entries.append(entry)
-            size += event.size
-            if event.origin is not origin:
-                origin = event.origin
-                origins[origin] = None
-                last = None
-            for session in sessions:
-                if session is not last:
-                    last = session
-                    receiving = session.receiving[lane]
-                    known = receiving.unsettled.get(event.origin.origin)
-                    if known is None:
-                        known = receiving.unsettled[event.origin.origin] = {}
-                    numbers = known
-                if receiving.gaps or receiving.deliveries:
-                    wire = flagged(receiving, event, wire, asks=asks)
-                numbers[event.number] = event
-                session.traffic[lane].sent(batch, event.size)
-            events.append(targeted_event([each.index for each in sessions], wire) if targeted else wire)
-        out.places.moved(before - len(queue))
-        for entry in late:
-            self._lateness.end_entry(out, entry, now)
-        return entries, events, origins, size
-
-    def _look_at(
-        self, out: Outbound, entry: Entry, now: float, late: list[Entry]
-    ) -> tuple[Entry, bytes, bool] | None:
-        """An entry that has terms, or may have been delivered: what is left of it, how it travels, whether it asks.
-
-        None if nothing of it is to leave; what came too late is added to `late`.
-        """
-        lane = out.lane
-        event, sessions = entry
-        wire, asks = event.wire, False
-        if event.terms is not None:
-            asks = event.terms.asks
-            if out.resent:
-                question = event.terms.question(now)
-                if question is not None:
-                    asks = True
-                    wire = event.question_wire(question)
-            else:
-                forget_queued(out, entry)
-                if event.terms.deadline <= now:
-                    late.append(entry)
-                    return None
-        if out.resent:
-            out.resent -= 1
-            left = [session for session in sessions if is_unsettled(session.receiving[lane], event)]
-            if not left:
-                out.queued_bytes -= event.size
-                return None
-            if len(left) < len(sessions):
-                sessions = tuple(left)
-            for session in sessions:
-                retried = session.receiving[lane].retried
-                retried[event] = retried.get(event, 1) + 1
-                session.traffic[lane].resent += 1
-        return (event, sessions), wire, asks
 
     def relink(self, attachment: Attachment) -> None:
         """The attachment has fresh links: send again what the old ones may have lost."""

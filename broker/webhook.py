@@ -153,11 +153,11 @@ class Webhook:
                 self._succeeded(lost)
 
     def _failed(self, error: Exception) -> None:
-        with self._waiting:
-            self.lost += 1
         if not self._failing:
             self._failing = True
             log.warning("! alerts do not reach %s: %s", self._where, str(error) or type(error).__name__)
+        with self._waiting:
+            self.lost += 1
 
     def _succeeded(self, lost: int) -> None:
         self.posted += 1

@@ -106,7 +106,7 @@ class Hand:
         event = self.session.outbox.accept(
             0, lane, "t", to, [], b"x", self.now, self.core.requests.last, receipt=True
         )
-        self.core.send(event)
+        self.core.outgoing.put(event)
 
     def end_turn(self, next_turn_in_s: float = 0.0) -> None:
         self.core.end_turn(self.now, self.now + next_turn_in_s)

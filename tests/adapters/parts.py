@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
 from lanebus.wire.lanes import LANES, Lane

@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from lanebus.adapters.errors import OutboxFull
-from lanebus.adapters.outbox import EVENT_OVERHEAD_BYTES, Outbox, OutEvent
+from lanebus.adapters.outbox import EVENT_OVERHEAD_BYTES, Outbox
+from lanebus.adapters.outevent import OutEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import OUTCOMES, Outcome, Reason
 from lanebus.wire.runs import runs_of

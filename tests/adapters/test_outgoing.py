@@ -7,7 +7,7 @@ from tests.adapters.parts import accept, accept_on, sessions
 
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.event import Unsettled
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Outcome, Reason

@@ -4,7 +4,7 @@ import pytest
 from tests.adapters.parts import SESSIONS, accept, sessions
 
 from lanebus.adapters.clock import BrokerClock
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.outlane import LaneStats, OutLane, Window
 from lanebus.wire.batches import UpBatch, decode_up
 from lanebus.wire.bodies import open_body

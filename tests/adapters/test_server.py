@@ -354,7 +354,7 @@ def test_what_a_peer_sends_is_no_alert(pair: tuple[ServerAdapter, ServerAdapter]
     event = one._session.outbox.accept(
         0, Lane.NORMAL, "bus.alert", "server:b", [], b"\x01", time.monotonic(), 0, False
     )
-    one.core.send(event)
+    one.core.outgoing.put(event)
     one.send("a.topic", to="server:b", flush=True)
     until(lambda: len(got) == 2, one, other, what="what is sent arrives")
     assert {event.topic for event in got} == {"a.topic"}

@@ -11,7 +11,8 @@ import pytest
 from lanebus.adapters.client import ClientAdapter
 from lanebus.adapters.errors import Closed, OutboxFull, TooLarge
 from lanebus.adapters.event import Receipt
-from lanebus.adapters.outbox import EVENT_OVERHEAD_BYTES, OutEvent
+from lanebus.adapters.outbox import EVENT_OVERHEAD_BYTES
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.server import ServerAdapter
 from lanebus.adapters.turns import FORGOTTEN_S
 from lanebus.wire.lanes import LANES, Lane

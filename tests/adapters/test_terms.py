@@ -5,7 +5,7 @@ from math import inf
 import pytest
 from tests.adapters.parts import accept_on, sessions
 
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.terms import Terms, terms_of
 from lanebus.wire.batches import EVENT_AGAIN, EVENT_LATEST, EVENT_QUESTION, EVENT_VOLATILE, MAX_KEY_CHARACTERS
 from lanebus.wire.lanes import Lane

@@ -212,3 +212,14 @@ def test_a_bucket_gives_its_burst_then_its_rate() -> None:
     bucket = Bucket(10.0, 5.0, 0.0)
     assert sum(bucket.take(1.0, 0.0) for _ in range(20)) == 5
     assert sum(bucket.take(1.0, 0.001 * step) for step in range(1, 10_001)) == pytest.approx(100, abs=1)
+
+
+def test_a_whole_is_spent_or_nothing_of_it() -> None:
+    allowance = Allowance(RATE, BURST, 0.0)
+    share = BURST * SHARES[Lane.NORMAL]
+    assert not allowance.spend_whole(Lane.NORMAL, share + 1.0, 0.0)
+    assert allowance.used == 0.0
+    assert allowance.spend_whole(Lane.NORMAL, share, 0.0)
+    assert not allowance.spend_whole(Lane.NORMAL, 1.0, 0.0)
+    assert allowance.spend_whole(Lane.NORMAL, 1.0, 1.0)
+    assert allowance.used == share + 1.0

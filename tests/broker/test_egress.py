@@ -8,7 +8,7 @@ from tests.broker.peer import Peer
 from tests.broker.traffic import DELIVERED
 
 from lanebus.broker import egress
-from lanebus.conf.model import Config, EgressConfig, LimitsConfig, WindowConfig
+from lanebus.conf.model import WindowConfig
 from lanebus.wire.batches import TICKS_PER_S
 from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane
 
@@ -107,20 +107,6 @@ def test_a_full_batch_leaves_without_waiting(bench: Bench, server: Peer, player:
     bench.turn()
     assert player.numbers(Lane.LOW) == [1, 2, 3, 4, 5]
     assert player.batches(Lane.LOW) == 2
-
-
-def test_a_long_queue_leaves_in_batches_of_the_limit(bench: Bench, server: Peer, player: Peer) -> None:
-    server.burst(5, "player:1", Lane.LOW, 400)
-    bench.turn()
-    assert [got.batch for got in player.got] == [1, 1, 1, 2, 2]
-
-
-def test_a_batch_holds_no_more_events_than_the_limit() -> None:
-    bench = Bench(small_config(limits=LimitsConfig(batch_events=2)))
-    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
-    server.burst(5, "player:1", size=0)
-    bench.turn()
-    assert [got.batch for got in player.got] == [1, 1, 2, 2, 3]
 
 
 def test_critical_batches_leave_first(bench: Bench, server: Peer, player: Peer) -> None:
@@ -272,16 +258,6 @@ def test_a_gateways_session_that_never_settles_leaves_the_others_undisturbed(
     assert bench.problems() == []
 
 
-def test_an_event_to_several_sessions_of_a_gateway_travels_once(bench: Bench, server: Peer) -> None:
-    gateway = Peer(bench, "gateway:g").attach()
-    for index in (1, 2, 3):
-        gateway.open(index, f"player:{index}")
-    server.send("t", "all", exclude=["player:2"])
-    bench.turn()
-    assert [(got.session, got.number) for got in gateway.got] == [(1, 1), (3, 1)]
-    assert bench.core.counters.lanes_out[Lane.CRITICAL].events == 1
-
-
 def test_a_session_that_waits_shares_no_copy_and_keeps_its_order(bench: Bench, server: Peer) -> None:
     gateway = Peer(bench, "gateway:g").attach()
     gateway.open(1, "player:1")
@@ -294,16 +270,6 @@ def test_a_session_that_waits_shares_no_copy_and_keeps_its_order(bench: Bench, s
     gateway.settle_all()
     bench.advance(0.1)
     assert gateway.numbers(session=2) == list(range(1, 10))
-
-
-def test_the_limit_of_events_never_exceeds_what_the_wire_allows() -> None:
-    config = Config(limits=LimitsConfig(batch_events=4_096), egress=EgressConfig(batch_bytes=1_048_576))
-    bench = Bench(config)
-    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
-    server.burst(4_000, "player:1", size=0)
-    server.burst(1_000, "player:1", size=0)
-    bench.turn()
-    assert [sum(got.batch == number for got in player.got) for number in (1, 2)] == [4_096, 904]
 
 
 def test_held_times_are_recorded_by_lane(bench: Bench, server: Peer, player: Peer) -> None:

@@ -382,3 +382,84 @@ def test_an_event_past_its_senders_own_limit_is_refused(policy: PolicyConfig) ->
     assert server.welcome is not None
     assert server.welcome.limits.event_bytes == 1_024
     assert bench.problems() == []
+
+
+# Consecutive events of one sender to the same receivers
+
+
+def test_a_run_is_accepted_delivered_and_booked_as_its_events_are(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    events = [server.event("t", "player:1", payload=b"x" * number) for number in range(5)]
+    server.send_batch(events)
+    bench.turn()
+    session = bench.session("server:a")
+    sending, traffic = session.sending[Lane.CRITICAL], session.traffic[Lane.CRITICAL]
+    assert (sending.book.accepted, sending.parts.accepted, sending.last) == (5, 5, 5)
+    assert (traffic.events_in, traffic.bytes_in) == (5, 5 + 10)
+    assert player.numbers() == [1, 2, 3, 4, 5]
+    player.settle_all()
+    bench.advance(0.5)
+    assert sending.book.in_flight == 0
+    assert bench.core.budget.held_bytes == 0
+    assert bench.problems() == []
+
+
+def test_a_run_ends_where_the_destination_the_session_or_the_terms_change(bench: Bench, server: Peer) -> None:
+    players = [Peer(bench, f"player:{number}").attach() for number in (1, 2)]
+    events = [
+        server.event("t", "player:1"),
+        server.event("u", "player:1"),
+        server.event("t", "player:2"),
+        server.event("t", "player:1", ttl=50_000),
+        server.event("t", "all", exclude=["player:1"]),
+        server.event("t", "all", exclude=["player:2"]),
+        server.event("t", ["player:1", "player:9"]),
+        server.event("t", "player:8"),
+        server.event("t", "player:1"),
+    ]
+    server.send_batch(events)
+    bench.advance(0.1)
+    assert [each.numbers() for each in players] == [[1, 2, 4, 6, 7, 9], [3, 5]]
+    for each in players:
+        each.settle_all()
+    bench.advance(0.5)
+    refused = (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
+    assert [number for number in range(1, 10) if server.end_of(number) == refused] == [7, 8]
+    assert bench.session("server:a").sending[Lane.CRITICAL].book.in_flight == 0
+    assert bench.problems() == []
+
+
+def test_what_came_before_is_told_apart_within_a_run(bench: Bench, server: Peer, player: Peer) -> None:
+    server.send_batch([raw_event(number) for number in (1, 2, 4)])
+    server.send_batch([raw_event(number) for number in (2, 3, 4, 5, 6)])
+    bench.advance(0.1)
+    assert sorted(player.numbers()) == [1, 2, 3, 4, 5, 6]
+    assert bench.core.counters.duplicates == 2
+    assert bench.session("server:a").sending[Lane.CRITICAL].book.accepted == 6
+    assert bench.problems() == []
+
+
+def test_one_illegal_event_behind_legal_ones_leaves_none_accepted(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    server.send_batch([raw_event(1), raw_event(2), raw_event(3, payload=b"x" * 2000)])
+    bench.turn()
+    assert server.errors == [ErrorNumber.EVENT_TOO_LARGE]
+    assert bench.session("server:a").sending[Lane.CRITICAL].book.accepted == 0
+
+
+def test_a_run_that_is_larger_than_what_its_receiver_may_have_is_taken_in_parts(
+    bench: Bench, server: Peer
+) -> None:
+    player = Peer(bench, "player:1").attach()
+    numbers = [server.event("t", "player:1", payload=b"x" * 400) for _ in range(8)]
+    server.send_batch(numbers)
+    bench.advance(0.1)
+    receiving = bench.receiving("player:1")
+    assert 0 < len(receiving.waiting) < 8
+    while receiving.waiting:
+        player.settle_all()
+        bench.advance(0.3)
+    assert player.numbers() == list(range(1, 9))
+    assert bench.problems() == []

@@ -236,3 +236,35 @@ def test_a_receiver_that_was_passed_over_says_nothing_of_the_others(
         bench.advance(0.3)
     assert server.end_of(1) == event_ends
     assert bench.problems() == []
+
+
+# Many at once
+
+
+def test_parts_of_events_with_several_receivers_end_with_the_last_of_them(
+    bench: Bench, server: Peer, players: list[Peer]
+) -> None:
+    server.send_batch([server.event("t", to) for to in ("player:1", "all", "player:1", "player:1")])
+    bench.turn()
+    players[0].settle_all()
+    bench.advance(0.5)
+    assert [server.end_of(number) for number in range(1, 5)] == [DELIVERED, None, DELIVERED, DELIVERED]
+    for each in players[1:]:
+        each.settle_all()
+    bench.advance(0.5)
+    assert server.end_of(2) == DELIVERED
+    assert bench.core.budget.held_bytes == 0
+    assert bench.problems() == []
+
+
+def test_one_settlement_may_name_what_is_not_there_between_what_is(bench: Bench, server: Peer) -> None:
+    player = Peer(bench, "player:1").attach()
+    server.send_batch([server.event("t", "player:1") for _ in range(6)])
+    bench.turn()
+    origin = bench.session("server:a").origin
+    numbers = bench.receiving("player:1").unsettled[origin]
+    ended = bench.core.settling.parts_delivered(numbers, [2, 3, 9, 9, 5, 7], bench.now)
+    assert ended[2] == 2
+    assert sorted(numbers) == [1, 4, 6][:2]
+    assert bench.session("server:a").sending[Lane.CRITICAL].unreported == {DELIVERED: [2, 3, 5, 6]}
+    assert player.up

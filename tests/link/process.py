@@ -14,7 +14,7 @@ from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch, requeue
 from lanebus.adapters.event import Event, Unsettled
 from lanebus.adapters.handler_times import HandlerTimes
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
@@ -142,7 +142,7 @@ class Peer:
             True,
             terms_of(mode, key, ttl_ms, self.net.now, lane, topic, to, list(exclude)),
         )
-        self.core.send(event)
+        self.core.outgoing.put(event)
         if flush:
             self.flush()
         else:

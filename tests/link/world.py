@@ -18,7 +18,7 @@ from tests.link.settings import UNLIMITED, small_config
 from lanebus.adapters.actions import State
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.event import Event
-from lanebus.adapters.outbox import OutEvent
+from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.session import SessionCore
 from lanebus.broker.audit import audit
 from lanebus.conf.policy import PolicyConfig

@@ -8,6 +8,7 @@ from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.runs import (
     MAX_RUN_NUMBERS,
     add_number,
+    add_run,
     check_runs,
     forget_below,
     numbers_in,
@@ -99,3 +100,14 @@ def test_runs_from_a_number_name_what_is_not_below_it_in_as_few_as_possible(
     for number in numbers:
         add_number(runs, number)
     assert runs_from(runs, base) == runs_of(number for number in numbers if number >= base)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5))))
+def test_a_run_is_added_as_its_numbers_would_be(stretches: list[tuple[int, int]]) -> None:
+    at_once: list[int] = []
+    singly: list[int] = []
+    for first, more in stretches:
+        add_run(at_once, first, first + more)
+        for number in range(first, first + more + 1):
+            add_number(singly, number)
+    assert at_once == singly
