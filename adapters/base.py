@@ -33,6 +33,8 @@ log = logging.getLogger("lanebus.adapters")
 DEFAULT_BROKER = "tcp://127.0.0.1:5570"
 DEFAULT_OUTBOX_BYTES = 8 << 20
 _READ_FRAMES = 256
+PORTION_S = 0.002
+"""How long handlers may run before the critical lane is read again."""
 
 
 class Observer(Protocol):
@@ -199,7 +201,13 @@ class Adapter(Speaker):
         self._begin(now)
         try:
             self._raise_failure()
-            return self._turn(now + budget_ms / 1e3, next_turn_in_s=self.turns.mean_gap_s)
+            until = now + budget_ms / 1e3
+            handled = 0
+            while True:
+                handled += self._turn(min(until, now + PORTION_S), next_turn_in_s=self.turns.mean_gap_s)
+                now = time.monotonic()
+                if now >= until or not self.core.has_work(now):
+                    return handled
         finally:
             self.turns.end(time.monotonic())
 
@@ -315,15 +323,14 @@ class Adapter(Speaker):
         if self.turns.begin(now):
             self.core.line.stalled(now)
 
-    def _wait(self, start: float, timeout_s: float | None, until: float | None) -> int:
-        ends = [
-            each for each in (until, None if timeout_s is None else start + timeout_s) if each is not None
-        ]
+    def _wait(self, start: float, timeout_s: float | None, end: float | None) -> int:
+        ends = [each for each in (end, None if timeout_s is None else start + timeout_s) if each is not None]
         deadline = min(ends) if ends else None
         handled = 0
         while True:
             self._raise_failure()
-            handled += self._turn(deadline if deadline is not None else time.monotonic() + 0.1)
+            until = time.monotonic() + PORTION_S
+            handled += self._turn(until if deadline is None else min(until, deadline))
             if deadline is None and handled:
                 return handled
             if deadline is not None and time.monotonic() >= deadline:
@@ -338,7 +345,7 @@ class Adapter(Speaker):
             if self._observer is not None:
                 self._observer.turn(min(deadline - now, 0.05))
             else:
-                self._turn(deadline)
+                self._turn(min(deadline, time.monotonic() + PORTION_S))
                 self._sleep(min(deadline, time.monotonic() + 0.05))
 
     def _raise_failure(self) -> None:

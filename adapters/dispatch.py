@@ -13,10 +13,18 @@ from lanebus.adapters.handler_times import HandlerTimes
 from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.inbox import Arrival, Stream
 from lanebus.adapters.session import SessionCore
-from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED, EVENT_REPLAYED, DownEvent
+from lanebus.wire.batches import (
+    EVENT_AFTER_GAP,
+    EVENT_REDELIVERED,
+    EVENT_REPLAYED,
+    STAMP_MODULUS,
+    TICKS_PER_S,
+    DownEvent,
+)
 from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import Outcome, Reason
 
+_TICK_MS: Final = 1e3 / TICKS_PER_S
 _NO_HANDLER: Final = (Outcome.REFUSED, Reason.NO_HANDLER)
 _RAISED: Final = (Outcome.REFUSED, Reason.HANDLER_ERROR)
 
@@ -29,19 +37,24 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
     """
     handled = 0
     now = clock()
+    offset_s = core.clock.offset_s
     for lane in LANES:
         arrivals = core.incoming.arrivals[lane]
         stats = core.outgoing.lanes[lane].stats
         recent = times.recent[lane]
+        last: Stream | None = None
         while arrivals:
             stream, event = arrivals.popleft()
-            session = core.sessions.get(stream.inbox.session)
-            if session is None:
-                continue
+            if stream is not last:
+                # Closing a session takes its arrivals away: as long as some come, it is there.
+                found = core.sessions.get(stream.inbox.session)
+                if found is None:
+                    continue
+                session, last = found, stream
+                inbox = session.inbox
             if not session.reading:
                 session.unread.append((stream, event))
                 continue
-            inbox = session.inbox
             redelivered = False
             if event.flags:
                 event = _after_gap(session, stream, event)
@@ -53,6 +66,8 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
             if not handlers:
                 _leave_unhandled(session, stream, event)
                 continue
+            # As `clock.age_s`, without two calls for each event.
+            age = (int((now + offset_s) * TICKS_PER_S) - event.stamp) % STAMP_MODULUS
             shown = Event(
                 event.number,
                 topic,
@@ -60,7 +75,7 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
                 stream.name,
                 session.name,
                 lane,
-                core.clock.age_s(event.stamp, now) * 1e3,
+                age * _TICK_MS if age < STAMP_MODULUS // 2 else 0.0,
                 redelivered,
             )
             result = _RAISED
