@@ -161,6 +161,31 @@ def test_poll_handles_for_about_its_budget(pair: tuple[ServerAdapter, ServerAdap
     assert got == list(range(50))
 
 
+def test_a_critical_event_that_comes_meanwhile_overtakes_low_ones_within_one_poll(
+    pair: tuple[ServerAdapter, ServerAdapter],
+) -> None:
+    sender, receiver = pair
+    handled: list[str] = []
+    critical = receiver.open_sockets()[Lane.CRITICAL]
+
+    @receiver.on("low")
+    def low(event: Event) -> None:
+        handled.append(event.topic)
+        if len(handled) == 2:
+            sender.send("urgent", to="server:b", lane="critical", flush=True)
+            assert critical.poll(int(DEADLINE_S * 1000))
+        time.sleep(0.001)
+
+    receiver.on("urgent")(lambda event: handled.append(event.topic))
+    for _ in range(100):
+        sender.send("low", to="server:b", lane="low")
+    sender.flush()
+    until(lambda: len(handled) >= 1, receiver, what="the low events have come")
+    while len(handled) < 101:
+        receiver.poll(budget_ms=1000.0)
+    assert "urgent" in handled[:50]
+
+
 def test_wait_ends_at_its_instant_and_handles_until_then(pair: tuple[ServerAdapter, ServerAdapter]) -> None:
     one, other = pair
     got: list[int] = []
