@@ -23,7 +23,7 @@ from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.complaints import Complaints
 from lanebus.adapters.errors import Closed, HelloRefused, LanebusError
 from lanebus.adapters.event import Unsettled
-from lanebus.adapters.incoming import Incoming
+from lanebus.adapters.incoming import COMPRESSIONS, Incoming
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.players import Players
 from lanebus.adapters.quality import OwnLine
@@ -263,7 +263,7 @@ class AttachmentCore:
             role=self.role,
             process=self.process,
             versions=(VERSION, VERSION),
-            compressions=["lz4"],
+            compressions=list(COMPRESSIONS),
             token=self._token,
             served_by=self.sessions[0].instances() if 0 in self.sessions else [],
             sent=self.sessions[0].outbox.highest_sent() if 0 in self.sessions else [0, 0, 0],
@@ -323,6 +323,7 @@ class AttachmentCore:
         self._token, self._generation = welcome.token, welcome.generation
         self.limits = welcome.limits
         self.outgoing.adopt(welcome)
+        self.incoming.adopt(welcome)
         self._control_interval_s = welcome.control_interval_ms / 1e3
         self.ping_interval_s = welcome.ping_interval_ms / 1e3
         self._lease_s = welcome.lease_ms / 1e3

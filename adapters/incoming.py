@@ -19,14 +19,16 @@ from lanebus.wire.batches import (
     TargetedBatch,
     decode_down,
 )
-from lanebus.wire.bodies import open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import Header
+from lanebus.wire.history import LZ4, LZ4_LINKED, History, open_batch
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Ack, Revoked, Settle, Settlement
+from lanebus.wire.messages import Ack, Revoked, Settle, Settlement, Welcome
 from lanebus.wire.runs import numbers_in
 
+COMPRESSIONS: Final = (LZ4, LZ4_LINKED)
+"""What is undone here, as a hello names it."""
 MAX_SETTLEMENTS: Final = 8192
 """Past as many settlements a control message takes in no further session: it has to fit into a frame."""
 EXPIRY_S: Final = 0.1
@@ -52,6 +54,8 @@ class Incoming:
         self._acked = [0 for _ in LANES]
         self.received = [0 for _ in LANES]
         """By lane: the highest batch number received on the present link."""
+        self._heard: list[History | None] = [None for _ in LANES]
+        """By lane: of the batches received on the present link; None where they are not linked."""
         self.arrivals: Arrivals = tuple(deque() for _ in LANES)
         """By lane: events that wait for a handler."""
         self.to_report: set[int] = set()
@@ -64,6 +68,10 @@ class Incoming:
         """The links are fresh."""
         self.received = [0 for _ in LANES]
         self._acked = [0 for _ in LANES]
+
+    def adopt(self, welcome: Welcome) -> None:
+        """Read what comes by these links as the broker has said; nothing has come by them yet."""
+        self._heard = [History() if welcome.linked is True else None for _ in LANES]
 
     def resume(self) -> None:
         """The broker knows the attachment: tell again what may have been lost with the links."""
@@ -97,7 +105,7 @@ class Incoming:
             raise ProtocolError(
                 ErrorNumber.BATCH_GAP, f"batch {header.number}, expected {self.received[lane] + 1}"
             )
-        batch = decode_down(header, open_body(frame, header))
+        batch = decode_down(header, open_batch(frame, header, self._heard[lane]))
         for source in batch.sources:
             if source.name:
                 self._sources[source.origin] = (source.name, source.process)

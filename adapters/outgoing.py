@@ -58,6 +58,7 @@ class Outgoing:
         window.batch_bytes = welcome.batch_bytes
         window.batch_events = welcome.limits.batch_events
         window.threshold_bytes = welcome.compression_threshold_bytes
+        window.linked = welcome.linked is True
         for lane, interval_ms, hold_ms in zip(
             self.lanes, welcome.intervals_ms, welcome.holds_ms, strict=True
         ):

@@ -10,7 +10,9 @@ from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import STAMP_MODULUS, TICKS_PER_S, EncodedBatch, encode_batch, ticks
+from lanebus.wire.bodies import COMPRESSION_THRESHOLD_BYTES
 from lanebus.wire.header import FLAG_REPLAY
+from lanebus.wire.history import History
 from lanebus.wire.lanes import DEFAULT_TIMINGS, TIMER_SLACK_S, Lane
 
 
@@ -48,14 +50,15 @@ class LaneStats:
 class Window:
     """What the broker said a link may hold, and how its batches are made."""
 
-    __slots__ = ("batch_bytes", "batch_events", "batches", "bytes", "threshold_bytes")
+    __slots__ = ("batch_bytes", "batch_events", "batches", "bytes", "linked", "threshold_bytes")
 
     def __init__(self) -> None:
         self.batches = 64
         self.bytes = 4_194_304
         self.batch_bytes = 32_768
         self.batch_events = 4096
-        self.threshold_bytes = 256
+        self.threshold_bytes = COMPRESSION_THRESHOLD_BYTES
+        self.linked = False
 
 
 class OutLane:
@@ -80,6 +83,8 @@ class OutLane:
         self._window = window
         self._unacked: deque[tuple[int, int, list[OutEvent], float]] = deque()
         self._unacked_bytes = 0
+        self._history: History | None = None
+        """Of the batches that have left on the present link; None where they are not linked."""
 
     def put(self, event: OutEvent) -> None:
         """Queue an event."""
@@ -190,6 +195,7 @@ class OutLane:
             ack=ack,
             threshold_bytes=self._window.threshold_bytes,
             flags=FLAG_REPLAY if first.replayed else 0,
+            history=self._history,
         )
         self._unacked.append((self.next_number, size, events, now))
         self._unacked_bytes += size
@@ -252,6 +258,7 @@ class OutLane:
         self._unacked_bytes = 0
         self.next_number = 1
         self.last_flush = float("-inf")
+        self._history = History() if self._window.linked else None
 
 
 def _replayed_alike(one: OutEvent, other: OutEvent) -> bool:

@@ -54,7 +54,7 @@ from lanebus.wire.batches import TICKS_PER_S
 from lanebus.wire.bodies import open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import Header, decode_header
-from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
+from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, Side
 from lanebus.wire.lanes import Lane, LaneTiming
 from lanebus.wire.messages import (
     Bye,
@@ -180,7 +180,7 @@ class BrokerCore:
             self.violations.used_share,
         )
         self.links = Links(self.outgoing, self._away)
-        self.tracing = Tracing(self.links, self.registry, self.directory, self.timers, started)
+        self.tracing = Tracing(self.links, self.registry, self.directory, self.timers, self.outgoing, started)
         self.hellos = Hellos(config, self.registry, self.egress, self.outgoing, self.violations)
         self._expulsions = Expulsions(self.violations, self.registry, self.settling, self._end_link)
         self._receipts = Receipts(self.egress, self.settling, self.counters)
@@ -392,12 +392,10 @@ class BrokerCore:
                 attachment.line.floods = limits.floods if limits is not None else None
                 attachment.sessions[0].recall(message.served_by, message.sent)
                 attachment.sessions[0].kept_by = dict(message.kept_by)
-        attachment.lz4 = "lz4" in message.compressions
+        self.hellos.compressions(attachment, message)
         attachment.away_since = attachment.stalled = None
         attachment.last_seen = now
-        attachment.links[Lane.CRITICAL] = link
-        link.attachment = attachment
-        link.state = LinkState.READY
+        attachment.add(link)
         welcome = make_welcome(
             self.config,
             self.epoch,

@@ -394,6 +394,7 @@ class Egress:
                 ack=link.received,
                 threshold_bytes=threshold_bytes,
                 flags=FLAG_TARGETED if attachment.targeted else 0,
+                history=link.said,
             )
             link.acked = link.received
             out.unacked.append(Sent(out.next_number, size, entries, now))
@@ -401,7 +402,7 @@ class Egress:
             out.next_number += 1
             out.queued_bytes -= size
             out.ratio += (len(batch.frame) / size - out.ratio) / 8
-            self._outgoing.frames.append((lane, link.route, batch.frame))
+            self._outgoing.batch(link, batch)
             counters.batches += 1
             counters.events += len(entries)
             counters.bytes += len(batch.frame)

@@ -14,7 +14,8 @@ from lanebus.broker.violations import Violations
 from lanebus.conf.model import Config
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import VERSION
-from lanebus.wire.kinds import Kind, LinkState
+from lanebus.wire.history import LZ4, LZ4_LINKED
+from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import Ack, Hello, LaneHello, LaneWelcome
 from lanebus.wire.names import valid_peer
@@ -45,6 +46,8 @@ class Hellos:
         self._alive_s = ALIVE_PINGS * config.sessions.ping_interval_s
         self._buckets: dict[str, Bucket] = {}
         self._takeovers: dict[str, deque[float]] = {}
+        # Who compresses nothing has no use for histories.
+        self._links_batches = config.compression.linked and config.compression.threshold_bytes > 0
         self.address = ""
         """Where the latest hello came from."""
         self.refused = 0
@@ -134,6 +137,11 @@ class Hellos:
                     self._takeovers.clear()
                 self._takeovers.setdefault(old.name, deque(maxlen=MAX_TAKEOVERS)).append(now)
 
+    def compressions(self, attachment: Attachment, message: Hello) -> None:
+        """How batches of the attachment's next links travel; to be called before the first of them is added."""
+        attachment.lz4 = LZ4 in message.compressions
+        attachment.linked = attachment.lz4 and self._links_batches and LZ4_LINKED in message.compressions
+
     def lane(self, link: Link, message: LaneHello) -> None:
         """Add a lane to an attachment.
 
@@ -149,9 +157,7 @@ class Hellos:
             raise ProtocolError(
                 ErrorNumber.NOT_LEGAL_HERE, f"{attachment.name} has a {link.lane.label} link already"
             )
-        attachment.links[link.lane] = link
-        link.attachment = attachment
-        link.state = LinkState.READY
+        attachment.add(link)
         self._outgoing.control(link, Kind.WELCOME, LaneWelcome(lane=link.lane))
         out = attachment.outbound[link.lane]
         if out.queue:

@@ -28,9 +28,10 @@ from lanebus.wire.batches import (
     UpEvent,
     decode_up,
 )
-from lanebus.wire.bodies import encode_body, open_body
+from lanebus.wire.bodies import encode_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import FLAG_REPLAY, Header
+from lanebus.wire.history import open_batch
 from lanebus.wire.lanes import Lane, LaneTiming
 from lanebus.wire.names import PatternTable, Role, valid_topic
 from lanebus.wire.outcomes import Outcome, Reason
@@ -102,7 +103,7 @@ class Intake:
         counters.batches += 1
         counters.bytes += len(frame)
         counters.events += header.event_count
-        batch = decode_up(header, open_body(frame, header))
+        batch = decode_up(header, open_batch(frame, header, link.heard))
         arrival = Parked(now, batch, bool(header.flags & FLAG_REPLAY), len(frame))
         if link.parked or batch.after > attachment.request or self._budget.pushes_back:
             link.parked.append(arrival)

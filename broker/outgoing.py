@@ -7,6 +7,7 @@ from typing import Any
 
 from lanebus.broker.describe import FREQUENT, describe, name_of
 from lanebus.broker.sessions import Link
+from lanebus.wire.batches import EncodedBatch
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.header import encode_header
 from lanebus.wire.histogram import Histogram
@@ -80,7 +81,16 @@ class Outgoing:
 
     def __init__(self, counters: Counters) -> None:
         self.frames: list[Frame] = []
+        self.bodies: dict[Frame, bytes] | None = None
+        """The batches among them as they were before compression, while somebody reads what is sent."""
         self._counters = counters.control_out
+
+    def batch(self, link: Link, batch: EncodedBatch) -> None:
+        """Send a batch on `link`."""
+        frame = (link.lane, link.route, batch.frame)
+        self.frames.append(frame)
+        if self.bodies is not None:
+            self.bodies[frame] = batch.raw
 
     def control(self, link: Link, kind: Kind, message: Any) -> None:
         """Send any message but a batch on `link`; its header acknowledges what the link has received."""

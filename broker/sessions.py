@@ -16,6 +16,7 @@ from lanebus.broker.sending import Sending
 from lanebus.broker.traffic import Traffic
 from lanebus.broker.waiting import Waiting
 from lanebus.wire.batches import UpBatch
+from lanebus.wire.history import History
 from lanebus.wire.kinds import LinkState
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Done
@@ -348,11 +349,13 @@ class Link:
     __slots__ = (
         "acked",
         "attachment",
+        "heard",
         "incarnation",
         "lane",
         "parked",
         "received",
         "route",
+        "said",
         "since",
         "state",
     )
@@ -370,6 +373,10 @@ class Link:
         """Highest batch number that the peer has been told was received."""
         self.parked: deque[Parked] = deque()
         """Batches that wait for a request they depend on, or for room in the broker."""
+        self.heard: History | None = None
+        """Of the batches from the peer; None where they are not linked."""
+        self.said: History | None = None
+        """Of the batches to the peer; None where they are not linked."""
 
 
 class Attachment:
@@ -384,6 +391,7 @@ class Attachment:
         "last_index",
         "last_seen",
         "line",
+        "linked",
         "links",
         "lz4",
         "name",
@@ -411,6 +419,9 @@ class Attachment:
         """Counts the processes that have taken the name; 0 without a process."""
         self.since = now
         self.lz4 = False
+        """Whether the batches to it are compressed."""
+        self.linked = False
+        """Whether batches of its links are linked, in both directions."""
         self.links: list[Link | None] = [None for _ in LANES]
         self.outbound = [Outbound(self, lane) for lane in LANES]
         self.sessions: dict[int, Session] = {}
@@ -433,6 +444,14 @@ class Attachment:
         self.control_due: float | None = None
         self.reporting: dict[tuple[int, Lane], Sending] = {}
         """Sessions' sending sides with ends to report."""
+
+    def add(self, link: Link) -> None:
+        """A link of it is ready; its histories begin empty."""
+        self.links[link.lane] = link
+        link.attachment = self
+        link.state = LinkState.READY
+        if self.linked:
+            link.heard, link.said = History(), History()
 
     def live_links(self) -> Iterator[Link]:
         """The links that exist now."""

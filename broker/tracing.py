@@ -14,7 +14,7 @@ from lanebus.broker.describe import concerns, describe, describe_down, describe_
 from lanebus.broker.directory import Directory
 from lanebus.broker.leases import state_of
 from lanebus.broker.links import Links
-from lanebus.broker.outgoing import Frame
+from lanebus.broker.outgoing import Frame, Outgoing
 from lanebus.broker.registry import Registry
 from lanebus.broker.sessions import Attachment, Link, Receiving, Session
 from lanebus.broker.timers import Timers
@@ -29,8 +29,8 @@ from lanebus.wire.batches import (
     decode_up,
 )
 from lanebus.wire.bodies import open_body
-from lanebus.wire.errors import ProtocolError
-from lanebus.wire.header import FLAG_LZ4, FLAG_REPLAY, Header, decode_header
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.header import FLAG_LINKED, FLAG_LZ4, FLAG_REPLAY, Header, decode_header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Close, Done, Hello, LaneHello, Open, decode_message
@@ -51,7 +51,7 @@ PAYLOAD_BYTES: Final = 1024
 PAYLOADS: Final = 8
 """Of one batch; the others are counted."""
 
-_FLAGS: Final = ((FLAG_LZ4, "lz4"), (FLAG_REPLAY, "replay"))
+_FLAGS: Final = ((FLAG_LZ4, "lz4"), (FLAG_LINKED, "linked"), (FLAG_REPLAY, "replay"))
 _LOOK_S: Final = 1.0
 _ROUTES: Final = 16
 _REQUESTS: Final = 64
@@ -139,12 +139,19 @@ class Tracing:
     """All traces that are on."""
 
     def __init__(
-        self, links: Links, registry: Registry, directory: Directory, timers: Timers, started: float
+        self,
+        links: Links,
+        registry: Registry,
+        directory: Directory,
+        timers: Timers,
+        outgoing: Outgoing,
+        started: float,
     ) -> None:
         self._links = links
         self._registry = registry
         self._directory = directory
         self._timers = timers
+        self._outgoing = outgoing
         self._started = started
         self._numbers = count(1)
         self._traces: dict[int, Trace] = {}
@@ -170,6 +177,7 @@ class Tracing:
         trace = self._traces[number] = Trace(peer, now, payloads=payloads)
         if self.tap is None:
             self.tap = self
+            self._outgoing.bodies = {}
             self._timers.at(now + _LOOK_S, self._end_unread)
         self.now = now
         session = self._directory.peers.get(peer)
@@ -200,7 +208,7 @@ class Tracing:
         """End a trace; whether it was on."""
         trace = self._traces.pop(number, None) if isinstance(number, int) else None
         if not self._traces:
-            self.tap = None
+            self.tap = self._outgoing.bodies = None
         if trace is not None:
             log.info("= trace of %s ends", trace.peer)
         return trace is not None
@@ -235,11 +243,12 @@ class Tracing:
                 continue
             trace.note_link(link, index)
             if content is None:
-                content = _content(header, frame)
+                content = _content_up(link, header, frame)
             self._show(trace, "<", index, header, content, len(frame))
 
     def sent(self, frames: list[Frame]) -> None:
         """These frames leave at the end of a turn, whose time `now` is."""
+        bodies = self._outgoing.bodies or {}
         for lane, route, frame in frames:
             link = self._links.get(lane, route)
             header: Header | None = None
@@ -253,8 +262,9 @@ class Tracing:
                     continue
                 if header is None:
                     header = decode_header(frame, max_raw_bytes=_MAX_RAW_BYTES)
-                    content = _content(header, frame, down=True)
+                    content = _content(header, frame, bodies.get((lane, route, frame)), down=True)
                 self._show(trace, ">", index, header, content, len(frame))
+        bodies.clear()
         for trace in self._traces.values():
             self._look(trace)
 
@@ -409,10 +419,30 @@ def _waits(receiving: Receiving) -> str:
     return "parts wait for its allowance" if receiving.shaped else "parts wait for its credit"
 
 
-def _content(header: Header, frame: bytes, *, down: bool = False) -> Any:
-    """What a frame says, or the error that it is."""
+def _content_up(link: Link, header: Header, frame: bytes) -> Any:
+    """What a frame says that has come by a link, or the error that it is."""
+    raw: bytes | None = None
+    # Another than the next one will not be taken, and what it refers to is not here.
+    is_next = header.number == link.received + len(link.parked) + 1
+    if link.heard is not None and header.flags & FLAG_LINKED and is_next:
+        try:
+            raw = link.heard.look(frame, header)
+        except ProtocolError as error:
+            return error
+    return _content(header, frame, raw)
+
+
+def _content(header: Header, frame: bytes, raw: bytes | None = None, *, down: bool = False) -> Any:
+    """What a frame says, or the error that it is.
+
+    Args:
+        raw: its body before compression, where somebody has it.
+    """
     try:
-        raw = open_body(frame, header)
+        if raw is None:
+            if header.flags & FLAG_LINKED:
+                raise ProtocolError(ErrorNumber.BAD_COMPRESSION, "refers to batches that are not known here")
+            raw = open_body(frame, header)
         if header.kind is not Kind.BATCH:
             return decode_message(header.kind, header.lane, raw)
         return decode_down(header, raw) if down else decode_up(header, raw)

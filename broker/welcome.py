@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
 from lanebus.broker.sessions import Attachment
 from lanebus.conf.model import Config
 from lanebus.wire.header import VERSION
@@ -55,6 +57,7 @@ def make_welcome(
         lease_ms=config.sessions.lease_s * 1e3,
         compression_threshold_bytes=config.compression.threshold_bytes,
         revoked=revoked,
+        linked=attachment.linked or UNSET,
         limits=Limits(
             frame_bytes=limits.frame_bytes,
             raw_bytes=limits.raw_bytes,

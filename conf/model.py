@@ -197,8 +197,11 @@ class EgressConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[compression]`: lz4 of batch bodies."""
 
-    threshold_bytes: Annotated[int, Meta(ge=0, le=1 << 30)] = 256
+    threshold_bytes: Annotated[int, Meta(ge=0, le=1 << 30)] = 64
     """The smallest body, in bytes, that is compressed; 0 switches compression off."""
+
+    linked: bool = True
+    """Whether a batch may refer to the batches before it on the same link, where the peer can do that too."""
 
 
 class QualityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from lanebus.wire.bodies import compress, decode_body, encoder
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import FLAG_REPLAY, FLAG_TARGETED, HEADER_BYTES, Header, encode_header
+from lanebus.wire.history import History
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 
@@ -149,6 +150,8 @@ class EncodedBatch(Struct, frozen=True, gc=False):
     frame: bytes
     unbatched_bytes: int
     """Bytes of the same events in one uncompressed message each."""
+    raw: bytes
+    """The body before compression."""
 
 
 def encode_batch(
@@ -161,6 +164,7 @@ def encode_batch(
     ack: int,
     threshold_bytes: int,
     flags: int = 0,
+    history: History | None = None,
 ) -> EncodedBatch:
     """Encode one batch.
 
@@ -169,9 +173,11 @@ def encode_batch(
         events: anything that encodes as the body's events, tuples of fields for example.
         threshold_bytes: smallest body that is compressed; 0 for none.
         flags: `FLAG_TARGETED` or `FLAG_REPLAY`.
+        history: of the link that the batch is about to leave on, where its batches are linked.
     """
+    joined = encoder.encode(events)
     return _batch(
-        lane, preamble, encoder.encode(events), len(events), incarnation, number, ack, threshold_bytes, flags
+        lane, preamble, joined, len(events), incarnation, number, ack, threshold_bytes, flags, history
     )
 
 
@@ -185,11 +191,12 @@ def join_batch(
     ack: int,
     threshold_bytes: int,
     flags: int = 0,
+    history: History | None = None,
 ) -> EncodedBatch:
     """As `encode_batch`, of events that are encoded already."""
     count = len(events)
     joined = array_head(count) + b"".join(events)
-    return _batch(lane, preamble, joined, count, incarnation, number, ack, threshold_bytes, flags)
+    return _batch(lane, preamble, joined, count, incarnation, number, ack, threshold_bytes, flags, history)
 
 
 def targeted_event(indexes: Targets, event: bytes) -> bytes:
@@ -212,11 +219,15 @@ def _batch(
     ack: int,
     threshold_bytes: int,
     flags: int,
+    history: History | None,
 ) -> EncodedBatch:
     # The body without events ends with an empty array: one byte, in whose place theirs goes.
     head = encoder.encode((*preamble, ()))
     raw = head[:-1] + events
-    body, compressed = compress(raw, threshold_bytes)
+    if history is None:
+        body, compressed = compress(raw, threshold_bytes)
+    else:
+        body, compressed = history.compress(raw, threshold_bytes)
     header = encode_header(
         Kind.BATCH,
         lane,
@@ -229,7 +240,7 @@ def _batch(
     )
     # Each would have had a header, and the body around it, of its own; an array of one has a head of one byte.
     unbatched = len(events) - len(array_head(count)) + count * (HEADER_BYTES + len(head))
-    return EncodedBatch(header + body, unbatched)
+    return EncodedBatch(header + body, unbatched, raw)
 
 
 def decode_up(header: Header, raw: bytes) -> UpBatch:

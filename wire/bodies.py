@@ -8,32 +8,37 @@ import lz4.block
 import msgspec
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.header import FLAG_LZ4, HEADER_BYTES, Header
+from lanebus.wire.header import FLAG_LINKED, FLAG_LZ4, HEADER_BYTES, Header
 
 T = TypeVar("T")
 
-COMPRESSION_THRESHOLD_BYTES: Final = 256
-"""Bodies below this travel as they are. On recorded matches 256 saves 51 % of the bytes, 512 49 %, 1 KiB 38 %."""
+COMPRESSION_THRESHOLD_BYTES: Final = 64
+"""Bodies below this travel as they are. On recorded matches, linked batches save 62.6 % of the bytes with 64, 61.2 %
+with 128, 58.8 % with 256."""
 
 encoder: Final = msgspec.msgpack.Encoder()
 """The one MessagePack encoder; it has no state between calls."""
 
 
-def compress(raw: bytes, threshold_bytes: int) -> tuple[bytes, int]:
-    """The body to send for `raw`, and the header flag that says how it was made.
+def compress(raw: bytes, threshold_bytes: int, dictionary: bytes = b"") -> tuple[bytes, int]:
+    """The body to send for `raw`, and the header flags that say how it was made.
 
     Args:
         threshold_bytes: smallest body worth a try; 0 switches compression off.
+        dictionary: what the body may refer to; its reader has the same. Empty for a body that stands alone.
     """
     if threshold_bytes and len(raw) >= threshold_bytes:
-        packed: bytes = lz4.block.compress(raw, store_size=False)
+        packed: bytes = lz4.block.compress(raw, store_size=False, dict=dictionary)
         if len(packed) < len(raw):
-            return packed, FLAG_LZ4
+            return packed, FLAG_LZ4 | FLAG_LINKED if dictionary else FLAG_LZ4
     return raw, 0
 
 
-def open_body(frame: bytes, header: Header) -> bytes:
+def open_body(frame: bytes, header: Header, dictionary: bytes = b"") -> bytes:
     """The body of `frame` as it was before compression.
+
+    Args:
+        dictionary: what a linked body refers to.
 
     Raises:
         ProtocolError: its size is not what the header says, or it does not decompress to it.
@@ -47,7 +52,11 @@ def open_body(frame: bytes, header: Header) -> bytes:
         return body
     try:
         # The declared size is the bound on what is allocated, and was checked with the header.
-        raw: bytes = lz4.block.decompress(body, uncompressed_size=header.raw_bytes)
+        raw: bytes = lz4.block.decompress(
+            body,
+            uncompressed_size=header.raw_bytes,
+            dict=dictionary if header.flags & FLAG_LINKED else b"",
+        )
     except (lz4.block.LZ4BlockError, ValueError, MemoryError, OverflowError) as error:
         raise ProtocolError(ErrorNumber.BAD_COMPRESSION, str(error)) from None
     if len(raw) != header.raw_bytes:

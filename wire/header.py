@@ -26,7 +26,9 @@ FLAG_TARGETED: Final = 0x02
 FLAG_REPLAY: Final = 0x04
 """A peer sent every event of the batch before, to a broker that may have accepted it and knows nothing of it now;
 batches only."""
-KNOWN_FLAGS: Final = FLAG_LZ4 | FLAG_TARGETED | FLAG_REPLAY
+FLAG_LINKED: Final = 0x08
+"""The lz4 block refers to earlier batches of its link, see `lanebus.wire.history`; batches only, with `FLAG_LZ4`."""
+KNOWN_FLAGS: Final = FLAG_LZ4 | FLAG_TARGETED | FLAG_REPLAY | FLAG_LINKED
 
 _KINDS: Final[dict[int, Kind]] = {kind.value: kind for kind in Kind}
 
@@ -91,7 +93,7 @@ def decode_header(frame: bytes, *, max_raw_bytes: int) -> Header:
     kind = _KINDS.get(kind_number)
     if kind is None:
         raise ProtocolError(ErrorNumber.UNKNOWN_KIND, f"kind {kind_number}")
-    if flags & ~(KNOWN_FLAGS if kind is Kind.BATCH else FLAG_LZ4):
+    if flags and not _are_legal(flags, kind):
         raise ProtocolError(ErrorNumber.UNKNOWN_FLAGS, f"flags {flags:#04x}")
     if lane >= len(LANES):
         raise ProtocolError(ErrorNumber.WRONG_LANE, f"lane {lane}")
@@ -100,3 +102,9 @@ def decode_header(frame: bytes, *, max_raw_bytes: int) -> Header:
             ErrorNumber.FRAME_TOO_LARGE, f"body of {raw_bytes} bytes, at most {max_raw_bytes} allowed"
         )
     return Header(kind, flags, LANES[lane], count, incarnation, number, ack, raw_bytes)
+
+
+def _are_legal(flags: int, kind: Kind) -> bool:
+    if flags & ~(KNOWN_FLAGS if kind is Kind.BATCH else FLAG_LZ4):
+        return False
+    return not flags & FLAG_LINKED or bool(flags & FLAG_LZ4)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from lanebus.wire.alerts import AlertNews
 from lanebus.wire.batches import Positive, Unsigned
@@ -162,6 +162,8 @@ class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits
     revoked: Annotated[list[Revoked], Meta(max_length=MAX_SETTLEMENTS)] = []
     """Parts that the peer was sent, and that went to other instances while it was away."""
+    linked: bool | UnsetType = UNSET
+    """Whether batches may be linked, in both directions. A peer that does not ask for it does not know the field."""
 
 
 class LaneWelcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
