@@ -17,6 +17,7 @@ from lanebus.wire.batches import (
 )
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.header import VERSION, Header, decode_header, encode_header
+from lanebus.wire.history import LZ4, LZ4_LINKED, History, open_batch
 from lanebus.wire.kinds import LEGAL, Kind, LinkState, Side
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import (
@@ -46,7 +47,7 @@ _processes = count(1)
 class Peer:
     """One process: three links, and a session or, as a gateway, many."""
 
-    def __init__(self, bench: Network, name: str, *, compressions: Sequence[str] = ("lz4",)) -> None:
+    def __init__(self, bench: Network, name: str, *, compressions: Sequence[str] = (LZ4, LZ4_LINKED)) -> None:
         self.bench = bench
         self.name = name
         self.role = {"player": Role.CLIENT, "server": Role.SERVER, "gateway": Role.GATEWAY}[
@@ -54,6 +55,10 @@ class Peer:
         ]
         self.process = next(_processes).to_bytes(16, "big")
         self.compressions = list(compressions)
+        self.heard: list[History | None] = [None for _ in LANES]
+        """Of the batches that came by the present links, by lane; None where they are not linked."""
+        self.said: list[History | None] = [None for _ in LANES]
+        """Of the batches that were sent."""
         self.incarnation = 0
         self.token = b""
         self.welcome: Welcome | None = None
@@ -236,6 +241,7 @@ class Peer:
             number=self.sent[lane] if number is None else number,
             ack=self._piggyback(lane) if ack is None else ack,
             threshold_bytes=256,
+            history=self.said[lane],
         )
         self.unacked[lane].append((self.sent[lane], events, after))
         self.put(batch.frame, lane)
@@ -399,6 +405,9 @@ class Peer:
         self.welcome = message
         self.token = message.token
         self.welcomed[Lane.CRITICAL] = True
+        linked = message.linked is True
+        self.heard = [History() if linked else None for _ in LANES]
+        self.said = [History() if linked else None for _ in LANES]
         self.received = [0 for _ in LANES]
         self.told = [0 for _ in LANES]
         self.sent = [0 for _ in LANES]
@@ -461,7 +470,7 @@ class Peer:
         assert self.welcome is not None
         # What is under way counts from what this peer has acknowledged, with anything that it has sent.
         assert header.number - self.told[lane] <= self.welcome.window_batches, "past the window"
-        batch = decode_down(header, open_body(frame, header))
+        batch = decode_down(header, open_batch(frame, header, self.heard[lane]))
         assert isinstance(batch, TargetedBatch) == (self.role is Role.GATEWAY)
         for source in batch.sources:
             if source.name:

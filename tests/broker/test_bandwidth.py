@@ -56,9 +56,10 @@ def test_either_direction_counts(bench: Bench, heard: Heard, sends: bool, direct
     player, server = Peer(bench, "player:1").attach(), Peer(bench, "server:a").attach()
     sender, receiver = (player, server) if sends else (server, player)
     times = 2 if sends else 4
-    for _ in range(26):
+    for second in range(26):
         for number in range(times):
-            sender.send("t", receiver.name, Lane.NORMAL, Random(number).randbytes(820))
+            payload = Random(second * times + number).randbytes(820)
+            sender.send("t", receiver.name, Lane.NORMAL, payload)
         bench.advance(1.0)
         receiver.settle_all()
         sender.ack()

@@ -7,6 +7,7 @@ from tests.wire.samples import unless_refused
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import (
+    FLAG_LINKED,
     FLAG_LZ4,
     FLAG_TARGETED,
     HEADER,
@@ -100,6 +101,8 @@ def test_an_incarnation_past_32_bits_wraps() -> None:
         (frame(flags=KNOWN_FLAGS + 1), ErrorNumber.UNKNOWN_FLAGS),
         (frame(flags=255), ErrorNumber.UNKNOWN_FLAGS),
         (frame(kind=Kind.SETTLE, flags=FLAG_TARGETED), ErrorNumber.UNKNOWN_FLAGS),
+        (frame(kind=Kind.SETTLE, flags=FLAG_LZ4 | FLAG_LINKED), ErrorNumber.UNKNOWN_FLAGS),
+        (frame(flags=FLAG_LINKED), ErrorNumber.UNKNOWN_FLAGS),
         (frame(lane=3), ErrorNumber.WRONG_LANE),
         (frame(lane=255), ErrorNumber.WRONG_LANE),
         (frame(raw_bytes=MAX_RAW_BYTES + 1), ErrorNumber.FRAME_TOO_LARGE),
