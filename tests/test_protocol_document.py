@@ -13,8 +13,9 @@ from lanebus.broker.alerts import AlertKind
 from lanebus.broker.core import BrokerCore
 from lanebus.conf.model import Config
 from lanebus.wire import alerts, batches, header, messages, names, outboxes, presence, services
-from lanebus.wire.bodies import compress, encode_body, open_body
+from lanebus.wire.bodies import encode_body
 from lanebus.wire.errors import ErrorNumber
+from lanebus.wire.history import HISTORY_BYTES, LZ4, LZ4_LINKED, History
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import LEGAL_REASONS, RECEIVER_REASONS, Outcome, Reason
@@ -79,6 +80,7 @@ def test_the_flags_are_those_of_the_code() -> None:
         "lz4": header.FLAG_LZ4,
         "targeted": header.FLAG_TARGETED,
         "replay": header.FLAG_REPLAY,
+        "linked": header.FLAG_LINKED,
     }
 
 
@@ -239,6 +241,12 @@ def test_the_limits_are_the_codes() -> None:
     assert f"binary of {messages.PROCESS_BYTES} bytes" in DOCUMENT
 
 
+def test_linked_batches_are_described_as_the_code_makes_them() -> None:
+    text = section("15.1 Linked batches")
+    assert f"last {HISTORY_BYTES:,} bytes" in text
+    assert f"lists `{LZ4}` and `{LZ4_LINKED}`" in text
+
+
 def test_the_grammar_of_names_has_the_codes_limits() -> None:
     assert f'"player:" 1*{names.MAX_NAME_BYTES}name-char' in DOCUMENT
     assert f"1*{names.MAX_GROUP_BYTES}( name-char" in DOCUMENT
@@ -299,7 +307,19 @@ def test_there_are_examples_of_what_matters() -> None:
         ("settle", 0),
         ("error", 0),
         ("batch", 0),
+        ("batch", header.FLAG_LZ4 | header.FLAG_LINKED),
     ]
+
+
+def history_before(found: header.Header) -> History:
+    """What the examples say on the link of a batch in front of it."""
+    history = History()
+    for frame, _ in EXAMPLES.values():
+        before = header.decode_header(frame, max_raw_bytes=messages.Limits().raw_bytes)
+        is_of_the_link = (before.lane, before.incarnation) == (found.lane, found.incarnation)
+        if before.kind is Kind.BATCH and is_of_the_link and before.number < found.number:
+            history.open(frame, before)
+    return history
 
 
 @pytest.mark.parametrize(("frame", "said"), EXAMPLES.values(), ids=EXAMPLES)
@@ -316,13 +336,13 @@ def test_an_example_decodes_to_what_it_says(frame: bytes, said: dict[str, Any]) 
         "raw_bytes": found.raw_bytes,
     }
     assert found.kind in LEGAL[Side.PEER][LinkState.READY][found.lane] | {Kind.HELLO}
-    assert written(msgpack.unpackb(open_body(frame, found))) == said["body"]
+    assert written(msgpack.unpackb(history_before(found).open(frame, found))) == said["body"]
 
 
 @pytest.mark.parametrize("frame", [frame for frame, _ in EXAMPLES.values()], ids=EXAMPLES)
 def test_encoding_an_example_again_gives_the_same_bytes(frame: bytes) -> None:
     found = header.decode_header(frame, max_raw_bytes=messages.Limits().raw_bytes)
-    raw = open_body(frame, found)
+    raw = history_before(found).open(frame, found)
     if found.kind is Kind.BATCH:
         batch = batches.decode_up(found, raw)
         rows = [without_defaults(event) for event in batch.events]
@@ -333,9 +353,9 @@ def test_encoding_an_example_again_gives_the_same_bytes(frame: bytes) -> None:
             incarnation=found.incarnation,
             number=found.number,
             ack=found.ack,
-            threshold_bytes=256,
+            threshold_bytes=64 if found.flags & header.FLAG_LINKED else 256,
+            history=history_before(found),
         ).frame
-        assert bool(compress(raw, 256)[1]) is bool(found.flags & header.FLAG_LZ4)
     else:
         body = encode_body(messages.decode_message(found.kind, found.lane, raw))
         again = (

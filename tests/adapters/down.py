@@ -5,6 +5,7 @@ from typing import Any
 from lanebus.wire.batches import encode_batch
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.header import FLAG_TARGETED, Header, decode_header, encode_header
+from lanebus.wire.history import History
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import Limits, Welcome
@@ -26,8 +27,13 @@ def batch(
     targeted: bool = False,
     incarnation: int = 1,
     ack: int = 0,
+    history: History | None = None,
 ) -> bytes:
-    """A batch. Sources are origin and base, and where they are new name and process."""
+    """A batch. Sources are origin and base, and where they are new name and process.
+
+    Args:
+        history: of the link; the batch is compressed then, if that makes it smaller.
+    """
     return encode_batch(
         lane,
         (0, sources),
@@ -35,8 +41,9 @@ def batch(
         incarnation=incarnation,
         number=number,
         ack=ack,
-        threshold_bytes=0,
+        threshold_bytes=0 if history is None else 64,
         flags=FLAG_TARGETED if targeted else 0,
+        history=history,
     ).frame
 
 

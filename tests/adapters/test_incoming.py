@@ -1,7 +1,9 @@
 """What comes in: batches of one peer and of a gateway, and what the broker is told of them."""
 
+from typing import Any
+
 import pytest
-from tests.adapters.down import batch, header_of, row
+from tests.adapters.down import batch, header_of, row, welcome
 
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.inbox import EVENT_BYTES
@@ -10,6 +12,8 @@ from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EVENT_AFTER_GAP
 from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.header import FLAG_LINKED
+from lanebus.wire.history import History
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle
@@ -190,6 +194,49 @@ def test_a_fresh_link_begins_with_batch_one(bench: Bench) -> None:
     bench.take(batch(1, [ONE], [row(1, 1), row(1, 2)]))
     assert bench.arrived() == [(0, "server:one", 1), (0, "server:one", 2)]
     assert bench.sessions[0].inbox.duplicates == 1
+
+
+def linked_batches(count: int) -> list[bytes]:
+    """Batches of one link, each of one event with the same number, that refer to each other."""
+    said = History()
+    payload = bytes(range(200))
+    return [
+        batch(number, [ONE], [row(1, number, payload=payload)], history=said)
+        for number in range(1, count + 1)
+    ]
+
+
+def test_linked_batches_are_read_with_what_came_before_them(bench: Bench) -> None:
+    bench.incoming.adopt(welcome(linked=True))
+    frames = linked_batches(3)
+    assert [bool(header_of(frame).flags & FLAG_LINKED) for frame in frames] == [False, True, True]
+    for frame in frames:
+        bench.take(frame)
+    waiting = bench.incoming.arrivals[Lane.NORMAL]
+    assert [event.payload for _, event in waiting] == [bytes(range(200))] * 3
+    assert bench.stats[Lane.NORMAL].bytes_in == sum(map(len, frames))
+
+
+def test_the_history_of_a_fresh_link_is_empty(bench: Bench) -> None:
+    first, second = linked_batches(2)
+    bench.incoming.adopt(welcome(linked=True))
+    bench.take(first)
+    bench.incoming.relink()
+    bench.incoming.adopt(welcome(linked=True))
+    bench.take(batch(1, [ONE], [row(1, 1)]))
+    assert wrong(bench, second) is ErrorNumber.BAD_COMPRESSION
+
+
+@pytest.mark.parametrize("changes", [{}, {"linked": False}])
+def test_a_linked_batch_of_a_broker_that_did_not_say_so_is_an_error(
+    bench: Bench, changes: dict[str, Any]
+) -> None:
+    first, second = linked_batches(2)
+    bench.incoming.adopt(welcome(linked=True))
+    bench.incoming.relink()
+    bench.incoming.adopt(welcome(**changes))
+    bench.take(first)
+    assert wrong(bench, second) is ErrorNumber.UNKNOWN_FLAGS
 
 
 def test_a_resumed_link_tells_again_what_may_have_been_lost(bench: Bench) -> None:

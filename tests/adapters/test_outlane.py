@@ -8,7 +8,8 @@ from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.outlane import LaneStats, OutLane, Window
 from lanebus.wire.batches import UpBatch, decode_up
 from lanebus.wire.bodies import open_body
-from lanebus.wire.header import decode_header
+from lanebus.wire.header import FLAG_LINKED, decode_header
+from lanebus.wire.history import History, open_batch
 from lanebus.wire.lanes import DEFAULT_TIMINGS, LANES, TIMER_SLACK_S, Lane
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -235,3 +236,31 @@ def test_what_has_to_leave_again_is_what_left_on_a_lost_link_and_is_not_acknowle
     assert bench.out.to_resend(is_lost=False) == 3
     assert bench.batch(0.3) is not None
     assert bench.out.to_resend(is_lost=False) == 0
+
+
+def test_batches_are_linked_where_the_broker_takes_them_and_every_link_begins_anew(bench: Bench) -> None:
+    def flags(times: int) -> list[int]:
+        found = []
+        for number in range(times):
+            bench.put(10.0 + number, payload=bytes(range(200)))
+            made = bench.out.next_batch(10.0 + number, BrokerClock(), bench.sessions, incarnation=7, ack=0)
+            assert made is not None
+            header = decode_header(made.frame, max_raw_bytes=1 << 22)
+            raw = open_batch(made.frame, header, heard)
+            assert decode_up(header, raw).events[0].payload == bytes(range(200))
+            found.append(header.flags & FLAG_LINKED)
+        return found
+
+    heard: History | None = None
+    assert flags(2) == [0, 0]
+    bench.window.linked = True
+    bench.out.relink([])
+    heard = History()
+    assert flags(3) == [0, FLAG_LINKED, FLAG_LINKED]
+    bench.out.relink([])
+    heard = History()
+    assert flags(2) == [0, FLAG_LINKED]
+    bench.window.linked = False
+    bench.out.relink([])
+    heard = None
+    assert flags(2) == [0, 0]

@@ -56,9 +56,8 @@ class Peer:
         self.process = next(_processes).to_bytes(16, "big")
         self.compressions = list(compressions)
         self.heard: list[History | None] = [None for _ in LANES]
-        """Of the batches that came by the present links, by lane; None where they are not linked."""
         self.said: list[History | None] = [None for _ in LANES]
-        """Of the batches that were sent."""
+        """Of the batches that came and were sent by the present links, by lane; None where they are not linked."""
         self.incarnation = 0
         self.token = b""
         self.welcome: Welcome | None = None
@@ -405,9 +404,8 @@ class Peer:
         self.welcome = message
         self.token = message.token
         self.welcomed[Lane.CRITICAL] = True
-        linked = message.linked is True
-        self.heard = [History() if linked else None for _ in LANES]
-        self.said = [History() if linked else None for _ in LANES]
+        self.heard = [History() if message.linked is True else None for _ in LANES]
+        self.said = [History() if message.linked is True else None for _ in LANES]
         self.received = [0 for _ in LANES]
         self.told = [0 for _ in LANES]
         self.sent = [0 for _ in LANES]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -315,6 +316,50 @@ def test_what_is_malformed_is_shown_as_that(bench: Bench, kind: Kind, behind: by
     errors = [line for line in read() if line["mark"] == "!"]
     assert errors
     assert all(line["what"] == kind.label and line["text"].startswith("malformed: ") for line in errors)
+
+
+def payloads_of(lines: list[Line], mark: str) -> list[bytes]:
+    return [payload for line in lines if line["mark"] == mark for _, _, payload in line.get("payloads", ())]
+
+
+def test_linked_batches_are_read_also_where_the_trace_begins_behind_what_they_refer_to(bench: Bench) -> None:
+    server, player = Peer(bench, "server:a").attach(), Peer(bench, "player:1").attach()
+    noise = Random(1).randbytes(400)
+
+    def talk() -> None:
+        for _ in range(2):
+            player.send("t", "server:a", payload=noise)
+            server.send("t", "player:1", payload=noise)
+            bench.advance(0.5)
+            player.settle_all()
+            server.settle_all()
+            bench.advance(0.5)
+
+    talk()
+    read = begin(bench, "player:1", payloads=True)
+    talk()
+    lines = read()
+    assert [line["text"] for line in lines if line["what"] == "batch" and line["mark"] == "<"] == [
+        "t to server:a (lz4, linked)"
+    ] * 2
+    assert payloads_of(lines, "<") == [noise] * 2 == payloads_of(lines, ">")
+    assert not kinds(lines, "!")
+    assert bench.core.outgoing.bodies == {}
+    bench.core.tracing.end(1)
+    assert bench.core.outgoing.bodies is None
+
+
+def test_a_linked_batch_that_is_not_the_next_is_shown_as_malformed(bench: Bench) -> None:
+    Peer(bench, "server:a").attach()
+    player = Peer(bench, "player:1").attach()
+    noise = Random(1).randbytes(400)
+    player.send("t", "server:a", payload=noise)
+    read = begin(bench, "player:1")
+    player.send_batch([player.event("t", "server:a", payload=noise)], number=9)
+    bench.turn()
+    errors = [line["text"] for line in read() if line["mark"] == "!"]
+    assert len(errors) == 1
+    assert "refers to batches that are not known here" in errors[0]
 
 
 # Bounds
