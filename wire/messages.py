@@ -163,7 +163,7 @@ class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     revoked: Annotated[list[Revoked], Meta(max_length=MAX_SETTLEMENTS)] = []
     """Parts that the peer was sent, and that went to other instances while it was away."""
     linked: bool | UnsetType = UNSET
-    """Whether batches may be linked, in both directions. A peer that does not ask for it does not know the field."""
+    """Whether batches may be linked, in both directions. Left out to peers that do not ask: they may not know it."""
 
 
 class LaneWelcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
