@@ -11,6 +11,9 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
 # Of `make bench`: measures to take (all by default), recorded matches, other options of `python -m benchmarks`.
 MEASURES ?=
+# COMPILED=1 measures the compiled build, in the environment that `make compiled` sets up.
+COMPILED ?=
+BENCH_PYTHON = $(if $(COMPILED),.venv-compiled,$(VENV))/bin/python
 BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(TRACES))))
 
 .DEFAULT_GOAL := help
@@ -60,7 +63,7 @@ $(BENCH_STAMP): $(STAMP)
 	@touch $@
 
 # Servers from Debian. Where they cannot be installed, the report says which were not measured.
-bench-tools: $(BENCH_STAMP)
+bench-tools: $(if $(COMPILED),compiled,$(BENCH_STAMP))
 	@for tool in redis-server mosquitto; do \
 	  PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null && continue; \
 	  echo "installing $$tool"; \
@@ -68,11 +71,11 @@ bench-tools: $(BENCH_STAMP)
 	    echo "$$tool cannot be installed here (as root: apt-get install $$tool); it is not measured" >&2; \
 	done
 
-bench: bench-tools ## every measure, beside other buses: an hour; MEASURES="throughput ..." TRACES="FILE..." OPTIONS=--quick
-	$(BIN)/python -m benchmarks $(MEASURES) $(OPTIONS) $(BENCH_TRACES)
+bench: bench-tools ## every measure, beside other buses: an hour; MEASURES="throughput ..." TRACES="FILE..." OPTIONS=--quick COMPILED=1
+	$(BENCH_PYTHON) -m benchmarks $(MEASURES) $(OPTIONS) $(BENCH_TRACES)
 
-bench-quick: $(STAMP) ## what got slower since the last commit, in two minutes; OPTIONS=--keep keeps the figures
-	$(BIN)/python -m benchmarks --guard $(OPTIONS) $(BENCH_TRACES)
+bench-quick: $(if $(COMPILED),compiled,$(STAMP)) ## what got slower since the last commit, in two minutes; OPTIONS=--keep keeps the figures; COMPILED=1
+	$(BENCH_PYTHON) -m benchmarks --guard $(OPTIONS) $(BENCH_TRACES)
 
 bench-reconnect: $(STAMP) ## a broker is killed under a thousand attachments: how soon all are back
 	$(BIN)/python benchmarks/reconnect_storm.py

@@ -4,7 +4,8 @@
     python -m benchmarks --report          tables and plots anew, from the figures on disk
     python -m benchmarks --guard [--keep]  two minutes: what got worse since the last commit
 
-Figures go to benchmarks/results, plots to docs/images/benchmarks, tables into docs/benchmarks.md.
+Figures go to benchmarks/results, those of the compiled build to benchmarks/results/compiled, plots to
+docs/images/benchmarks, tables into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 
 from benchmarks.lab import guard, report, results
 from benchmarks.lab.events import make_up, small_events
-from benchmarks.lab.machine import Others, load, machine
+from benchmarks.lab.machine import Others, build, load, machine
 from benchmarks.lab.processes import Failed
 from benchmarks.lab.setup import Setup
 from benchmarks.measures.all import MEASURES
@@ -107,6 +108,7 @@ def _measure(names: list[str], setup: Setup) -> list[str]:
             continue
         took_s = time.monotonic() - begun_s
         context = {
+            "build": build(),
             "machine": machine(),
             "rounds": setup.rounds,
             "run_s": setup.run_s,
@@ -114,7 +116,7 @@ def _measure(names: list[str], setup: Setup) -> list[str]:
             "load_before": load_before,
             "others_cores": others.cores(),
         }
-        path = results.save(name, figures, context)
+        path = results.save(name, figures, context, results.FOLDERS[build()])
         print(f"  {took_s:.0f} s: {path}", file=sys.stderr)
         if context["others_cores"] > BUSY_CORES:
             print(

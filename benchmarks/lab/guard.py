@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from benchmarks.lab import results
 from benchmarks.lab.instructions import Instructions
 from benchmarks.lab.load import Flow
-from benchmarks.lab.machine import Others, load, machine
+from benchmarks.lab.machine import Others, build, load, machine
 from benchmarks.lab.pair import run_pair
 from benchmarks.lab.setup import Setup
 from benchmarks.lab.statistics import quantile, ratios
@@ -100,6 +100,7 @@ def run(setup: Setup, *, keep: bool) -> int:
     figures = figures_of(columns)
     verdicts = compare(before["figures"] if before else {}, figures)
     context = {
+        "build": build(),
         "machine": machine(),
         "rounds": len(columns["yardstick_us"]),
         "took_s": round(time.monotonic() - begun_s, 1),
@@ -109,7 +110,8 @@ def run(setup: Setup, *, keep: bool) -> int:
     for line in lines(verdicts, before):
         print(line)
     if keep or before is None:
-        print(f"kept in {results.save(NAME, figures, context)}; commit it with the change")
+        path = results.save(NAME, figures, context, results.FOLDERS[build()])
+        print(f"kept in {path}; commit it with the change")
     return int(any(verdict.is_worse for verdict in verdicts))
 
 
@@ -177,9 +179,9 @@ def _run(rival: Rival, setup: Setup, flows: Sequence[Flow], *, beside: Sequence[
 
 
 def _last() -> dict[str, Any] | None:
-    """The guard's figures in the last commit."""
+    """The guard's figures of this build in the last commit."""
     root = results.FOLDER.parents[1]
-    path = (results.FOLDER / f"{NAME}.json").relative_to(root).as_posix()
+    path = (results.FOLDERS[build()] / f"{NAME}.json").relative_to(root).as_posix()
     ended = subprocess.run(
         ["git", "-C", str(root), "show", f"HEAD:{path}"], capture_output=True, text=True, check=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.metadata
 import os
 import platform
@@ -13,8 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import lanebus.broker.core
 from benchmarks.rivals.base import program
 
+PURE: Final = "pure"
+COMPILED: Final = "compiled"
 _LIBRARIES: Final = (
     "lanebus",
     "pyzmq",
@@ -31,6 +35,12 @@ _WRITTEN: Final = (":!benchmarks/results", ":!docs")
 """What measuring itself changes."""
 _SERVERS: Final = (("redis-server", "--version"), ("mosquitto", "-h"))
 _NUMBER: Final = re.compile(r"\d+\.\d+\.\d+")
+
+
+def build() -> str:
+    """Which build of lanebus this interpreter imports, and so its children: `PURE` or `COMPILED`."""
+    path = lanebus.broker.core.__file__
+    return COMPILED if path.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES)) else PURE
 
 
 def machine() -> dict[str, Any]:

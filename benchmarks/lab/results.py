@@ -1,4 +1,7 @@
-"""Figures on disk: one JSON file for each measure, with what it was measured on and when."""
+"""Figures on disk: one JSON file for each measure, with what it was measured on and when.
+
+Those of the pure build are in benchmarks/results, those of the compiled one in benchmarks/results/compiled.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.lab.machine import COMPILED, PURE
+
 _NUMBERS: Final = re.compile(r"\[[^\[\]{}\"]*\]")
 FOLDER: Final = Path(__file__).parents[1] / "results"
+FOLDERS: Final = {PURE: FOLDER, COMPILED: FOLDER / COMPILED}
+"""By build, in the order in which builds are shown."""
 
 
 def save(name: str, figures: dict[str, Any], context: dict[str, Any], folder: Path = FOLDER) -> Path:

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-from benchmarks.lab.machine import Others, machine, version_of
+import pytest
+from benchmarks.lab.machine import COMPILED, PURE, Others, build, machine, version_of
+
+import lanebus.broker.core
 
 BURN = "import time\nwhile time.process_time() < {}: pass"
 
@@ -18,6 +21,21 @@ def test_a_machine_is_told_by_what_matters() -> None:
     assert found["memory_mb"] > 100
     assert found["processor"]
     assert found["versions"]["pyzmq"]
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("/lib/lanebus/broker/core.py", PURE),
+        ("/lib/lanebus/broker/core.cpython-311-x86_64-linux-gnu.so", COMPILED),
+        ("/lib/lanebus/broker/core.so", COMPILED),
+    ],
+)
+def test_the_build_is_told_by_what_is_imported(
+    monkeypatch: pytest.MonkeyPatch, file: str, expected: str
+) -> None:
+    monkeypatch.setattr(lanebus.broker.core, "__file__", file)
+    assert build() == expected
 
 
 def test_a_child_that_has_ended_is_no_other() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.lab import report, results
+from benchmarks.lab.machine import COMPILED, PURE
 from benchmarks.lab.statistics import spread
 from benchmarks.lab.tables import TABLES, markdown
 from benchmarks.lab.tables import spread as shown
@@ -48,6 +49,10 @@ def test_figures_survive_the_disk_with_five_digits(tmp_path: Path) -> None:
     assert found["figures"]["exact"] is True
     assert found["figures"]["rows"] == [1, [2.0]]
     assert results.read("other", tmp_path) is None
+
+
+def test_each_build_has_figures_of_its_own() -> None:
+    assert results.FOLDERS == {PURE: results.FOLDER, COMPILED: results.FOLDER / "compiled"}
 
 
 def test_tables_are_markdown() -> None:
