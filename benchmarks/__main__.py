@@ -22,7 +22,7 @@ from benchmarks.lab.events import make_up, small_events
 from benchmarks.lab.machine import Others, build, load, machine
 from benchmarks.lab.processes import Failed
 from benchmarks.lab.setup import Setup
-from benchmarks.measures.all import MEASURES
+from benchmarks.measures.all import MEASURES, of_build
 from lanebus.cli.exits import CliError
 
 QUICK_SOAK_S: Final = 30.0
@@ -53,9 +53,10 @@ def _arguments() -> argparse.Namespace:
         "--keep", action="store_true", help="with --guard: keep these figures, to be committed"
     )
     options = parser.parse_args()
-    unknown = [name for name in options.measures if name not in MEASURES]
+    known = of_build(build())
+    unknown = [name for name in options.measures if name not in known]
     if unknown:
-        parser.error(f"there is no measure {unknown[0]!r}: choose from {', '.join(MEASURES)}")
+        parser.error(f"the {build()} build has no measure {unknown[0]!r}: choose from {', '.join(known)}")
     return options
 
 
@@ -88,7 +89,7 @@ def main() -> int:
             except Failed as why:
                 print(f"the guard could not measure: {why}", file=sys.stderr)
                 return 1
-        failed = _measure(options.measures or list(MEASURES), setup)
+        failed = _measure(options.measures or of_build(build()), setup)
     report.write()
     for line in failed:
         print(line, file=sys.stderr)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.lab import plots, results, tables
+from benchmarks.lab.machine import PURE
 
 DOCUMENT: Final = results.FOLDER.parents[1] / "docs" / "benchmarks.md"
 
@@ -27,29 +28,41 @@ def replace_blocks(text: str, blocks: Mapping[str, str]) -> str:
     return text
 
 
-def read_all() -> dict[str, dict[str, Any]]:
-    """Context and figures of every measure that was taken."""
-    found = {name: results.read(name) for name in tables.TABLES}
-    return {name: each for name, each in found.items() if each is not None}
+def read_all() -> dict[str, dict[str, dict[str, Any]]]:
+    """Context and figures of every measure that was taken, by measure and build."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in tables.TABLES:
+        for build, folder in results.FOLDERS.items():
+            each = results.read(name, folder)
+            if each is not None:
+                found.setdefault(name, {})[build] = each
+    return found
+
+
+def blocks_of(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """What the document says of `read_all`'s findings, by the name of the place where it stands."""
+    blocks = {name: tables.TABLES[name](figures) + _taken(found[name]) for name, figures in _only(found)}
+    by_build: dict[str, dict[str, Any]] = {}
+    for build in results.FOLDERS:
+        figures = {name: builds[build]["figures"] for name, builds in found.items() if build in builds}
+        if figures or build == PURE:
+            by_build[build] = figures
+    blocks["goals"] = tables.goals(by_build)
+    blocks["machine"] = machine(found)
+    return blocks
 
 
 def write(document: Path = DOCUMENT) -> None:
     """Write tables and plots of everything that was measured."""
     found = read_all()
-    figures = {name: each["figures"] for name, each in found.items()}
-    blocks = {
-        name: tables.TABLES[name](each) + _taken(found[name]["context"]) for name, each in figures.items()
-    }
-    blocks["goals"] = tables.goals(figures)
-    blocks["machine"] = machine(found)
-    text = replace_blocks(document.read_text(encoding="utf-8"), blocks)
+    text = replace_blocks(document.read_text(encoding="utf-8"), blocks_of(found))
     document.write_text(text, encoding="utf-8")
-    why = plots.write(figures, document.parent / "images" / "benchmarks")
+    why = plots.write(dict(_only(found)), document.parent / "images" / "benchmarks")
     if why:
         print(f"no plots: {why}", file=sys.stderr)
 
 
-def machine(found: Mapping[str, Mapping[str, Any]]) -> str:
+def machine(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """What it was measured on; every machine and set of versions that there was."""
     lines = []
     for each in {repr(_fixed(context)): _fixed(context) for context in _contexts(found)}.values():
@@ -61,17 +74,31 @@ def machine(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _contexts(found: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [each["context"] for each in found.values()]
+def _only(
+    found: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> Iterator[tuple[str, dict[str, Mapping[str, Any]]]]:
+    """Measures with their figures by build, without contexts."""
+    for name, builds in found.items():
+        yield name, {build: each["figures"] for build, each in builds.items()}
+
+
+def _contexts(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    return [each["context"] for builds in found.values() for each in builds.values()]
 
 
 def _fixed(context: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in context["machine"].items() if name != "commit"}
 
 
-def _taken(context: Mapping[str, Any]) -> str:
-    return (
-        f"\n\n*{context['at']} UTC, commit {context['machine']['commit'] or 'unknown'}: {context['rounds']} rounds, "
-        f"{context['run_s']:g} s a run. Others kept {context['others_cores']:g} of {context['machine']['cores']} cores "
-        "busy meanwhile.*"
-    )
+def _taken(builds: Mapping[str, Mapping[str, Any]]) -> str:
+    """When, of what, and how the figures of each build were taken."""
+    lines = []
+    for build, each in builds.items():
+        context = each["context"]
+        rounds = "1 round" if context["rounds"] == 1 else f"{context['rounds']} rounds"
+        lines.append(
+            f"\n\n*{tables.heading(build)}, {context['at']} UTC, commit {context['machine']['commit'] or 'unknown'}: "
+            f"{rounds}, {context['run_s']:g} s a run. Others kept {context['others_cores']:g} of "
+            f"{context['machine']['cores']} cores busy meanwhile.*"
+        )
+    return "".join(lines)

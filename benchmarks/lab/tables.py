@@ -1,13 +1,23 @@
-"""The tables of docs/benchmarks.md, one function for each measure. Spreads are written as median (quartiles)."""
+"""The tables of docs/benchmarks.md, one function for each measure. Spreads are written as median (quartiles).
+
+Each function gets the figures of the builds that were measured. With both, a table shows them beside each other; with
+one, it looks as if there were no other.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from benchmarks.lab.goals import judge
+from benchmarks.lab.machine import COMPILED, PURE
 
 Figures = Mapping[str, Any]
+Builds = Mapping[str, Figures]
+"""Figures by build, in the order in which they are shown; never empty."""
+TITLES: Final = {PURE: "pure Python", COMPILED: "compiled"}
+_OURS: Final = "lanebus"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> str:
@@ -23,61 +33,166 @@ def spread(found: Mapping[str, Any], form: str = "{:,.0f}", scale: float = 1.0) 
     return f"{median} ({low}-{high})"
 
 
-def goals(all_figures: Mapping[str, Figures]) -> str:
-    """Every goal with what was found."""
-    words = {True: "reached", False: "**not reached**", None: "not measured"}
+def named(title: str, build: str) -> str:
+    """The title of a bus in a run of `build`: only ours is another one in another build."""
+    return f"{title}, {TITLES[build]}" if build != PURE and title.startswith(_OURS) else title
+
+
+def beside(
+    builds: Builds,
+    header: Sequence[str],
+    rows_of: Callable[[Figures], Iterable[Sequence[str]]],
+    *,
+    text_columns: int = 1,
+) -> str:
+    """One table. With both builds, rows that say the same in their text columns stand below each other."""
+    if len(builds) == 1:
+        (found,) = builds.values()
+        return markdown(header, rows_of(found), text_columns=text_columns)
+    rows: dict[tuple[str, ...], list[list[str]]] = {}
+    for build, found in builds.items():
+        for row in rows_of(found):
+            text, numbers = row[:text_columns], row[text_columns:]
+            rows.setdefault(tuple(text), []).append([*text, TITLES[build], *numbers])
+    return markdown(
+        [*header[:text_columns], "build", *header[text_columns:]],
+        itertools.chain.from_iterable(rows.values()),
+        text_columns=text_columns + 1,
+    )
+
+
+def notes(builds: Builds, lines_of: Callable[[Figures], Iterable[str]]) -> str:
+    """A paragraph for each line; where there are both builds and only one says it, the line begins with its title."""
+    said: dict[str, list[str]] = {}
+    for build, found in builds.items():
+        for line in lines_of(found):
+            said.setdefault(line, []).append(build)
+    return "".join(
+        "\n\n" + (line if len(by) == len(builds) else f"{heading(by[0])}: {line}")
+        for line, by in said.items()
+    )
+
+
+def heading(build: str) -> str:
+    """The title of a build at the beginning of a line."""
+    title = TITLES[build]
+    return title[0].upper() + title[1:]
+
+
+def not_measured(found: Figures) -> Iterable[str]:
+    """A line for each bus that was not measured."""
+    return (f"{title} was not measured: {why}." for title, why in found["missing"].items())
+
+
+def failed(found: Figures) -> Iterable[str]:
+    """A line for each run that failed."""
+    return (f"{line}." for line in found["failed"])
+
+
+def one_by_one(table: Callable[[Figures], str]) -> Callable[[Builds], str]:
+    """A table that is too wide for a column more: it comes once for each build, with headings where there are both."""
+
+    def tables(builds: Builds) -> str:
+        if len(builds) == 1:
+            return "".join(map(table, builds.values()))
+        return "\n\n".join(f"**{heading(build)}**\n\n{table(found)}" for build, found in builds.items())
+
+    return tables
+
+
+def goals(all_figures: Mapping[str, Mapping[str, Figures]]) -> str:
+    """Every goal with what was found, by build and measure, and which build reaches it."""
     rows = []
-    for each in judge(all_figures):
-        value = "" if each.value is None else each.goal.unit.format(each.value)
-        rows.append([each.goal.what, each.goal.target(), value, words[each.reached]])
-    return markdown(["goal", "target", "found", ""], rows)
+    for judged in zip(*map(judge, all_figures.values()), strict=True):
+        goal = judged[0].goal
+        values = ["not measured" if each.value is None else goal.unit.format(each.value) for each in judged]
+        reached = dict(zip(all_figures, (each.reached for each in judged), strict=True))
+        rows.append([goal.what, goal.target(), *values, verdict(reached)])
+    return markdown(["goal", "target", *(TITLES[build] for build in all_figures), "verdict"], rows)
 
 
-def micro(found: Figures) -> str:
+def verdict(reached: Mapping[str, bool | None]) -> str:
+    """Which builds reach a goal, in a word or two; those that were not measured (None) have no say."""
+    measured = {build: found for build, found in reached.items() if found is not None}
+    those = [TITLES[build] for build, found in measured.items() if found]
+    if not measured:
+        return "not measured"
+    if not those:
+        return "**not reached**"
+    return "reached" if len(those) == len(measured) else f"{those[0]} only"
+
+
+def micro(builds: Builds) -> str:
     """By step and size."""
-    sizes = list(found["sizes"])
-    steps = list(found["sizes"][sizes[0]])
-    rows = []
-    for step in steps:
-        cells = [spread(found["sizes"][size][step]["us"], "{:.2f}") for size in sizes]
-        rows.append([step, *cells])
-    totals = [sum(found["sizes"][size][step]["us"]["median"] for step in steps) for size in sizes]
-    rows.append(["all", *(f"{total:.2f}" for total in totals)])
-    table = markdown(["us an event, by events in a batch", *sizes], rows)
-    if found["instructions_missing"]:
-        return f"{table}\n\nInstructions: {found['instructions_missing']}."
-    counts = [
-        [step, *(spread(found["sizes"][size][step]["instructions"]) for size in sizes)] for step in steps
-    ]
-    return f"{table}\n\n" + markdown(["instructions an event", *sizes], counts)
+    first = next(iter(builds.values()))["sizes"]
+    sizes = list(first)
+    steps = list(first[sizes[0]])
+
+    def times(found: Figures) -> Iterable[list[str]]:
+        for step in steps:
+            yield [step, *(spread(found["sizes"][size][step]["us"], "{:.2f}") for size in sizes)]
+        totals = [sum(found["sizes"][size][step]["us"]["median"] for step in steps) for size in sizes]
+        yield ["all", *(f"{total:.2f}" for total in totals)]
+
+    def counts(found: Figures) -> Iterable[list[str]]:
+        for step in steps:
+            yield [step, *(spread(found["sizes"][size][step]["instructions"]) for size in sizes)]
+
+    def uncounted(found: Figures) -> Iterable[str]:
+        return [f"Instructions: {found['instructions_missing']}."] if found["instructions_missing"] else []
+
+    table = beside(builds, ["us an event, by events in a batch", *sizes], times)
+    counted = {build: found for build, found in builds.items() if not found["instructions_missing"]}
+    if counted:
+        table += "\n\n" + beside(counted, ["instructions an event", *sizes], counts)
+    return table + notes(builds, uncounted)
 
 
-def throughput(found: Figures) -> str:
-    """By rival; then what each promises and how it was set."""
-    rows, said = [], []
-    for each in found["rivals"].values():
-        rows.append(
-            [
-                each["title"],
+def throughput(builds: Builds) -> str:
+    """By rival, with a ratio for each build; then what each promises and how it was set."""
+    rows: dict[str, list[str]] = {}
+    said: dict[str, list[str]] = {}
+    for build, found in builds.items():
+        for name, each in found["rivals"].items():
+            title = named(each["title"], build)
+            # Others are shown as they were beside the first build; the ratios are each build's own.
+            if title in rows:
+                continue
+            owners = [build] if name == _OURS else list(builds)
+            rows[title] = [
+                title,
                 spread(each["per_s"]),
-                spread(each["ours_to_theirs"], "{:.2f}"),
+                *(_ratio(builds[other], name) if other in owners else "" for other in builds),
                 spread(each["broker_us"], "{:.2f}"),
                 spread(each["sender_us"], "{:.2f}"),
                 spread(each["receiver_us"], "{:.2f}"),
                 f"{each['lost']:,}",
             ]
+            said.setdefault(each["title"], [each["title"], each["promise"], each["settings"]])
+    # Both of ours come first.
+    ordered = sorted(rows.values(), key=lambda row: not row[0].startswith(_OURS))
+    ratios = ["lanebus to it" if build == PURE else f"{TITLES[build]} to it" for build in builds]
+    header = ["", "events/s", *ratios, "broker us", "sender us", "receiver us", "lost"]
+
+    def what(found: Figures) -> Iterable[str]:
+        per_batch = found["rivals"][_OURS]["notes"]["events_per_batch"]
+        yield (
+            f"{found['events']}, {found['payload_bytes']:g} bytes each on average; at most {found['in_flight']:,} "
+            f"under way; lanebus made batches of {per_batch:.0f}. Processor time is for each event that was handled."
         )
-        said.append([each["title"], each["promise"], each["settings"]])
-    header = ["", "events/s", "lanebus to it", "broker us", "sender us", "receiver us", "lost"]
-    ours = found["rivals"]["lanebus"]["notes"]
-    text = (
-        f"{found['events']}, {found['payload_bytes']:g} bytes each on average; at most {found['in_flight']:,} under "
-        f"way; lanebus made batches of {ours['events_per_batch']:.0f}. Processor time is for each event that was "
-        "handled.\n\n"
-    )
-    missing = "".join(f"\n\n{title} was not measured: {why}." for title, why in found["missing"].items())
-    promises = markdown(["", "what a confirmation means", "settings"], said, text_columns=3)
-    return f"{text}{markdown(header, rows)}{missing}\n\n{promises}"
+
+    text = notes(builds, what).lstrip()
+    if len(builds) > 1:
+        text += (
+            f"\n\nEach ratio is of alternating runs with its own build; what the others did is shown as it was beside "
+            f"{TITLES[next(iter(builds))]}."
+        )
+    promises = markdown(["", "what a confirmation means", "settings"], said.values(), text_columns=3)
+    return f"{text}\n\n{markdown(header, ordered)}{notes(builds, not_measured)}\n\n{promises}"
+
+
+def _ratio(found: Figures, name: str) -> str:
+    return spread(found["rivals"][name]["ours_to_theirs"], "{:.2f}") if name in found["rivals"] else ""
 
 
 def profile(found: Figures) -> str:
@@ -90,18 +205,19 @@ def profile(found: Figures) -> str:
     return f"{found['samples']:,} samples.\n\n" + markdown(header, rows)
 
 
-def batches(found: Figures) -> str:
+def batches(builds: Builds) -> str:
     """By size."""
-    rows = [
-        [
-            size,
-            spread(each["events_per_batch"], "{:.1f}"),
-            spread(each["per_s"]),
-            spread(each["broker_us"], "{:.2f}"),
-        ]
-        for size, each in found["sizes"].items()
-    ]
-    return markdown(["sent together", "left together", "events/s", "broker us an event"], rows)
+
+    def rows(found: Figures) -> Iterable[list[str]]:
+        for size, each in found["sizes"].items():
+            yield [
+                size,
+                spread(each["events_per_batch"], "{:.1f}"),
+                spread(each["per_s"]),
+                spread(each["broker_us"], "{:.2f}"),
+            ]
+
+    return beside(builds, ["sent together", "left together", "events/s", "broker us an event"], rows)
 
 
 def fanout(found: Figures) -> str:
@@ -133,7 +249,7 @@ def fanout(found: Figures) -> str:
         "broker MB",
         "not delivered",
     ]
-    missing = "".join(f"\n\n{title} was not measured: {why}." for title, why in found["missing"].items())
+    missing = "".join(f"\n\n{line}" for line in not_measured(found))
     return markdown(header, rows) + missing
 
 
@@ -155,7 +271,7 @@ def latency(found: Figures) -> str:
         )
     header = ["", "load", "events/s", "p50 ms", "p99 ms", "p99.9 ms", "most ms"]
     capacity = ", ".join(f"{lane} {value:,.0f}" for lane, value in found["capacity"].items())
-    missing = "".join(f"\n\n{line}." for line in found["failed"])
+    missing = "".join(f"\n\n{line}" for line in failed(found))
     return f"Capacity, events/s: {capacity}.\n\n{markdown(header, rows, text_columns=2)}{missing}"
 
 
@@ -173,7 +289,7 @@ def isolation(found: Figures) -> str:
         for row in found["rows"]
     ]
     header = ["", "beside", "events/s beside", "critical p50 ms", "critical p99 ms", "most ms"]
-    missing = "".join(f"\n\n{line}." for line in found["failed"])
+    missing = "".join(f"\n\n{line}" for line in failed(found))
     text = (
         f"{found['probe_per_s']:g} critical events a second; capacity of the low lane {found['capacity']:,.0f} "
         "events/s. Beside a client that floods, the figure is how often it called `send`.\n\n"
@@ -181,28 +297,30 @@ def isolation(found: Figures) -> str:
     return text + markdown(header, rows, text_columns=2) + missing
 
 
-def game_server(found: Figures) -> str:
-    """One row."""
-    row = [
-        f"{found['players']}",
-        f"{found['sends_per_s']:,.0f}",
-        spread(found["received_per_s"]),
-        spread(found["share"], "{:.2%}"),
-        spread(found["receiving_share"], "{:.2%}"),
-        spread(found["broker_share"], "{:.2%}"),
-    ]
-    return markdown(
-        ["players", "sent/s", "received/s", "adapter, of a core", "receiving only", "broker"], [row]
-    )
+def game_server(builds: Builds) -> str:
+    """A row for each build."""
+
+    def row(found: Figures) -> Iterable[list[str]]:
+        yield [
+            f"{found['players']}",
+            f"{found['sends_per_s']:,.0f}",
+            spread(found["received_per_s"]),
+            spread(found["share"], "{:.2%}"),
+            spread(found["receiving_share"], "{:.2%}"),
+            spread(found["broker_share"], "{:.2%}"),
+        ]
+
+    header = ["players", "sent/s", "received/s", "adapter, of a core", "receiving only", "broker"]
+    return beside(builds, header, row)
 
 
-def matches(found: Figures) -> str:
+def matches(builds: Builds) -> str:
     """By speed."""
-    rows = []
-    for name, each in found["cases"].items():
-        late = each["latency_ms"]["critical"]
-        rows.append(
-            [
+
+    def rows(found: Figures) -> Iterable[list[str]]:
+        for name, each in found["cases"].items():
+            late = each["latency_ms"]["critical"]
+            yield [
                 name,
                 f"{each['matches']} ({each['players']})",
                 spread(each["per_s"]),
@@ -214,7 +332,16 @@ def matches(found: Figures) -> str:
                 f"{late['p50']:.1f}, {late['p99']:.1f}",
                 "yes" if each["exact"] else "**no**",
             ]
-        )
+
+    def what(found: Figures) -> Iterable[str]:
+        slices = [
+            f"{name}: match time {each[0]:g} to {each[1]:g} s"
+            for name, each in (("speed 1", found["slice_s"]), ("as fast as it goes", found["fast_slice_s"]))
+            if each
+        ]
+        kind = "Recorded matches" if found["recorded"] else "Made-up matches"
+        yield f"{kind}; {'; '.join(slices) or 'whole matches'}."
+
     header = [
         "",
         "matches (players)",
@@ -227,31 +354,35 @@ def matches(found: Figures) -> str:
         "critical p50, p99 ms",
         "every delivery exact",
     ]
-    slices = [
-        f"{name}: match time {each[0]:g} to {each[1]:g} s"
-        for name, each in (("speed 1", found["slice_s"]), ("as fast as it goes", found["fast_slice_s"]))
-        if each
-    ]
-    kind = "Recorded matches" if found["recorded"] else "Made-up matches"
-    missing = "".join(f"\n\n{line}." for line in found["failed"])
-    return f"{kind}; {'; '.join(slices) or 'whole matches'}.\n\n{markdown(header, rows)}{missing}"
+    return f"{notes(builds, what).lstrip()}\n\n{beside(builds, header, rows)}{notes(builds, failed)}"
 
 
-def scale(found: Figures) -> str:
+def scale(builds: Builds) -> str:
     """By players and way; then the exponents."""
-    rows = [
-        [
-            f"{row['players']:,}, {row['way']}",
-            spread(row["per_s"]),
-            spread(row["broker_share"], "{:.0%}"),
-            spread(row["broker_us"], "{:.1f}"),
-            spread(row["rss_peak_bytes"], "{:.0f}", 1e-6),
-            spread(row["critical_p50_ms"], "{:.1f}"),
-            spread(row["critical_p99_ms"], "{:.1f}"),
-            "yes" if row["exact"] else "**no**",
+
+    def rows(found: Figures) -> Iterable[list[str]]:
+        for row in found["rows"]:
+            yield [
+                f"{row['players']:,}, {row['way']}",
+                spread(row["per_s"]),
+                spread(row["broker_share"], "{:.0%}"),
+                spread(row["broker_us"], "{:.1f}"),
+                spread(row["rss_peak_bytes"], "{:.0f}", 1e-6),
+                spread(row["critical_p50_ms"], "{:.1f}"),
+                spread(row["critical_p99_ms"], "{:.1f}"),
+                "yes" if row["exact"] else "**no**",
+            ]
+
+    def growth(found: Figures) -> Iterable[str]:
+        grown = [
+            f"{way}: processor time ^{each.get('broker_share', 0):g}, memory ^{each.get('rss_peak_bytes', 0):g}, "
+            f"critical p99 ^{each.get('critical_p99_ms', 0):g}"
+            for way, each in found["growth"].items()
+            if each
         ]
-        for row in found["rows"]
-    ]
+        if grown:
+            yield f"Growth with the number of players, as a power of it: {'; '.join(grown)}."
+
     header = [
         "players",
         "deliveries/s",
@@ -262,42 +393,36 @@ def scale(found: Figures) -> str:
         "critical p99 ms",
         "exact",
     ]
-    growth = [
-        f"{way}: processor time ^{each.get('broker_share', 0):g}, memory ^{each.get('rss_peak_bytes', 0):g}, "
-        f"critical p99 ^{each.get('critical_p99_ms', 0):g}"
-        for way, each in found["growth"].items()
-        if each
-    ]
-    missing = "".join(f"\n\n{line}." for line in found["failed"])
-    grown = f"\n\nGrowth with the number of players, as a power of it: {'; '.join(growth)}." if growth else ""
-    return markdown(header, rows) + grown + missing
+    return beside(builds, header, rows) + notes(builds, growth) + notes(builds, failed)
 
 
-def soak(found: Figures) -> str:
-    """One row."""
-    each = found["growth"]
-    row = [
-        f"{found['length_s']:,.0f} s",
-        f"{found['rate']:,.0f}",
-        f"{found['handled']:,} of {found['sent']:,}",
-        f"{found['broker_share']:.0%}",
-        f"{each['base'] / 1e6:.1f} MB after {found['warm_up_s']:.0f} s",
-        f"{each['highest']:+.2%}",
-        f"{each['at_end']:+.2%}",
-    ]
-    return markdown(
-        ["length", "events/s", "handled", "broker, of a core", "memory", "highest later", "at the end"], [row]
-    )
+def soak(builds: Builds) -> str:
+    """A row for each build."""
+
+    def row(found: Figures) -> Iterable[list[str]]:
+        each = found["growth"]
+        yield [
+            f"{found['length_s']:,.0f} s",
+            f"{found['rate']:,.0f}",
+            f"{found['handled']:,} of {found['sent']:,}",
+            f"{found['broker_share']:.0%}",
+            f"{each['base'] / 1e6:.1f} MB after {found['warm_up_s']:.0f} s",
+            f"{each['highest']:+.2%}",
+            f"{each['at_end']:+.2%}",
+        ]
+
+    header = ["length", "events/s", "handled", "broker, of a core", "memory", "highest later", "at the end"]
+    return beside(builds, header, row)
 
 
-TABLES: Final[dict[str, Callable[[Figures], str]]] = {
+TABLES: Final[dict[str, Callable[[Builds], str]]] = {
     "micro": micro,
     "throughput": throughput,
-    "profile": profile,
+    "profile": one_by_one(profile),
     "batches": batches,
-    "fanout": fanout,
-    "latency": latency,
-    "isolation": isolation,
+    "fanout": one_by_one(fanout),
+    "latency": one_by_one(latency),
+    "isolation": one_by_one(isolation),
     "game_server": game_server,
     "matches": matches,
     "scale": scale,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from benchmarks.lab.machine import PURE
 from benchmarks.lab.setup import Setup
 from benchmarks.measures import (
     batches,
@@ -33,3 +34,8 @@ MEASURES: Final[dict[str, Callable[[Setup], dict[str, Any]]]] = {
     "scale": scale.run,
     "soak": soak.run,
 }
+
+
+def of_build(build: str) -> list[str]:
+    """Names of the measures that a build has: compiled functions leave no Python frames to a profile."""
+    return [name for name in MEASURES if build == PURE or name != "profile"]

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from benchmarks.lab.goals import GOALS, judge
-from benchmarks.lab.tables import goals
-from benchmarks.measures.all import MEASURES
+from benchmarks.lab.machine import COMPILED, PURE
+from benchmarks.lab.tables import goals, verdict
+from benchmarks.measures.all import MEASURES, of_build
 
 BATCHES: dict[str, Any] = {
     "sizes": {
@@ -18,6 +19,11 @@ BATCHES: dict[str, Any] = {
 
 def test_every_goal_is_of_a_measure_that_there_is() -> None:
     assert {goal.measure for goal in GOALS} <= set(MEASURES)
+
+
+def test_only_a_profile_needs_python_frames() -> None:
+    assert of_build(PURE) == list(MEASURES)
+    assert set(MEASURES) - set(of_build(COMPILED)) == {"profile"}
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
@@ -60,10 +66,38 @@ def test_isolation_is_compared_with_nats_at_the_same_load() -> None:
 
 
 def test_the_table_says_what_was_missed() -> None:
-    table = goals({"batches": BATCHES})
+    table = goals({PURE: {"batches": BATCHES}})
+    assert table.startswith("| goal | target | pure Python | verdict |\n")
     assert "| broker's time an event, batches of 16 | at most 2.00 us | 2.50 us | **not reached** |" in table
     assert "| broker's time an event, batches of 64 | at most 2.00 us | 2.00 us | reached |" in table
-    assert "| bytes saved | at least 50.0% |  | not measured |" in table
+    assert "| bytes saved | at least 50.0% | not measured | not measured |" in table
+
+
+def test_the_table_says_which_build_reaches_a_goal() -> None:
+    compiled = {"sizes": BATCHES["sizes"] | {"16": {"broker_us": {"median": 1.5}}}}
+    table = goals({PURE: {"batches": BATCHES}, COMPILED: {"batches": compiled}})
+    assert table.startswith("| goal | target | pure Python | compiled | verdict |\n")
+    what = "| broker's time an event, batches of"
+    assert f"{what} 16 | at most 2.00 us | 2.50 us | 1.50 us | compiled only |" in table
+    assert f"{what} 64 | at most 2.00 us | 2.00 us | 2.00 us | reached |" in table
+
+
+@pytest.mark.parametrize(
+    ("pure", "compiled", "word"),
+    [
+        (True, True, "reached"),
+        (False, False, "**not reached**"),
+        (False, True, "compiled only"),
+        (True, False, "pure Python only"),
+        (False, None, "**not reached**"),
+        (None, True, "reached"),
+        (None, None, "not measured"),
+    ],
+)
+def test_a_build_that_was_not_measured_has_no_say(
+    pure: bool | None, compiled: bool | None, word: str
+) -> None:
+    assert verdict({PURE: pure, COMPILED: compiled}) == word
 
 
 def test_a_short_soak_and_made_up_matches_prove_nothing() -> None:

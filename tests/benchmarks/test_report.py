@@ -33,10 +33,9 @@ def test_the_document_has_a_place_for_every_measure() -> None:
 
 
 def test_the_document_shows_the_figures_on_disk() -> None:
-    found = report.read_all()
     text = report.DOCUMENT.read_text(encoding="utf-8")
-    for name, each in found.items():
-        assert TABLES[name](each["figures"]) in text, f"run  python -m benchmarks --report  ({name})"
+    for name, block in report.blocks_of(report.read_all()).items():
+        assert block in text, f"run  python -m benchmarks --report  ({name})"
 
 
 def test_figures_survive_the_disk_with_five_digits(tmp_path: Path) -> None:
