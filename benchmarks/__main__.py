@@ -21,7 +21,7 @@ from benchmarks.lab import guard, report, results
 from benchmarks.lab.events import make_up, small_events
 from benchmarks.lab.machine import Others, build, load, machine
 from benchmarks.lab.processes import Failed
-from benchmarks.lab.setup import Setup
+from benchmarks.lab.setup import MatchTime, Setup, match_time
 from benchmarks.measures.all import MEASURES, of_build
 from lanebus.cli.exits import CliError
 
@@ -46,7 +46,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="alternating rounds; 5, or 2 with --quick")
     parser.add_argument("--run-s", type=float, help="seconds of one run; 4, or 1.5 with --quick")
     parser.add_argument("--soak-s", type=float, help="seconds of the soak; 600, or 30 with --quick")
-    parser.add_argument("--full-matches", action="store_true", help="play whole matches at speed 1: an hour")
+    parser.add_argument(
+        "--full-matches",
+        nargs="?",
+        type=match_time,
+        const=MatchTime(),
+        metavar="FROM-UNTIL",
+        help="play whole matches, once: at speed 1 an hour; or once what lies between two match times, in seconds",
+    )
     parser.add_argument("--report", action="store_true", help="only write plots and tables")
     parser.add_argument("--guard", action="store_true", help="compare ratios with those of the last commit")
     parser.add_argument(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from benchmarks.lab.goals import judge
 from benchmarks.lab.machine import COMPILED, PURE
+from benchmarks.lab.setup import MatchTime
 
 Figures = Mapping[str, Any]
 Builds = Mapping[str, Figures]
@@ -335,12 +336,12 @@ def matches(builds: Builds) -> str:
 
     def what(found: Figures) -> Iterable[str]:
         slices = [
-            f"{name}: match time {each[0]:g} to {each[1]:g} s"
+            f"{name}: {MatchTime(*each)}"
             for name, each in (("speed 1", found["slice_s"]), ("as fast as it goes", found["fast_slice_s"]))
             if each
         ]
         kind = "Recorded matches" if found["recorded"] else "Made-up matches"
-        yield f"{kind}; {'; '.join(slices) or 'whole matches'}."
+        yield f"{kind}; {'; '.join(slices) or 'whole matches, once'}."
 
     header = [
         "",
