@@ -74,7 +74,7 @@ bench-tools: $(if $(COMPILED),compiled,$(BENCH_STAMP))
 bench: bench-tools ## every measure, beside other buses: an hour; MEASURES="throughput ..." TRACES="FILE..." OPTIONS=--quick COMPILED=1
 	$(BENCH_PYTHON) -m benchmarks $(MEASURES) $(OPTIONS) $(BENCH_TRACES)
 
-bench-quick: $(if $(COMPILED),compiled,$(STAMP)) ## what got slower since the last commit, in two minutes; OPTIONS=--keep keeps the figures; COMPILED=1
+bench-quick: $(if $(COMPILED),compiled,$(STAMP)) ## what got slower since figures were kept, in two minutes; OPTIONS=--keep keeps them; COMPILED=1
 	$(BENCH_PYTHON) -m benchmarks --guard $(OPTIONS) $(BENCH_TRACES)
 
 bench-reconnect: $(STAMP) ## a broker is killed under a thousand attachments: how soon all are back

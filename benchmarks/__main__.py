@@ -2,7 +2,7 @@
 
     python -m benchmarks [MEASURE...] [--quick] [--trace FILE]...
     python -m benchmarks --report          tables and plots anew, from the figures on disk
-    python -m benchmarks --guard [--keep]  two minutes: what got worse since the last commit
+    python -m benchmarks --guard [--keep]  two minutes: what got worse since figures were kept
 
 Figures go to benchmarks/results, those of the compiled build to benchmarks/results/compiled, plots to
 docs/images/benchmarks, tables into docs/benchmarks.md.
@@ -55,9 +55,12 @@ def _arguments() -> argparse.Namespace:
         help="play whole matches, once: at speed 1 an hour; or once what lies between two match times, in seconds",
     )
     parser.add_argument("--report", action="store_true", help="only write plots and tables")
-    parser.add_argument("--guard", action="store_true", help="compare ratios with those of the last commit")
+    parser.add_argument("--guard", action="store_true", help="compare ratios with those that were kept")
     parser.add_argument(
         "--keep", action="store_true", help="with --guard: keep these figures, to be committed"
+    )
+    parser.add_argument(
+        "--against", default="", metavar="COMMIT", help="with --guard: run beside this commit's code"
     )
     options = parser.parse_args()
     known = of_build(build())
@@ -92,7 +95,7 @@ def main() -> int:
         )
         if options.guard:
             try:
-                return guard.run(setup, keep=options.keep)
+                return guard.run(setup, keep=options.keep, against=options.against)
             except Failed as why:
                 print(f"the guard could not measure: {why}", file=sys.stderr)
                 return 1
