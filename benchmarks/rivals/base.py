@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,36 @@ class Rival:
     def send(self, address: Address, load: Load) -> None:
         """Send all of `load`, and wait until everything is confirmed that is confirmed at all."""
         raise NotImplementedError
+
+
+class ServedRival(Rival):
+    """One whose server is a program of its own that listens on a port, and whose clients are Python packages."""
+
+    command: ClassVar[str]
+    install: ClassVar[str]
+    """How one gets that program."""
+    packages: ClassVar[tuple[str, ...]]
+    scheme: ClassVar[str] = ""
+
+    def options(self, port: int, folder: Path) -> list[str]:
+        """The program's; `folder` is empty, and its own."""
+        raise NotImplementedError
+
+    def missing(self) -> str | None:
+        if program(self.command) is None:
+            return f"there is no {self.command}: {self.install}"
+        return module_missing(*self.packages)
+
+    @contextlib.contextmanager
+    def server(self) -> Iterator[Address]:
+        found = program(self.command)
+        if found is None:
+            raise Failed(f"there is no {self.command}")
+        port = a_port()
+        with tempfile.TemporaryDirectory(prefix=f"bench-{self.name}-") as name:
+            folder = Path(name)
+            with running([found, *self.options(port, folder)], port, folder) as pid:
+                yield Address(f"{self.scheme}{HOST}:{port}", [pid])
 
 
 @contextlib.contextmanager

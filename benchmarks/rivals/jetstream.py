@@ -28,8 +28,8 @@ class JetStream(NatsCore):
     )
     confirms: ClassVar[bool] = True
 
-    def options(self, folder: Path) -> list[str]:
-        return ["-js", "-sd", str(folder)]
+    def options(self, port: int, folder: Path) -> list[str]:
+        return [*super().options(port, folder), "-js", "-sd", str(folder)]
 
     async def _receive(self, address: Address, inbox: Inbox) -> None:
         import nats

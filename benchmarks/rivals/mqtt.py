@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from benchmarks.lab.load import LANES, Inbox, Load
-from benchmarks.lab.processes import Failed
-from benchmarks.rivals.base import (
-    HOST,
-    Address,
-    Rival,
-    a_port,
-    decode,
-    encode,
-    module_missing,
-    program,
-    running,
-)
+from benchmarks.rivals.base import HOST, Address, ServedRival, decode, encode
 
 _MOST_IN_FLIGHT: Final = 20_000
 """Below MQTT's own limit of 65,535 packet numbers."""
 _TOPIC: Final = "bench/"
 
 
-class MqttQos0(Rival):
+class MqttQos0(ServedRival):
     """Fire and forget."""
 
     name: ClassVar[str] = "mqtt0"
@@ -38,29 +24,19 @@ class MqttQos0(Rival):
         "Mosquitto with `max_queued_messages 0`, `set_tcp_nodelay true`, no persistence; paho-mqtt, its network loop "
         "driven between publishes"
     )
+    command: ClassVar[str] = "mosquitto"
+    install: ClassVar[str] = "apt-get install mosquitto"
+    packages: ClassVar[tuple[str, ...]] = ("paho",)
     qos: ClassVar[int] = 0
 
-    def missing(self) -> str | None:
-        if program("mosquitto") is None:
-            return "there is no mosquitto: apt-get install mosquitto"
-        return module_missing("paho")
-
-    @contextlib.contextmanager
-    def server(self) -> Iterator[Address]:
-        command = program("mosquitto")
-        if command is None:
-            raise Failed("there is no mosquitto")
-        port = a_port()
-        with tempfile.TemporaryDirectory(prefix="bench-mqtt-") as name:
-            folder = Path(name)
-            (folder / "conf").write_text(
-                f"listener {port} {HOST}\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n"
-                f"max_queued_messages 0\nmax_inflight_messages {_MOST_IN_FLIGHT}\nlog_type error\n"
-                # As root it would become a user that cannot read its configuration.
-                "user root\n"
-            )
-            with running([command, "-c", str(folder / "conf")], port, folder) as pid:
-                yield Address(f"{HOST}:{port}", [pid])
+    def options(self, port: int, folder: Path) -> list[str]:
+        (folder / "conf").write_text(
+            f"listener {port} {HOST}\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n"
+            f"max_queued_messages 0\nmax_inflight_messages {_MOST_IN_FLIGHT}\nlog_type error\n"
+            # As root it would become a user that cannot read its configuration.
+            "user root\n"
+        )
+        return ["-c", str(folder / "conf")]
 
     def receive(self, address: Address, inbox: Inbox) -> None:
         client = self._client(address, "receiver")
@@ -124,6 +100,6 @@ class MqttQos1(MqttQos0):
     promise: ClassVar[str] = (
         "at least once: the sender knows that the server has it, the server that the client has it"
     )
-    settings: ClassVar[str] = MqttQos0.settings + "; up to 20,000 under way"
+    settings: ClassVar[str] = f"{MqttQos0.settings}; up to {_MOST_IN_FLIGHT:,} under way"
     confirms: ClassVar[bool] = True
     qos: ClassVar[int] = 1

