@@ -250,8 +250,9 @@ def fanout(found: Figures) -> str:
         "broker MB",
         "not delivered",
     ]
+    settings = "".join(f"\n\n{title}: {text}." for title, text in found.get("settings", {}).items())
     missing = "".join(f"\n\n{line}" for line in not_measured(found))
-    return markdown(header, rows) + missing
+    return markdown(header, rows) + settings + missing
 
 
 def latency(found: Figures) -> str:

@@ -18,11 +18,12 @@ from benchmarks.lab.setup import Setup
 from benchmarks.lab.statistics import latency, spread
 from benchmarks.rivals.bare import BarePyzmq
 from benchmarks.rivals.base import HOST, TOPIC, Address, Rival
-from benchmarks.rivals.mqtt import MqttQos0
+from benchmarks.rivals.jetstream import JetStream
+from benchmarks.rivals.mqtt import MqttQos0, MqttQos1
 from benchmarks.rivals.nats_core import NatsCore
 from benchmarks.rivals.ours import Lanebus
-from benchmarks.rivals.redis_server import RedisPubSub
-from benchmarks.rivals.subscribers import GREETINGS, MARK, drain, raise_descriptors
+from benchmarks.rivals.redis_server import RedisPubSub, RedisStreams
+from benchmarks.rivals.subscribers import MARK, SETTINGS, drain, raise_descriptors
 from lanebus import ClientAdapter, GatewayAdapter, Loop, ServerAdapter
 
 CLIENTS: Final = (10, 100, 1000)
@@ -45,9 +46,20 @@ class BareFanOut(BarePyzmq):
                 child.tell("end")
 
 
+KINDS: Final[tuple[type[Rival], ...]] = (
+    BareFanOut,
+    NatsCore,
+    JetStream,
+    RedisPubSub,
+    RedisStreams,
+    MqttQos0,
+    MqttQos1,
+)
+
+
 def run(setup: Setup) -> dict[str, Any]:
     """Figures by bus and number of clients."""
-    others: list[Rival] = [BareFanOut(), NatsCore(), RedisPubSub(), MqttQos0()]
+    others: list[Rival] = [kind() for kind in KINDS]
     missing = {rival.title: why for rival in others if (why := rival.missing())}
     others = [rival for rival in others if not rival.missing()]
     found: dict[str, dict[int, list[dict[str, Any]]]] = {}
@@ -86,6 +98,7 @@ def run(setup: Setup) -> dict[str, Any]:
             for title, by_clients in found.items()
         },
         "missing": missing,
+        "settings": {rival.title: SETTINGS[rival.name] for rival in others if rival.name in SETTINGS},
     }
 
 
@@ -97,7 +110,7 @@ def _theirs(rival: Rival, setup: Setup, clients: int) -> dict[str, Any]:
     ticks = int(TICKS_PER_S * setup.run_s)
     with rival.server() as address:
         parts = urlsplit(address.url if "//" in address.url else f"//{address.url}")
-        arguments = (parts.hostname, parts.port, GREETINGS[rival.name], clients)
+        arguments = (parts.hostname, parts.port, rival.name, clients)
         with Child("the subscribers", drain, *arguments) as subscribers:
             subscribers.hear(30.0)
             before_s = cpu_s(address.pids)

@@ -7,13 +7,17 @@ import pytest
 from benchmarks.lab.load import Flow
 from benchmarks.lab.pair import run_pair
 from benchmarks.lab.processes import Child, Failed, Words, cpu_s, rss_bytes
-from benchmarks.measures.fanout import BareFanOut
+from benchmarks.measures.fanout import KINDS as FANOUT_KINDS
 from benchmarks.rivals.all import KINDS
 from benchmarks.rivals.base import Address, Rival
-from benchmarks.rivals.mqtt import MqttQos0
-from benchmarks.rivals.nats_core import NatsCore
-from benchmarks.rivals.redis_server import RedisPubSub
-from benchmarks.rivals.subscribers import GREETINGS, MARK, drain
+from benchmarks.rivals.subscribers import (
+    MARK,
+    drain,
+    jetstream_answer,
+    mqtt1_answer,
+    no_answer,
+    streams_answer,
+)
 
 pytestmark = pytest.mark.system
 
@@ -51,12 +55,12 @@ def test_what_is_sent_beside_is_no_part_of_the_measure() -> None:
     assert outcome.notes["beside_per_s"] == pytest.approx(500.0, rel=0.5)
 
 
-@pytest.mark.parametrize("kind", [BareFanOut, NatsCore, RedisPubSub, MqttQos0], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", FANOUT_KINDS, ids=lambda kind: kind.name)
 def test_plain_subscribers_read_what_a_client_would(kind: type[Rival]) -> None:
     rival = present(kind())
     with rival.server() as address:
         host, _, port = address.url.rpartition("/")[2].partition(":")
-        with Child("subscribers", drain, host, int(port), GREETINGS[rival.name], 5) as subscribers:
+        with Child("subscribers", drain, host, int(port), rival.name, 5) as subscribers:
             subscribers.hear(10.0)
             with Child("publisher", publish, rival, address) as publisher:
                 publisher.hear(10.0)
@@ -69,6 +73,46 @@ def publish(words: Words, rival: Rival, address: Address) -> None:
     from benchmarks.lab.load import Load
 
     rival.send(address, Load([Flow("normal", 10, 100.0)], DATA, in_flight=100))
+
+
+PUBLISH = b"\x32\x8c\x01\x00\x02ab\x01\x02" + bytes(134)
+ENTRIES = b"*1\r\n*2\r\n$6\r\nbench.\r\n*2\r\n"
+ENTRIES += b"".join(b"*2\r\n$3\r\n%d-0\r\n*2\r\n$1\r\nd\r\n$4\r\n\r\nxx\r\n" % number for number in (7, 8))
+MESSAGE = b"MSG bench.normal 2 $JS.ACK.%d 4\r\n\r\nxx\r\n"
+
+
+def test_every_whole_mqtt_message_is_acknowledged_by_its_number() -> None:
+    connack = b"\x20\x02\x00\x00"
+    assert mqtt1_answer(connack + PUBLISH + PUBLISH[:50]) == (
+        b"\x40\x02\x01\x02",
+        len(connack + PUBLISH),
+    )
+    for cut in range(len(PUBLISH)):
+        assert mqtt1_answer(PUBLISH[:cut]) == (b"", 0)
+
+
+def test_a_stream_is_read_on_from_its_last_entry() -> None:
+    said, end = streams_answer(ENTRIES)
+    assert said.endswith(b"STREAMS bench. 8-0\r\n")
+    assert end == len(ENTRIES)
+    for cut in range(len(ENTRIES)):
+        assert streams_answer(ENTRIES[:cut]) == (b"", 0)
+
+
+def test_the_last_whole_message_is_acknowledged_for_all() -> None:
+    info = b"INFO {}\r\nMSG _made.0 1 2\r\n{}\r\n"
+    both = info + MESSAGE % 1 + MESSAGE % 2
+    assert jetstream_answer(both + (MESSAGE % 3)[:-1]) == (b"PUB $JS.ACK.2 4\r\n+ACK\r\n", len(both))
+    assert jetstream_answer(info) == (b"", len(info))
+
+
+def test_a_mark_that_comes_in_two_pieces_is_found() -> None:
+    whole = b"xxxx" + MARK + b"yy"
+    for cut in range(len(whole)):
+        _, first = no_answer(whole[:cut])
+        rest = whole[first:]
+        _, end = no_answer(rest)
+        assert whole.count(MARK, 0, first) + rest.count(MARK, 0, end) == 1
 
 
 def test_a_child_that_fails_says_why(capfd: pytest.CaptureFixture[str]) -> None:
