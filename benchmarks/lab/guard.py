@@ -63,7 +63,7 @@ SAME: Final = {name: spread([1.0]) for name in SHOWN}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One figure, now and at the last commit."""
+    """One figure, now and as it was kept."""
 
     name: str
     before: float | None

@@ -64,13 +64,12 @@ def beside(
 
 def notes(builds: Builds, lines_of: Callable[[Figures], Iterable[str]]) -> str:
     """A paragraph for each line; where there are both builds and only one says it, the line begins with its title."""
-    said: dict[str, list[str]] = {}
+    said: dict[str, set[str]] = {}
     for build, found in builds.items():
         for line in lines_of(found):
-            said.setdefault(line, []).append(build)
+            said.setdefault(line, set()).add(build)
     return "".join(
-        "\n\n" + (line if len(by) == len(builds) else f"{heading(by[0])}: {line}")
-        for line, by in said.items()
+        "\n\n" + (line if len(by) == len(builds) else f"{heading(*by)}: {line}") for line, by in said.items()
     )
 
 
@@ -176,16 +175,21 @@ def throughput(builds: Builds) -> str:
     header = ["", "events/s", *ratios, "broker us", "sender us", "receiver us", "lost"]
 
     def what(found: Figures) -> Iterable[str]:
-        per_batch = found["rivals"][_OURS]["notes"]["events_per_batch"]
         yield (
             f"{found['events']}, {found['payload_bytes']:g} bytes each on average; at most {found['in_flight']:,} "
-            f"under way; lanebus made batches of {per_batch:.0f}. Processor time is for each event that was handled."
+            "under way. Processor time is for each event that was handled."
         )
 
-    text = notes(builds, what).lstrip()
-    if len(builds) > 1:
+    sizes = {
+        build: f"{found['rivals'][_OURS]['notes']['events_per_batch']:.0f}" for build, found in builds.items()
+    }
+    text = f"{notes(builds, what).lstrip()} lanebus made batches of "
+    if len(builds) == 1:
+        text += "".join(sizes.values()) + "."
+    else:
+        text += " and ".join(f"{size} ({TITLES[build]})" for build, size in sizes.items())
         text += (
-            f"\n\nEach ratio is of alternating runs with its own build; what the others did is shown as it was beside "
+            f".\n\nEach ratio is of alternating runs with its own build; what the others did is shown as it was beside "
             f"{TITLES[next(iter(builds))]}."
         )
     promises = markdown(["", "what a confirmation means", "settings"], said.values(), text_columns=3)

@@ -57,7 +57,7 @@ def test_rows_of_both_builds_stand_below_each_other() -> None:
 
 def test_what_both_builds_say_is_said_once() -> None:
     found = tables.notes(
-        {PURE: {"say": ["x.", "y."]}, COMPILED: {"say": ["x.", "z."]}}, lambda each: each["say"]
+        {PURE: {"say": ["x.", "y.", "y."]}, COMPILED: {"say": ["x.", "z."]}}, lambda each: each["say"]
     )
     assert found == "\n\nx.\n\nPure Python: y.\n\nCompiled: z."
     assert tables.notes({COMPILED: {"say": ["x."]}}, lambda each: each["say"]) == "\n\nx."
