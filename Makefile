@@ -13,7 +13,8 @@ BENCH_STAMP := $(VENV)/.bench-installed
 MEASURES ?=
 # COMPILED=1 measures the compiled build, in the environment that `make compiled` sets up.
 COMPILED ?=
-BENCH_PYTHON = $(if $(COMPILED),.venv-compiled,$(VENV))/bin/python
+COMPILED_VENV ?= .venv-compiled
+BENCH_PYTHON = $(if $(COMPILED),$(COMPILED_VENV),$(VENV))/bin/python
 BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(TRACES))))
 
 .DEFAULT_GOAL := help
