@@ -27,11 +27,11 @@ from benchmarks.lab.side import ROOT, Side
 from benchmarks.lab.statistics import ratios, spread
 
 NAME: Final = "guard"
-ROUNDS: Final = 12
+ROUNDS: Final = 10
 LEAST_ROUNDS: Final = 6
-LONGEST_S: Final = 105.0
+LONGEST_S: Final = 100.0
 """No round begins later, where there are enough of them: on a busy machine there are fewer."""
-IDLE_EACH: Final = 5
+IDLE_EACH: Final = 3
 """Every so many rounds there is a run that mostly waits."""
 
 
@@ -49,9 +49,9 @@ SHOWN: Final = {
     "broker_us": Shown("broker's time an event", False, 0.08),
     "sender_us": Shown("sender's time an event", False, 0.08),
     "receiver_us": Shown("receiver's time an event", False, 0.08),
-    "broker_core_us": Shown("the same without sockets: broker", False, 0.08),
-    "sender_core_us": Shown("the same without sockets: sender", False, 0.08),
-    "receiver_core_us": Shown("the same without sockets: receiver", False, 0.08),
+    "broker_core_us": Shown("the same without sockets: broker", False, 0.05),
+    "sender_core_us": Shown("the same without sockets: sender", False, 0.05),
+    "receiver_core_us": Shown("the same without sockets: receiver", False, 0.05),
     "settle_us": Shown("the same without sockets: control, at all three", False, 0.08),
     "idle_s": Shown("critical p50 when idle", False, 0.30),
 }
