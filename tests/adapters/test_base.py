@@ -259,6 +259,7 @@ def test_a_loop_that_polls_rarely_does_not_keep_events_from_one_turn_to_the_next
     assert one.stats()["lanes"]["critical"]["batches_out"] == 2
 
 
+@pytest.mark.patches
 @pytest.mark.parametrize("give_turn", [ServerAdapter.poll, lambda adapter: adapter.wait(0.001)])
 def test_a_poll_that_was_forgotten_is_warned_of_once(
     pair: tuple[ServerAdapter, ServerAdapter],
@@ -278,6 +279,7 @@ def test_a_poll_that_was_forgotten_is_warned_of_once(
     assert 0.03 <= one.stats()["turns"]["longest_gap_s"] < 5.0
 
 
+@pytest.mark.patches
 def test_an_answer_that_waited_for_the_program_is_no_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lanebus.adapters.turns.STALL_S", 0.1)
     with RunningBroker(quick_sessions()) as broker, ServerAdapter("a", broker=broker.address) as adapter:
