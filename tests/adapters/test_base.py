@@ -1,9 +1,7 @@
 """The driver under every adapter, against a real broker."""
 
-import logging
 import socket as plain
 import time
-from collections.abc import Callable
 
 import pytest
 from tests.adapters.real import RunningBroker, quick_sessions, until
@@ -257,26 +255,6 @@ def test_a_loop_that_polls_rarely_does_not_keep_events_from_one_turn_to_the_next
     one.poll()
     # The interval of 16 ms is not over, but the hold of 12 ms would be at the next turn.
     assert one.stats()["lanes"]["critical"]["batches_out"] == 2
-
-
-@pytest.mark.patches
-@pytest.mark.parametrize("give_turn", [ServerAdapter.poll, lambda adapter: adapter.wait(0.001)])
-def test_a_poll_that_was_forgotten_is_warned_of_once(
-    pair: tuple[ServerAdapter, ServerAdapter],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    give_turn: Callable[[ServerAdapter], int],
-) -> None:
-    monkeypatch.setattr("lanebus.adapters.turns.FORGOTTEN_S", 0.02)
-    one, _ = pair
-    one.wait(0.05)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            give_turn(one)
-            time.sleep(0.03)
-    assert caplog.text.count("server:a was not polled for") == 1
-    assert one.stats()["turns"]["stalls"] == 2
-    assert 0.03 <= one.stats()["turns"]["longest_gap_s"] < 5.0
 
 
 @pytest.mark.patches
