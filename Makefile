@@ -9,6 +9,12 @@ DURATION ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.bench-installed
+# The build whose hot modules are compiled, see setup.py: installed as a wheel, in an environment of its own.
+COMPILED_VENV ?= .venv-compiled
+COMPILED_STAMP := $(COMPILED_VENV)/.installed
+# What the wheel is made of.
+SOURCES := setup.py $(wildcard src/lanebus/*.py wire/*.py conf/*.py conf/*.toml broker/*.py adapters/*.py cli/*.py \
+  examples/*.py examples/arena/*.py)
 # Of `make bench`: measures to take (all by default), recorded matches, other options of `python -m benchmarks`.
 MEASURES ?=
 # COMPILED=1 measures the compiled build, in the environment that `make compiled` sets up.
@@ -19,7 +25,7 @@ BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo torture wheel test-wheel bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood clean
+.PHONY: help test lint demo torture wheel test-wheel compiled test-compiled bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +62,17 @@ wheel: $(STAMP) ## build the wheel, install it elsewhere and run it there
 
 test-wheel: $(STAMP) ## the same, and all tests against the installed wheel
 	.ci/check-wheel $(BIN)/python --tests
+
+$(COMPILED_STAMP): pyproject.toml $(SOURCES) | $(STAMP)
+	LANEBUS_COMPILE=1 .ci/install-wheel $(BIN)/python $(COMPILED_VENV) dev,bench
+	@touch $@
+
+compiled: $(COMPILED_STAMP) ## build the compiled wheel and install it in .venv-compiled; needs a C compiler
+
+# Those of compiled modules, and whole systems; nothing of the command or the benchmarks is compiled.
+test-compiled: $(COMPILED_STAMP) ## the tests of the bus against the compiled wheel; TESTS="tests/wire ..." for others
+	.ci/use-wheel $(COMPILED_VENV) --compiled \
+	  $(or $(TESTS),tests/wire tests/broker tests/adapters tests/link tests/system)
 
 # What only benchmarks need: clients of other buses, their servers, plots.
 $(BENCH_STAMP): $(STAMP)
@@ -95,6 +112,6 @@ traces:
 	@test -n "$(TRACES)" || { echo 'name recorded matches: make $(MAKECMDGOALS) TRACES="match.jsonl.gz ..."' >&2; exit 2; }
 
 clean: ## remove what the targets above have made
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) $(COMPILED_VENV) build dist *.egg-info src/*.egg-info .coverage .coverage.* htmlcov \
 	  .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

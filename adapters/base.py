@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import zmq
 
 from lanebus.adapters.actions import Dial, Send, State
 from lanebus.adapters.core import AttachmentCore
+from lanebus.adapters.derivable import mypyc_attr
 from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed, NotConnected
 from lanebus.adapters.handler_times import Budgets, HandlerTimes
@@ -32,6 +33,8 @@ log = logging.getLogger("lanebus.adapters")
 
 DEFAULT_BROKER = "tcp://127.0.0.1:5570"
 DEFAULT_OUTBOX_BYTES = 8 << 20
+CONNECT_TIMEOUT_S: Final = 5.0
+CLOSE_TIMEOUT_S: Final = 5.0
 _READ_FRAMES = 256
 PORTION_S = 0.002
 """How long handlers may run before the critical lane is read again."""
@@ -56,6 +59,7 @@ class Observer(Protocol):
         """Give every adapter its turn."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Adapter(Speaker):
     """A process' attachment to the broker. Everything happens in the calls of the thread that made it."""
 
@@ -164,7 +168,7 @@ class Adapter(Speaker):
             if self._observer is None:
                 self.turns.end(time.monotonic())
 
-    def connect(self, timeout_s: float = 5.0) -> None:
+    def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         """Connect, and wait until all links are up.
 
         Raises:
@@ -237,7 +241,7 @@ class Adapter(Speaker):
         self.core.flush(time.monotonic())
         self._act()
 
-    def close(self, timeout_s: float = 5.0) -> int:
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> int:
         """Flush, wait for settlements until the timeout while handling what comes, and say goodbye.
 
         Driven by a `Loop`, the wait gives the loop's other adapters their turns too; `Loop.close_all` closes many.
@@ -262,13 +266,13 @@ class Adapter(Speaker):
         return left
 
     def __enter__(self: AdapterT) -> AdapterT:
-        self.connect()
+        self.connect(CONNECT_TIMEOUT_S)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(CLOSE_TIMEOUT_S)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.state}, {self.in_flight} in flight>"
@@ -354,7 +358,7 @@ class Adapter(Speaker):
         if self.core.state is State.CLOSED:
             raise Closed(f"{self.name} is closed")
 
-    def _turn(self, until: float, *, next_turn_in_s: float = 0.0) -> int:
+    def _turn(self, until: float, *, next_turn_in_s: float | None = None) -> int:
         core = self.core
         core.begin_turn(time.monotonic())
         self._read()
@@ -371,7 +375,7 @@ class Adapter(Speaker):
             core.players.tell()
         now = time.monotonic()
         self.in_turn(now)
-        core.end_turn(now, now + next_turn_in_s)
+        core.end_turn(now, now + (next_turn_in_s or 0.0))
         self._act()
         return handled
 

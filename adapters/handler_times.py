@@ -155,7 +155,8 @@ def _by_lane(budgets_ms: Budgets | None) -> list[float | None]:
         raise ValueError(
             f"handler_budget_ms is {budgets_ms!r}: give milliseconds by lane, as in {{'critical': 8}}"
         )
-    for name, budget_ms in budgets_ms.items():
+    given: Mapping[str, object] = budgets_ms  # what a program gives need not be what it should be
+    for name, budget_ms in given.items():
         lane = lane_of(name)
         found[lane] = _checked(lane, budget_ms)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.outevent import OutEvent
@@ -15,20 +15,16 @@ from lanebus.wire.header import FLAG_REPLAY
 from lanebus.wire.history import History
 from lanebus.wire.lanes import DEFAULT_TIMINGS, TIMER_SLACK_S, Lane
 
+_FIGURES: Final = (
+    *("batches_in", "batches_out", "bytes_in", "bytes_out"),
+    *("events_in", "events_out", "handled", "unbatched_bytes_out"),
+)
+
 
 class LaneStats:
     """What went over one lane; plain numbers that only grow."""
 
-    __slots__ = (
-        "batches_in",
-        "batches_out",
-        "bytes_in",
-        "bytes_out",
-        "events_in",
-        "events_out",
-        "handled",
-        "unbatched_bytes_out",
-    )
+    __slots__ = _FIGURES
 
     def __init__(self) -> None:
         self.events_out = 0
@@ -44,7 +40,7 @@ class LaneStats:
 
     def as_dict(self) -> dict[str, int]:
         """The figures by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in _FIGURES}
 
 
 class Window:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from lanebus.adapters.actions import State
+from lanebus.adapters.derivable import mypyc_attr
 from lanebus.adapters.dispatch import requeue
 from lanebus.adapters.errors import Closed, TooLarge
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
@@ -37,6 +38,7 @@ were given as."""
 _REMEMBERED: Final = 8192
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Speaker:
     """One name that sends and handles."""
 

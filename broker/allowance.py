@@ -11,7 +11,7 @@ from typing import Final
 
 from lanebus.wire.lanes import LANES, Lane
 
-SHARES: Final = (0.5, 0.375, 0.125)
+SHARES: Final[tuple[float, ...]] = (0.5, 0.375, 0.125)
 """By lane: the share of the rate and of the burst that no other lane can take."""
 LENDERS: Final = ((Lane.NORMAL, Lane.LOW), (Lane.LOW,), (Lane.NORMAL,))
 """By lane: whose share it may draw on besides its own while that is more than half full. Critical's is not lent."""

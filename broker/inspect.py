@@ -35,6 +35,7 @@ from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
 from lanebus.broker.totals import Totals
 from lanebus.broker.why import why
+from lanebus.wire.build import is_compiled
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book
@@ -157,6 +158,7 @@ class Inspector:
         return {
             "name": core.config.broker.name,
             "version": self._version,
+            "compiled": is_compiled(),
             "epoch": core.epoch.hex(),
             "pid": os.getpid(),
             "uptime_s": now - core.started,

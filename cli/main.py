@@ -12,6 +12,7 @@ import click
 import lanebus
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.text import escape
+from lanebus.wire.build import is_compiled, with_build
 
 DEBUG_VARIABLE: Final = "LANEBUS_DEBUG"
 """The environment variable that, when set, shows the traceback of an internal fault."""
@@ -81,7 +82,7 @@ class _LazyGroup(click.Group):
     epilog="Exit codes: 0 done, 1 what was found is bad, 2 usage, 65 bad input, 66 unreadable input, 69 no broker, "
     "71 port busy, 75 timeout, 78 bad configuration, 130 Ctrl-C.",
 )
-@click.version_option(lanebus.__version__, prog_name="lanebus")
+@click.version_option(with_build(lanebus.__version__, compiled=is_compiled()), prog_name="lanebus")
 def cli() -> None:
     """A message bus for game backends: three priority lanes, and no event lost in silence."""
 

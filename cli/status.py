@@ -10,6 +10,7 @@ from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.inspect import lane_cell, ratio, show_books
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
 from lanebus.cli.styles import HEALTH_STYLES, STATE_STYLES
+from lanebus.wire.build import with_build
 from lanebus.wire.lanes import LANE_NAMES
 from lanebus.wire.services import BUS
 
@@ -51,11 +52,12 @@ def status(server: str, timeout_s: float, output_format: Format) -> None:
 
 def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
     state = str(result["state"])
+    version = with_build(result["version"], compiled=result["compiled"])
     out.line(
         Text.assemble(
             styled(str(result["name"]), "bold"),
             styled(
-                f"  {result['version']}, up {out.time(result['uptime_s'], unit=True)}, pid {result['pid']}, "
+                f"  {version}, up {out.time(result['uptime_s'], unit=True)}, pid {result['pid']}, "
                 f"epoch {result['epoch']}, ",
                 "",
             ),

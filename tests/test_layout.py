@@ -129,6 +129,18 @@ def test_type_checkers_reach_every_folder_by_its_link() -> None:
     assert set(pyright["ignore"]) == set(FOLDERS)
 
 
+def test_what_is_compiled_is_there_and_defines_no_messages() -> None:
+    names = pyproject()["tool"]["lanebus"]["compiled"]
+    assert len(names) == len(set(names))
+    for name in names:
+        path = (REPOSITORY / name.removeprefix("lanebus.").replace(".", "/")).with_suffix(".py")
+        assert path.is_file(), f"{name} is to be compiled, and is not there"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+            # mypyc takes the types of their fields away, by which msgspec decodes them.
+            assert not {"Struct", "msgspec.Struct"} & set(bases), f"{name} defines messages"
+
+
 def test_one_version() -> None:
     text = (REPOSITORY / "src" / "lanebus" / "__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{pyproject()["project"]["version"]}"' in text

@@ -1,9 +1,7 @@
 """The driver under every adapter, against a real broker."""
 
-import logging
 import socket as plain
 import time
-from collections.abc import Callable
 
 import pytest
 from tests.adapters.real import RunningBroker, quick_sessions, until
@@ -259,25 +257,7 @@ def test_a_loop_that_polls_rarely_does_not_keep_events_from_one_turn_to_the_next
     assert one.stats()["lanes"]["critical"]["batches_out"] == 2
 
 
-@pytest.mark.parametrize("give_turn", [ServerAdapter.poll, lambda adapter: adapter.wait(0.001)])
-def test_a_poll_that_was_forgotten_is_warned_of_once(
-    pair: tuple[ServerAdapter, ServerAdapter],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    give_turn: Callable[[ServerAdapter], int],
-) -> None:
-    monkeypatch.setattr("lanebus.adapters.turns.FORGOTTEN_S", 0.02)
-    one, _ = pair
-    one.wait(0.05)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            give_turn(one)
-            time.sleep(0.03)
-    assert caplog.text.count("server:a was not polled for") == 1
-    assert one.stats()["turns"]["stalls"] == 2
-    assert 0.03 <= one.stats()["turns"]["longest_gap_s"] < 5.0
-
-
+@pytest.mark.patches
 def test_an_answer_that_waited_for_the_program_is_no_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lanebus.adapters.turns.STALL_S", 0.1)
     with RunningBroker(quick_sessions()) as broker, ServerAdapter("a", broker=broker.address) as adapter:

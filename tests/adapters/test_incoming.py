@@ -269,6 +269,7 @@ def test_a_broker_that_has_forgotten_is_told_nothing_of_what_it_never_knew(bench
     assert bench.arrived() == [(0, "server:two", 1)]
 
 
+@pytest.mark.patches
 def test_names_of_senders_are_remembered_within_a_bound(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

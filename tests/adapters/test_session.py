@@ -61,6 +61,7 @@ def test_an_outbox_is_reported_while_it_is_half_full_and_when_it_had_no_room() -
     assert session.outbox_report() is None
 
 
+@pytest.mark.patches
 def test_a_ping_names_the_fullest_outboxes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OUTBOXES", 2)
     session_of = {index: make() for index in range(1, 6)}

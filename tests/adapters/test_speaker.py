@@ -73,9 +73,17 @@ def test_a_malformed_topic_is_refused_at_once(server: ServerAdapter, topic: str)
     assert nothing_accepted(server)
 
 
-@pytest.mark.parametrize("lane", ["fast", "", "NORMAL", 1, None])
-def test_a_lane_that_does_not_exist_is_refused_with_those_that_do(server: ServerAdapter, lane: Any) -> None:
+@pytest.mark.parametrize("lane", ["fast", "", "NORMAL"])
+def test_a_lane_that_does_not_exist_is_refused_with_those_that_do(server: ServerAdapter, lane: str) -> None:
     with pytest.raises(ValueError, match=r"no lane .*: use one of critical, normal, low"):
+        server.send("t", to="all", lane=lane)
+    assert nothing_accepted(server)
+
+
+@pytest.mark.parametrize("lane", [1, None])
+def test_what_is_no_name_of_a_lane_is_refused(server: ServerAdapter, lane: Any) -> None:
+    # Where `send` is compiled, its types are looked at before anything else.
+    with pytest.raises((ValueError, TypeError)):
         server.send("t", to="all", lane=lane)
     assert nothing_accepted(server)
 
@@ -289,6 +297,7 @@ def test_a_volatile_event_does_not_raise_where_there_is_no_room(server: ServerAd
     assert server.book("normal").as_dict()["dropped"] == 1
 
 
+@pytest.mark.patches
 def test_numbers_do_not_run_away_from_what_is_not_settled(
     server: ServerAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,13 @@
 """Turns: how far apart they come, and one warning where they were forgotten."""
 
 import logging
+import time
+from collections.abc import Callable
 from math import inf
 
 import pytest
 
+from lanebus import ServerAdapter
 from lanebus.adapters.turns import FORGOTTEN_S, STALL_S, WARNING_INTERVAL_S, Turns
 
 
@@ -81,3 +84,23 @@ def test_a_turn_after_more_than_a_second_is_one_after_a_stall(turns: Turns) -> N
     turns.end(102.0)
     assert turns.begin(103.1)
     assert turns.stalls == 0, "it is not long enough to be warned of"
+
+
+@pytest.mark.patches
+@pytest.mark.parametrize("give_turn", [ServerAdapter.poll, lambda adapter: adapter.wait(0.001)])
+def test_a_poll_that_was_forgotten_is_warned_of_once(
+    pair: tuple[ServerAdapter, ServerAdapter],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    give_turn: Callable[[ServerAdapter], int],
+) -> None:
+    monkeypatch.setattr("lanebus.adapters.turns.FORGOTTEN_S", 0.02)
+    one, _ = pair
+    one.wait(0.05)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            give_turn(one)
+            time.sleep(0.03)
+    assert caplog.text.count("server:a was not polled for") == 1
+    assert one.stats()["turns"]["stalls"] == 2
+    assert 0.03 <= one.stats()["turns"]["longest_gap_s"] < 5.0

@@ -375,5 +375,5 @@ TestCore = CoreMachine.TestCase
 TestCore.settings = LIGHT
 TestCoreJustStarted = JustStarted.TestCase
 TestCoreJustStarted.settings = LIGHT
-TestCorePacking = Packing.TestCase
+TestCorePacking = pytest.mark.patches(Packing.TestCase)
 TestCorePacking.settings = LIGHT

@@ -142,6 +142,7 @@ def test_a_sender_is_named_once_for_each_link(bench: Bench, server: Peer, player
     assert {got.sender for got in player.got} == {"server:a"}
 
 
+@pytest.mark.patches
 def test_senders_are_named_again_before_a_link_remembers_too_many(
     bench: Bench, player: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from tests.broker.peer import Peer
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.retries import retries
 from lanebus.conf.policy import PolicyConfig
+from lanebus.wire.build import is_compiled
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ping
@@ -96,6 +97,7 @@ def test_status_is_the_broker_at_a_glance(scene: Scene) -> None:
     core = scene.bench.core
     assert status["name"] == core.config.broker.name
     assert status["pid"] == os.getpid()
+    assert status["compiled"] is is_compiled()
     assert status["epoch"] == core.epoch.hex()
     assert status["uptime_s"] == scene.bench.now
     assert status["addresses"] == ADDRESSES

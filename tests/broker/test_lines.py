@@ -105,6 +105,7 @@ def test_batches_that_go_again_after_a_reconnect_are_a_loss(bench: Bench) -> Non
     assert rows[-1][1][3:] == [4.0, 3.0]
 
 
+@pytest.mark.patches
 @pytest.mark.parametrize(
     ("players", "each_s"), [(3, ROUND_S), (PORTION + 1, ROUND_S), (50 * PORTION, 50 * STEP_S)]
 )

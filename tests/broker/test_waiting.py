@@ -197,6 +197,7 @@ def test_there_is_nothing_before_the_first_and_behind_the_last(index: int) -> No
         fill(3)[index]
 
 
+@pytest.mark.patches
 def test_what_is_taken_out_of_the_middle_leaves_the_others_in_order(small_packs: None) -> None:
     queue = fill(40, step_s=2.0)
     packed = queue.packed
@@ -213,6 +214,7 @@ def test_what_is_taken_out_of_the_middle_leaves_the_others_in_order(small_packs:
     assert list(queue) == []
 
 
+@pytest.mark.patches
 def test_what_is_cleared_is_empty_and_begins_again(small_packs: None) -> None:
     queue = fill(40, step_s=2.0)
     queue.clear()
@@ -239,6 +241,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.patches
 @given(steps)
 def test_it_is_a_queue_whatever_is_packed(program: list[tuple[str, Any]]) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -15,6 +15,7 @@ import lanebus as package
 from lanebus.cli import main as main_module
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.main import COMMANDS, cli, run
+from lanebus.wire.build import is_compiled, with_build
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +41,7 @@ def test_every_command_can_be_loaded_and_explains_itself(
 def test_version() -> None:
     shown = lanebus("--version")
     assert shown.returncode == Exit.OK
-    assert shown.stdout == f"lanebus, version {package.__version__}\n"
+    assert shown.stdout == f"lanebus, version {with_build(package.__version__, compiled=is_compiled())}\n"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ LANE = {
 STATUS: dict[str, Any] = {
     "name": "bus\x1b[2J",
     "version": "9.9",
+    "compiled": True,
     "epoch": "ab",
     "pid": 7,
     "uptime_s": 3725.0,
@@ -96,7 +97,7 @@ def test_json_is_what_the_broker_said(canned: dict[str, Any]) -> None:
 
 def test_it_is_one_screen(canned: dict[str, Any]) -> None:
     lines = shown(canned)
-    assert lines[0] == r"bus\x1b[2J 9.9, up 3725.000 s, pid 7, epoch ab, serving, ok"
+    assert lines[0] == r"bus\x1b[2J 9.9 (compiled), up 3725.000 s, pid 7, epoch ab, serving, ok"
     assert (
         "loop 12000 turns of 0.05 ms (p99 0.50), late by 0.50 ms "
         "(p99 of the last minute; since the start 0.75, max 40.00)"

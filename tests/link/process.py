@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -18,6 +18,7 @@ from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
+from lanebus.wire.header import KIND_AT
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import PROCESS_BYTES, Assign, Join, Leave, Open, Register
@@ -84,6 +85,8 @@ class Peer:
         self.program: Callable[[SessionCore, Event], None] | None = None
         """Called for every event that is handled."""
         self.told: list[tuple[str, Unsettled]] = []
+        self.heard: Counter[int] = Counter()
+        """Frames that it has read, by kind."""
         self.failed: list[str] = []
         self.outbox_bytes = outbox_bytes
         self._indexes = count(1)
@@ -324,7 +327,9 @@ class Peer:
                 continue
             unread = self.unread[lane]
             while unread:
-                core.receive(lane, unread.popleft(), self.net.now)
+                frame = unread.popleft()
+                self.heard[frame[KIND_AT]] += 1
+                core.receive(lane, frame, self.net.now)
             if connection.peer_knows:
                 core.lost(self.net.now)
                 self._act()
