@@ -19,7 +19,6 @@ SOURCES := setup.py $(wildcard src/lanebus/*.py wire/*.py conf/*.py conf/*.toml 
 MEASURES ?=
 # COMPILED=1 measures the compiled build, in the environment that `make compiled` sets up.
 COMPILED ?=
-COMPILED_VENV ?= .venv-compiled
 BENCH_PYTHON = $(if $(COMPILED),$(COMPILED_VENV),$(VENV))/bin/python
 BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(TRACES))))
 

@@ -1,5 +1,6 @@
 """How events end: a small world in which they can wait anywhere, and what becomes of them."""
 
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from lanebus.adapters.event import Receipt
 from lanebus.broker.audit import audit
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
 from lanebus.wire.batches import UpEvent, decode_up
-from lanebus.wire.bodies import open_body
 from lanebus.wire.header import decode_header
+from lanebus.wire.history import History
 from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Outcome, Reason
 
 SUPERSEDED = (Outcome.SUPERSEDED, Reason.NEWER_VALUE)
@@ -60,13 +62,15 @@ def rest(net: Net) -> None:
 
 
 def up_events(net: Net, sender: Peer) -> list[UpEvent]:
-    """Every event that `sender` puts on its links from now on."""
+    """Every event that `sender` puts on its next links."""
     seen: list[UpEvent] = []
+    histories: defaultdict[tuple[Lane, int], History] = defaultdict(History)
 
     def watch(peer: Peer, frame: bytes) -> None:
         header = decode_header(frame, max_raw_bytes=1 << 24)
         if peer is sender and header.kind is Kind.BATCH:
-            seen.extend(decode_up(header, open_body(frame, header)).events)
+            history = histories[header.lane, header.incarnation]
+            seen.extend(decode_up(header, history.open(frame, header)).events)
 
     net.watch = watch
     return seen
