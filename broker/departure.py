@@ -81,7 +81,7 @@ class Departures:
             after.paused = before.paused
             after.dropped = before.dropped
             after.superseded, after.expired = before.superseded, before.expired
-            after.gaps = before.gaps
+            after.gaps, after.tellers, after.untold = before.gaps, before.tellers, before.untold
             before.paused = {}
             before.clear()
             self.give(new, lane, taken, now)

@@ -12,6 +12,7 @@ from typing import Final
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Plan
 from lanebus.broker.events import Event
+from lanebus.broker.gaps import forget_ended, leaves
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import (
     Latest,
@@ -125,7 +126,7 @@ class Egress:
     def _takes(self, session: Session, lane: Lane, size: int, now: float) -> bool:
         """Whether a receiver has credit, and enough left of its allowance, for all of a run; if so it is taken."""
         receiving = session.receiving[lane]
-        if receiving.gated or receiving.committed_bytes + size > self._credit_bytes:
+        if receiving.gated or receiving.gaps or receiving.committed_bytes + size > self._credit_bytes:
             return False
         allowance = receiving.allowance
         if allowance is not None and not allowance.spend_whole(
@@ -145,7 +146,7 @@ class Egress:
         out = attachment.outbound[lane]
         for session in sessions:
             receiving = session.receiving[lane]
-            if receiving.gated or receiving.committed_bytes >= self._credit_bytes:
+            if receiving.gated or receiving.gaps or receiving.committed_bytes >= self._credit_bytes:
                 break
             allowance = receiving.allowance
             if allowance is not None and not allowance.spend(lane, size * out.ratio, event.arrived):
@@ -169,6 +170,7 @@ class Egress:
                     self._wait(session, receiving, event)
                     continue
                 self._commit(receiving, out, event)
+                leaves(receiving, event)
             self._enqueue(out, event, session.alone)
 
     def _may_have(self, receiving: Receiving, lane: Lane, now: float) -> bool:
@@ -300,6 +302,7 @@ class Egress:
             else:
                 self._commit(receiving, out, event)
             self.shaping.let_go(receiving, event, now)
+            leaves(receiving, event)
             event.hold_until = hold_until
             self._enqueue(out, event, session.alone)
         receiving.gated = bool(receiving.waiting)
@@ -440,6 +443,8 @@ class Egress:
         """Drop shared parts that have waited longer than the limit; forget what was sent again and is settled."""
         for lane in LANES:
             receiving = session.receiving[lane]
+            if receiving.tellers:
+                forget_ended(receiving)
             if receiving.retried:
                 receiving.retried = {
                     event: sendings

@@ -1,10 +1,31 @@
-"""Gaps: a receiver some of whose parts were dropped is told so by the next event of the same sender and lane."""
+"""Gaps: a receiver some of whose parts were dropped is told so by the first part of the same sender behind them.
+
+Parts are dropped where they wait. So the first one of their sender that leaves those that wait, or need not wait, tells
+of them: it travels in the order of the data, and again when it is sent again.
+"""
 
 from __future__ import annotations
 
 from lanebus.broker.events import Event, flagged_wire
-from lanebus.broker.sessions import Receiving, is_unsettled
+from lanebus.broker.sessions import Receiving
 from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED
+
+
+def dropped(receiving: Receiving, event: Event) -> None:
+    """A part was dropped that waited: the next one of its sender tells of it."""
+    receiving.gaps.add(event.origin)
+
+
+def leaves(receiving: Receiving, event: Event) -> None:
+    """A part goes into its link's queue: it tells of what was dropped before it."""
+    if event.origin in receiving.gaps:
+        receiving.gaps.discard(event.origin)
+        receiving.tellers[event] = None
+
+
+def forget_ended(receiving: Receiving) -> None:
+    """Events that every receiver has settled tell nobody any more."""
+    receiving.tellers = {event: None for event in receiving.tellers if event.remaining}
 
 
 def flagged(receiving: Receiving, event: Event, wire: bytes, *, asks: bool) -> bytes:
@@ -16,15 +37,14 @@ def flagged(receiving: Receiving, event: Event, wire: bytes, *, asks: bool) -> b
     """
     flags = EVENT_REDELIVERED if receiving.deliveries.get(event, 1) > 1 else 0
     if asks:
-        # No handler gets it: another event has to tell of the gap.
-        if receiving.gaps.get(event.origin) is event:
-            receiving.gaps[event.origin] = None
-    elif event.origin in receiving.gaps:
-        # A gap travels in the order of the data, on the next event; that one carries it again when it is sent again.
-        carrier = receiving.gaps[event.origin]
-        if carrier is None or carrier is event:
-            receiving.gaps[event.origin] = event
+        # No handler gets it: the next one that is sent has to tell of the gap.
+        if event in receiving.tellers:
+            del receiving.tellers[event]
+            receiving.untold.add(event.origin)
+    else:
+        if event.origin in receiving.untold:
+            receiving.untold.discard(event.origin)
+            receiving.tellers[event] = None
+        if event in receiving.tellers:
             flags |= EVENT_AFTER_GAP
-        elif not is_unsettled(receiving, carrier):
-            del receiving.gaps[event.origin]
     return flagged_wire(wire, flags) if flags else wire

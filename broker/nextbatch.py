@@ -75,7 +75,7 @@ class NextBatch:
                     last = session
                     receiving = session.receiving[lane]
                     unsettled = _unsettled_of(receiving, event)
-                if receiving.gaps or receiving.deliveries:
+                if receiving.tellers or receiving.deliveries or receiving.untold:
                     wire = flagged(receiving, event, wire, asks=asks)
                 unsettled[event.number] = event
                 session.traffic[lane].sent(batch, event.size)

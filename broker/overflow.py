@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.events import Event
+from lanebus.broker.gaps import dropped
 from lanebus.broker.latest import forget_waiting, keyed, put_back_waiting
 from lanebus.broker.sessions import NO_HOLD, Receiving, Session
 from lanebus.wire.outcomes import Outcome, Reason
@@ -69,5 +70,5 @@ class Overflow:
         """End a part that was taken out of those that wait; the receiver will hear of the gap."""
         receiving.waiting_bytes -= event.size
         receiving.dropped += 1
-        receiving.gaps[event.origin] = None
+        dropped(receiving, event)
         self._part_ended(event, Outcome.DROPPED, reason, now)

@@ -61,7 +61,9 @@ class Receiving:
         "shaped_until",
         "superseded",
         "suspects",
+        "tellers",
         "unsettled",
+        "untold",
         "waiting",
         "waiting_bytes",
     )
@@ -101,8 +103,12 @@ class Receiving:
         """Parts that an earlier process of this name was sent and did not settle: they go first, one at a time."""
         self.deliveries: dict[Event, int] = {}
         """How often each suspect, and the one under way, was given to a process of this name."""
-        self.gaps: dict[Session, Event | None] = {}
-        """Senders some of whose events were dropped for this receiver; the event that tells it, once there is one."""
+        self.gaps: set[Session] = set()
+        """Senders some of whose events were dropped for this receiver, and none has left those that wait since."""
+        self.tellers: dict[Event, None] = {}
+        """Events behind dropped ones, that tell of them; ended ones are forgotten later."""
+        self.untold: set[Session] = set()
+        """Senders of events that were to tell of a gap, and were sent as questions instead."""
         self.paused: dict[tuple[Session, str], Link] = {}
         """Senders that were told to pause and what they call this destination, to the link that was told."""
 

@@ -95,3 +95,27 @@ def test_a_second_gap_is_told_as_well(bench: Bench, server: Peer, player: Peer) 
     catch_up(bench, player)
     assert after_a_gap(player) == [first[-1] + 1, second[-1] + 1]
     assert bench.problems() == []
+
+
+def test_what_was_on_its_way_before_others_were_dropped_does_not_tell_of_them(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    # All at once: the first ones wait for company with the link when later ones are dropped for want of room.
+    server.send_batch([server.event("t", "all", payload=bytes(300)) for _ in range(24)])
+    bench.advance(0.3)
+    dropped = [number for number in range(1, 25) if server.end_of(number) == SLOW]
+    assert dropped
+    assert dropped[0] > 1
+    catch_up(bench, player)
+    assert after_a_gap(player) == [dropped[-1] + 1]
+    assert bench.problems() == []
+
+
+def test_those_who_told_are_forgotten_when_their_events_have_ended(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    fall_behind(bench, server, player)
+    catch_up(bench, player)
+    bench.advance(2.0)
+    receiving = bench.receiving("player:1")
+    assert (receiving.gaps, receiving.tellers, receiving.untold) == (set(), {}, set())
