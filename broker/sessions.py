@@ -392,6 +392,7 @@ class Attachment:
         "alive_at",
         "away_since",
         "control_due",
+        "ends_owed",
         "generation",
         "key",
         "last_index",
@@ -448,6 +449,8 @@ class Attachment:
         self.refused: dict[int, Done] = {}
         """Answers to the latest requests that were not, by number."""
         self.control_due: float | None = None
+        self.ends_owed = 0
+        """Delivered events that its sessions have not been told of."""
         self.reporting: dict[tuple[int, Lane], Sending] = {}
         """Sessions' sending sides with ends to report."""
 

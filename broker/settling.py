@@ -18,12 +18,14 @@ from lanebus.wire.runs import numbers_in
 
 MAX_SETTLEMENTS = 16_384
 """Settlements in one message; more follow in the next."""
+MANY_ENDS = 1024
+"""Ends of delivered events that are not kept back until the interval is over: their sender has a limit of its own."""
 
 
 class Settling:
     """Books the ends of parts, and reports ends of events and received batches to peers.
 
-    One control message per attachment and `interval_s`; at once only when half a window waits for it.
+    One control message per attachment and `interval_s`; at once only when half a window waits for it, or many ends.
     """
 
     def __init__(self, outgoing: Outgoing, timers: Timers, budget: Budget, interval_s: float) -> None:
@@ -94,7 +96,11 @@ class Settling:
         sending.parts.ended[Outcome.DELIVERED] += last - first + 1
         sending.end_run(first, last, Outcome.DELIVERED, Reason.NONE)
         if not event.origin.ended:
-            self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
+            attachment = event.origin.attachment
+            self.report(attachment, event.origin.index, event.lane, sending, now)
+            attachment.ends_owed += last - first + 1
+            if attachment.ends_owed >= MANY_ENDS:
+                self.send_control(attachment, now)
 
     def ended_at_once(
         self,
@@ -152,6 +158,7 @@ class Settling:
     def send_control(self, attachment: Attachment, now: float) -> None:
         """Send what there is to acknowledge and to report; nothing if the attachment is away."""
         attachment.control_due = None
+        attachment.ends_owed = 0
         critical = attachment.links[Lane.CRITICAL]
         if critical is None:
             return

@@ -6,6 +6,7 @@ from tests.broker.peer import Peer
 from tests.broker.traffic import DELIVERED, End
 
 from lanebus.broker import settling
+from lanebus.conf.model import Config, SessionsConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
@@ -268,3 +269,16 @@ def test_one_settlement_may_name_what_is_not_there_between_what_is(bench: Bench,
     assert sorted(numbers) == [1, 4, 6][:2]
     assert bench.session("server:a").sending[Lane.CRITICAL].unreported == {DELIVERED: [2, 3, 5, 6]}
     assert player.up
+
+
+def test_many_delivered_events_are_told_without_waiting_for_the_interval() -> None:
+    bench = Bench(Config(sessions=SessionsConfig(recovery_s=0.0)))
+    server, receiver = Peer(bench, "server:a").attach(), Peer(bench, "server:b").attach()
+    few, many = settling.MANY_ENDS // 2, settling.MANY_ENDS
+    for count, told in ((few, False), (many, True)):
+        server.send_batch([server.event("t", "server:b") for _ in range(count)])
+        bench.advance(0.02)
+        receiver.settle_all()
+        bench.turn()
+        assert (Kind.SETTLE in control_messages(server)) is told
+    assert bench.session("server:a").sending[Lane.CRITICAL].unreported == {}
