@@ -44,6 +44,8 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
         "duration_s": report["duration_s"],
         "exact": report["ledger_balanced"]
         and not any(report[name] for name in ("lost", "duplicated", "misordered", "corrupted")),
+        "ended": {name: report[name] for name in ("refused", "dropped", "expired", "superseded", "unknown")},
+        "limits": report["limits"],
         "messages_saved": report["messages"]["reduction"],
         "bytes_saved": report["bytes"]["reduction"],
         "broker_share": report["broker"]["cpu_share"],

@@ -29,11 +29,14 @@ _NUMBERS: Final = (
 def run(setup: Setup) -> dict[str, Any]:
     """Figures at both speeds; all figures of a row are of the same runs."""
     length_s, fast_s = (min(most_s, setup.run_s * 10) for most_s in (SLICE_S, FAST_SLICE_S))
-    slow = setup.full_matches or MatchTime(FROM_S, FROM_S + length_s)
+    live = MatchTime(FROM_S, FROM_S + length_s)
+    slow = setup.full_matches or live
     fast = setup.full_matches or MatchTime(FROM_S, FROM_S + fast_s)
     found: dict[str, list[dict[str, Any]]] = {}
     failed: list[str] = []
     cases = [("speed 1", "1", slow, 1), ("as fast as it goes", "max", fast, 1 if setup.full_matches else 3)]
+    if setup.full_matches:
+        cases.insert(1, (f"speed 1, all live ({live.from_s:g} to {live.until_s:g} s)", "1", live, 1))
     for name, speed, played, most_rounds in cases:
         for number in range(min(setup.rounds, most_rounds)):
             try:
@@ -62,6 +65,8 @@ def run(setup: Setup) -> dict[str, Any]:
                 "deliveries": runs[0]["deliveries"],
                 "exact": all(run["exact"] for run in runs),
                 "latency_ms": runs[-1]["latency_ms"],
+                "ended_otherwise": runs[-1]["ended"],
+                "limits": runs[-1]["limits"],
             }
             for name, runs in found.items()
         },
