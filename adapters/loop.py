@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import select
 import time
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Final
 
 from lanebus.adapters.actions import State
@@ -15,6 +17,8 @@ from lanebus.wire.lanes import TIMER_SLACK_S
 SHARE_S = 0.002
 """How long one adapter's handlers may run before the next adapter's turn."""
 
+_STALE_TIMERS: Final = 256
+"""Instants that are no longer true and may be kept, beyond two for each adapter."""
 _AT_REST: Final = (State.NEW, State.CLOSED)
 """States in which waiting changes nothing."""
 
@@ -29,6 +33,9 @@ class Loop:
         self._touched: dict[Adapter, None] = {}
         self._adapters: dict[Adapter, float | None] = {}
         """With the instant of each one's next timer, as of its last turn."""
+        self._timers: list[tuple[float, int, Adapter]] = []
+        """A heap of these instants, with such among them that are no longer true."""
+        self._order = count()
 
     def add(self, adapter: Adapter) -> None:
         """Drive `adapter` from now on."""
@@ -58,7 +65,7 @@ class Loop:
                 each.core.line.stalled(now)
         wait_s = 0.0
         if not self._touched:
-            due = min((at for at in self._adapters.values() if at is not None), default=None)
+            due = self._next_timer()
             wait_s = timeout_s if due is None else min(timeout_s, due - now)
         # epoll counts whole milliseconds and rounds up; what is due within the next one is due now.
         ready = self._epoll.poll(int(max(0.0, wait_s) * 1000) / 1000, 256)
@@ -68,9 +75,10 @@ class Loop:
             adapter = self._by_descriptor.get(descriptor)
             if adapter is not None:
                 run[adapter] = None
-        for adapter, at in self._adapters.items():
-            if at is not None and at <= now + TIMER_SLACK_S:
-                run[adapter] = None
+        while (due := self._next_timer()) is not None and due <= now + TIMER_SLACK_S:
+            adapter = heappop(self._timers)[2]
+            self._adapters[adapter] = None
+            run[adapter] = None
         handled = 0
         try:
             for adapter in run:
@@ -79,7 +87,7 @@ class Loop:
                 handled += adapter.turn(time.monotonic() + SHARE_S)
                 if adapter.core.has_work(time.monotonic()):
                     self._touched[adapter] = None
-                self._adapters[adapter] = adapter.core.next_timer()
+                self._note_timer(adapter)
         except BaseException:
             # What a strict handler raises must not cost the others their turn.
             self._touched.update(run)
@@ -87,6 +95,27 @@ class Loop:
         finally:
             self.turns.end(time.monotonic())
         return handled
+
+    def _next_timer(self) -> float | None:
+        """The earliest instant at which an adapter has something to do."""
+        timers = self._timers
+        while timers and self._adapters.get(timers[0][2]) != timers[0][0]:
+            heappop(timers)
+        return timers[0][0] if timers else None
+
+    def _note_timer(self, adapter: Adapter) -> None:
+        """An adapter has had its turn: when it wants the next one."""
+        at = adapter.core.next_timer()
+        if at == self._adapters.get(adapter):
+            return
+        self._adapters[adapter] = at
+        if at is not None:
+            heappush(self._timers, (at, next(self._order), adapter))
+        if len(self._timers) > _STALE_TIMERS + 2 * len(self._adapters):
+            self._timers = [
+                (each, next(self._order), whose) for whose, each in self._adapters.items() if each is not None
+            ]
+            heapify(self._timers)
 
     def close_all(self, timeout_s: float = 5.0) -> int:
         """Close all adapters together: none says goodbye while another may still need its settlements.

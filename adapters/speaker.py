@@ -31,6 +31,8 @@ UnsettledT = TypeVar("UnsettledT", bound=Callable[[Unsettled], Any])
 Destinations = str | Sequence[str] | None
 
 _encode = msgspec.msgpack.Encoder().encode
+# Members of enumerations are looked up by name, each time.
+_CLOSED: Final = State.CLOSED
 _TOPICS: dict[str, str] = {}
 _DESTINATIONS: dict[str, str] = {}
 """Topics and single destinations found valid, at most `_REMEMBERED` each; as plain texts, whatever class of text they
@@ -143,7 +145,7 @@ class Speaker:
         adapter = self._adapter
         session = self._session
         core = adapter.core
-        if session.closed or core.state is State.CLOSED:
+        if session.closed or core.state is _CLOSED:
             raise core.failure or Closed(f"{session.name} is closed")
         topic = _TOPICS.get(topic) or _remember_topic(topic)
         if not isinstance(lane, Lane):

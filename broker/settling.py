@@ -66,7 +66,9 @@ class Settling:
         """
         last_event: Event | None = None
         size = ended_size = unknown = 0
+        # No run yet: whatever comes first begins one, and 1 goes on with it.
         first, last = 1, 0
+        delivered = Outcome.DELIVERED
         for number in numbers_in(runs):
             event = numbers.pop(number, None)
             if event is None:
@@ -74,8 +76,8 @@ class Settling:
                 continue
             size += event.size
             last_event = event
-            if event.remaining != 1 or event.worst is not Outcome.DELIVERED:
-                self.part_ended(event, Outcome.DELIVERED, Reason.NONE, now)
+            if event.remaining != 1 or event.worst is not delivered:
+                self.part_ended(event, delivered, Reason.NONE, now)
                 continue
             # The last part of an event that every receiver has handled: all of a run end together.
             event.remaining = 0

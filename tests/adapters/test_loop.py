@@ -7,6 +7,7 @@ from typing import TypeVar
 import pytest
 from tests.adapters.real import RunningBroker
 
+from lanebus.adapters import loop
 from lanebus.adapters.base import Adapter
 from lanebus.adapters.client import ClientAdapter
 from lanebus.adapters.event import Event
@@ -88,6 +89,18 @@ def test_a_loop_connects_its_adapters_and_carries_their_events(crew: Crew) -> No
         client.send("move", number)
     crew.until(lambda: len(got) == 10, "all have their answers")
     assert sorted(got) == [(f"player:{number}", number) for number in range(10)]
+
+
+def test_timers_that_are_overtaken_do_not_pile_up(crew: Crew) -> None:
+    left, right = crew.server("left"), crew.server("right")
+    got: list[int] = []
+    right.on("t")(lambda event: got.append(event.payload))
+    crew.up()
+    for number in range(1500):
+        left.send("t", number, to="server:right", lane="critical", flush=True)
+        crew.loop.turn(0.0)
+    crew.until(lambda: len(got) == 1500, "all have come")
+    assert len(crew.loop._timers) <= loop._STALE_TIMERS + 2 * len(crew.adapters)
 
 
 def test_ping_pong_never_stalls_though_every_send_takes_notice_of_the_socket(crew: Crew) -> None:
