@@ -37,8 +37,11 @@ PORTION_FRAMES = 256
 LIGHT_S = 0.0005
 """A turn that took less than this had little to do, and cost more than what it did."""
 SPACING_S = 0.002
-"""Least time from the beginning of a light turn to the next one: what comes meanwhile shares its cost. Whoever comes
-after a pause does not wait."""
+"""While traffic is dense, the least time from the beginning of a light turn to the next one: what comes meanwhile shares
+its cost."""
+DENSE_TURNS = 8
+"""Traffic is dense after as many turns in a row, none of which began later than twice `SPACING_S` after the one before:
+a question and its answer, and theirs, do not wait."""
 STUCK_RETRY_S = 0.005
 """How soon a frame that found its connection full is tried again."""
 STUCK_FRAMES = 4096
@@ -148,6 +151,7 @@ class Broker:
         next_watchdog = clock() if watchdog_s else float("inf")
         critical = sockets[Lane.CRITICAL]
         woken = clock()
+        dense_turns = 0
         log.info(
             "= serving on %s", ", ".join(f"{name} {address}" for name, address in self.addresses.items())
         )
@@ -156,14 +160,15 @@ class Broker:
             until = min(next_status, next_watchdog, core.next_timer() or next_status)
             if self._stuck:
                 until = min(until, now + STUCK_RETRY_S)
-            if now - woken < LIGHT_S:
+            if dense_turns >= DENSE_TURNS and now - woken < LIGHT_S:
                 time.sleep(woken + SPACING_S - now)
                 now = clock()
             # Whole milliseconds, rounded down: the core takes what is due within the next one as due.
             ready = dict(poller.poll(max(0, int((until - now) * 1000))))
             # Frames have waited while the last turn lasted, and while the process did not run.
             waited_s = max(now - woken, clock() - until)
-            woken = clock()
+            before, woken = woken, clock()
+            dense_turns = dense_turns + 1 if woken - before < 2 * SPACING_S else 0
             core.throttling.broker_was_late(waited_s, woken)
             if not ready or woken > until:
                 # When there is always something to read, timers show how late it is read.
