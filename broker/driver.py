@@ -37,8 +37,8 @@ PORTION_FRAMES = 256
 LIGHT_S = 0.0005
 """A turn that took less than this had little to do, and cost more than what it did."""
 SPACING_S = 0.002
-"""While traffic is dense, the least time from the beginning of a light turn to the next one: what comes meanwhile shares
-its cost."""
+"""While traffic is dense, the least time from the beginning of a light turn to the next one: what comes meanwhile
+shares its cost."""
 DENSE_TURNS = 8
 """Traffic is dense after as many turns in a row, none of which began later than twice `SPACING_S` after the one before:
 a question and its answer, and theirs, do not wait."""
