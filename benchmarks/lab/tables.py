@@ -148,6 +148,36 @@ def micro(builds: Builds) -> str:
     return table + notes(builds, uncounted)
 
 
+def codec(found: Figures) -> str:
+    """By library and size of batch; then what is saved by size of dictionary."""
+    sizes = list(next(iter(found["codecs"].values())))
+    header = [
+        "us an event",
+        *(f"{what}, {size} in a batch" for what in ("encode", "decode") for size in sizes),
+    ]
+    rows = [
+        [
+            name,
+            *(spread(by_size[size][what], "{:.3f}") for what in ("encode_us", "decode_us") for size in sizes),
+        ]
+        for name, by_size in found["codecs"].items()
+    ]
+    links = [
+        [
+            f"{int(size) // 1024} KiB before it" if size != "0" else "nothing",
+            f"{each['saved']:.1%}",
+            spread(each["compress_us"], "{:.2f}"),
+            spread(each["decompress_us"], "{:.2f}"),
+        ]
+        for size, each in found["links"].items()
+    ]
+    linked = ["a batch may refer to", "bytes saved", "compress us", "decompress us"]
+    intro = (
+        f"Batches of {found['link_size']} events, {found['body_bytes']:.0f} bytes each, compressed with lz4:"
+    )
+    return f"{markdown(header, rows)}\n\n{intro}\n\n{markdown(linked, links)}"
+
+
 def throughput(builds: Builds) -> str:
     """By rival, with a ratio for each build; then what each promises and how it was set."""
     rows: dict[str, list[str]] = {}
@@ -422,6 +452,7 @@ def soak(builds: Builds) -> str:
 
 
 TABLES: Final[dict[str, Callable[[Builds], str]]] = {
+    "codec": one_by_one(codec),
     "micro": micro,
     "throughput": throughput,
     "profile": one_by_one(profile),

@@ -9,6 +9,7 @@ from benchmarks.lab.machine import PURE
 from benchmarks.lab.setup import Setup
 from benchmarks.measures import (
     batches,
+    codec,
     fanout,
     game_server,
     isolation,
@@ -22,6 +23,7 @@ from benchmarks.measures import (
 )
 
 MEASURES: Final[dict[str, Callable[[Setup], dict[str, Any]]]] = {
+    "codec": codec.run,
     "micro": micro.run,
     "throughput": throughput.run,
     "profile": profile.run,
@@ -36,6 +38,11 @@ MEASURES: Final[dict[str, Callable[[Setup], dict[str, Any]]]] = {
 }
 
 
+OF_PURE_ALONE: Final = ("codec", "profile")
+"""Measures that only the pure build has: codecs are the same in both, and compiled functions leave no Python frames to
+a profile."""
+
+
 def of_build(build: str) -> list[str]:
-    """Names of the measures that a build has: compiled functions leave no Python frames to a profile."""
-    return [name for name in MEASURES if build == PURE or name != "profile"]
+    """Names of the measures that a build has."""
+    return [name for name in MEASURES if build == PURE or name not in OF_PURE_ALONE]

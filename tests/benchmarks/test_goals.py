@@ -21,9 +21,9 @@ def test_every_goal_is_of_a_measure_that_there_is() -> None:
     assert {goal.measure for goal in GOALS} <= set(MEASURES)
 
 
-def test_only_a_profile_needs_python_frames() -> None:
+def test_the_compiled_build_has_no_profile_and_the_same_codecs() -> None:
     assert of_build(PURE) == list(MEASURES)
-    assert set(MEASURES) - set(of_build(COMPILED)) == {"profile"}
+    assert set(MEASURES) - set(of_build(COMPILED)) == {"codec", "profile"}
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
