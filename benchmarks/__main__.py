@@ -22,7 +22,7 @@ from benchmarks.lab.events import make_up, small_events
 from benchmarks.lab.machine import Others, build, load, machine
 from benchmarks.lab.processes import Failed
 from benchmarks.lab.setup import MatchTime, Setup, match_time
-from benchmarks.measures.all import MEASURES, of_build
+from benchmarks.measures.all import MEASURES, WHOLE_MATCHES, of_build
 from lanebus.cli.exits import CliError
 
 QUICK_SOAK_S: Final = 30.0
@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
         type=match_time,
         const=MatchTime(),
         metavar="FROM-UNTIL",
-        help="play whole matches, once: at speed 1 an hour; or once what lies between two match times, in seconds",
+        help="also play whole matches, once: an hour; or only what lies between two match times, in seconds",
     )
     parser.add_argument("--report", action="store_true", help="only write plots and tables")
     parser.add_argument("--guard", action="store_true", help="compare ratios with those that were kept")
@@ -99,7 +99,10 @@ def main() -> int:
             except Failed as why:
                 print(f"the guard could not measure: {why}", file=sys.stderr)
                 return 1
-        failed = _measure(options.measures or of_build(build()), setup)
+        names = [
+            name for name in of_build(build()) if name != WHOLE_MATCHES or setup.full_matches is not None
+        ]
+        failed = _measure(options.measures or names, setup)
     report.write()
     for line in failed:
         print(line, file=sys.stderr)

@@ -162,6 +162,23 @@ GOALS: Final = (
     Goal("matches", "messages saved, control counted", 0.68, True, "{:.1%}", _match(_SLOW, "messages_saved")),
     Goal("matches", "bytes saved", 0.5, True, "{:.1%}", _match(_SLOW, "bytes_saved")),
     Goal(
+        "whole_matches",
+        "broker, whole matches at speed 1",
+        0.05,
+        False,
+        "{:.1%}",
+        _match(_SLOW, "broker_share"),
+    ),
+    Goal(
+        "whole_matches",
+        "messages saved, control counted, whole matches",
+        0.68,
+        True,
+        "{:.1%}",
+        _match(_SLOW, "messages_saved"),
+    ),
+    Goal("whole_matches", "bytes saved, whole matches", 0.5, True, "{:.1%}", _match(_SLOW, "bytes_saved")),
+    Goal(
         "game_server",
         "a server's adapter, 100 players at 30 ticks",
         0.05,

@@ -370,11 +370,7 @@ def matches(builds: Builds) -> str:
             ]
 
     def what(found: Figures) -> Iterable[str]:
-        slices = [
-            f"{name}: {MatchTime(*each)}"
-            for name, each in (("speed 1", found["slice_s"]), ("as fast as it goes", found["fast_slice_s"]))
-            if each
-        ]
+        slices = [f"{name}: {MatchTime(*each)}" for name, each in found["slices_s"].items() if each]
         kind = "Recorded matches" if found["recorded"] else "Made-up matches"
         yield f"{kind}; {'; '.join(slices) or 'whole matches, once'}."
 
@@ -462,6 +458,7 @@ TABLES: Final[dict[str, Callable[[Builds], str]]] = {
     "isolation": one_by_one(isolation),
     "game_server": game_server,
     "matches": matches,
+    "whole_matches": matches,
     "scale": scale,
     "soak": soak,
 }

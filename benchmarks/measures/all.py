@@ -22,6 +22,8 @@ from benchmarks.measures import (
     throughput,
 )
 
+WHOLE_MATCHES: Final = "whole_matches"
+"""Takes an hour: only when it is asked for."""
 MEASURES: Final[dict[str, Callable[[Setup], dict[str, Any]]]] = {
     "codec": codec.run,
     "micro": micro.run,
@@ -33,6 +35,7 @@ MEASURES: Final[dict[str, Callable[[Setup], dict[str, Any]]]] = {
     "isolation": isolation.run,
     "game_server": game_server.run,
     "matches": matches.run,
+    WHOLE_MATCHES: matches.run_whole,
     "scale": scale.run,
     "soak": soak.run,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmarks.lab.processes import Failed
@@ -27,16 +28,29 @@ _NUMBERS: Final = (
 
 
 def run(setup: Setup) -> dict[str, Any]:
-    """Figures at both speeds; all figures of a row are of the same runs."""
-    length_s, fast_s = (min(most_s, setup.run_s * 10) for most_s in (SLICE_S, FAST_SLICE_S))
-    live = MatchTime(FROM_S, FROM_S + length_s)
-    slow = setup.full_matches or live
-    fast = setup.full_matches or MatchTime(FROM_S, FROM_S + fast_s)
+    """Figures of the time in which all matches are live, at both speeds."""
+    slow_s, fast_s = (min(most_s, setup.run_s * 10) for most_s in (SLICE_S, FAST_SLICE_S))
+    return _play(
+        setup,
+        [
+            ("speed 1", "1", MatchTime(FROM_S, FROM_S + slow_s), 1),
+            ("as fast as it goes", "max", MatchTime(FROM_S, FROM_S + fast_s), 3),
+        ],
+    )
+
+
+def run_whole(setup: Setup) -> dict[str, Any]:
+    """The same of whole matches, or the part that `setup` names, once and at speed 1.
+
+    Players stay when their match is over: most of the time a few matches play and many players are idle.
+    """
+    return _play(setup, [("speed 1", "1", setup.full_matches or MatchTime(), 1)])
+
+
+def _play(setup: Setup, cases: Sequence[tuple[str, str, MatchTime, int]]) -> dict[str, Any]:
+    """Name, speed, part of the matches and most rounds of each case; all figures of a row are of the same runs."""
     found: dict[str, list[dict[str, Any]]] = {}
     failed: list[str] = []
-    cases = [("speed 1", "1", slow, 1), ("as fast as it goes", "max", fast, 1 if setup.full_matches else 3)]
-    if setup.full_matches:
-        cases.insert(1, (f"speed 1, all live ({live.from_s:g} to {live.until_s:g} s)", "1", live, 1))
     for name, speed, played, most_rounds in cases:
         for number in range(min(setup.rounds, most_rounds)):
             try:
@@ -55,8 +69,7 @@ def run(setup: Setup) -> dict[str, Any]:
             setup.pause()
     return {
         "recorded": setup.recorded,
-        "slice_s": _slice(slow),
-        "fast_slice_s": _slice(fast),
+        "slices_s": {name: _slice(played) for name, _, played, _ in cases},
         "cases": {
             name: {
                 **{key: spread([run[key] for run in runs]) for key in _NUMBERS},

@@ -53,13 +53,9 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return calls
 
 
-def test_whole_matches_are_played_once_at_each_speed(replays: list[list[str]]) -> None:
-    found = matches.run(setup(MatchTime()))
-    assert replays == [
-        ["--speed", "1", "--from", "0", "--processes", "2"],
-        ["--speed", "1", "--from", "15", "--until", "35", "--processes", "2"],
-        ["--speed", "max", "--from", "0", "--processes", "2"],
-    ]
+def test_whole_matches_are_played_once_at_speed_1(replays: list[list[str]]) -> None:
+    found = matches.run_whole(setup(None))
+    assert replays == [["--speed", "1", "--from", "0", "--processes", "2"]]
     # Everything in a row is of the one run.
     slow = found["cases"]["speed 1"]
     assert {slow[name]["median"] for name in matches._NUMBERS} == {1.0}
@@ -68,12 +64,14 @@ def test_whole_matches_are_played_once_at_each_speed(replays: list[list[str]]) -
 
 
 def test_a_part_of_whole_matches_is_played_once_too(replays: list[list[str]]) -> None:
-    found = matches.run(setup(match_time("60-300")))
-    assert [call[2:6] for call in replays if call[3] == "60"] == [["--from", "60", "--until", "300"]] * 2
-    assert "speed 1: match time 60 s to 300 s; as fast" in table({PURE: found})
+    found = matches.run_whole(setup(match_time("60-300")))
+    assert [call[2:6] for call in replays] == [["--from", "60", "--until", "300"]]
+    assert "speed 1: match time 60 s to 300 s" in table({PURE: found})
 
 
-def test_else_a_slice_is_played_and_the_fast_one_in_rounds(replays: list[list[str]]) -> None:
+def test_else_the_time_in_which_all_are_live_is_played_and_the_fast_one_in_rounds(
+    replays: list[list[str]],
+) -> None:
     matches.run(setup(None))
     assert [call[1] for call in replays] == ["1", "max", "max", "max"]
     assert all(call[2:6] == ["--from", "15", "--until", "35"] for call in replays)
