@@ -7,6 +7,7 @@ first build alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from benchmarks.lab.tables import Builds, named
 
 _WIDTH, _HEIGHT, _DPI = 7.0, 3.6, 110
 _OURS: Final = "#1f77b4"
+_COMPILED: Final = "#0b3c5d"
 _THEIRS: Final = "#9a9a9a"
 _STYLES: Final = ("o-", "s--")
 """Of lines of ours, by build in the order in which they are shown."""
@@ -82,15 +84,20 @@ def _fanout(axes: Any, builds: Builds) -> None:
     for build, found in builds.items():
         for title, by_clients in found["buses"].items():
             buses.setdefault(named(title, build), by_clients)
+    others = count(1)
     for title, by_clients in buses.items():
-        clients = [int(count) for count in by_clients]
+        clients = [int(each) for each in by_clients]
         cost = [each["broker_us"]["median"] for each in by_clients.values()]
-        axes.plot(clients, cost, "o-" if title.startswith("lanebus") else "s--", label=title)
+        if title.startswith("lanebus"):
+            style = "o:" if "gateways" in title else "o-"
+            axes.plot(clients, cost, style, color=_COMPILED if "compiled" in title else _OURS, label=title)
+        else:
+            axes.plot(clients, cost, "s--", color=f"C{next(others)}", markersize=4, linewidth=1, label=title)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("clients, 30 ticks a second")
     axes.set_ylabel("broker us a delivery")
-    axes.legend(fontsize=7)
+    _legend_beside(axes)
 
 
 def _latency(axes: Any, builds: Builds) -> None:
@@ -103,7 +110,7 @@ def _latency(axes: Any, builds: Builds) -> None:
         _curve(axes, each, label)
     axes.set_ylabel("share of critical events")
     axes.set_xlabel("ms from the scheduled time to the handler")
-    axes.legend(fontsize=7)
+    _legend_beside(axes)
 
 
 def _isolation(axes: Any, builds: Builds) -> None:
@@ -112,7 +119,7 @@ def _isolation(axes: Any, builds: Builds) -> None:
         _curve(axes, row["latency"], f"{row['bus']}, {row['beside']}")
     axes.set_ylabel("share of critical events")
     axes.set_xlabel("ms from the scheduled time to the handler")
-    axes.legend(fontsize=6)
+    _legend_beside(axes)
 
 
 def _curve(axes: Any, latency: Mapping[str, Any], label: str) -> None:
@@ -153,6 +160,11 @@ def _soak(axes: Any, builds: Builds) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("s")
     axes.set_ylabel("broker's memory, MB")
+
+
+def _legend_beside(axes: Any) -> None:
+    """A legend of many lines, where it hides none of them."""
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
 def _legend_of_builds(axes: Any, builds: Builds) -> None:
