@@ -23,6 +23,20 @@ def leaves(receiving: Receiving, event: Event) -> None:
         receiving.tellers[event] = None
 
 
+def replaces(receiving: Receiving, older: Event, newer: Event) -> None:
+    """A newer value has taken a part's place in its link's queue, and what that one was to tell."""
+    if older in receiving.tellers:
+        del receiving.tellers[older]
+        receiving.tellers[newer] = None
+
+
+def passes_on(receiving: Receiving, event: Event) -> None:
+    """No handler gets a part: what it was to tell, the next one of its sender tells that is sent."""
+    if event in receiving.tellers:
+        del receiving.tellers[event]
+        receiving.untold.add(event.origin)
+
+
 def forget_ended(receiving: Receiving) -> None:
     """Events that every receiver has settled tell nobody any more."""
     receiving.tellers = {event: None for event in receiving.tellers if event.remaining}
@@ -37,10 +51,7 @@ def flagged(receiving: Receiving, event: Event, wire: bytes, *, asks: bool) -> b
     """
     flags = EVENT_REDELIVERED if receiving.deliveries.get(event, 1) > 1 else 0
     if asks:
-        # No handler gets it: the next one that is sent has to tell of the gap.
-        if event in receiving.tellers:
-            del receiving.tellers[event]
-            receiving.untold.add(event.origin)
+        passes_on(receiving, event)
     else:
         if event.origin in receiving.untold:
             receiving.untold.discard(event.origin)

@@ -177,7 +177,7 @@ class Intake:
     ) -> int:
         """Accept consecutive plain events of one sender to the same receivers in one go, and say how many.
 
-        None where each is to be looked at: their sender has limits, or they may have to wait, or came before.
+        0 where each has to be looked at by itself: their sender has limits, or they may have to wait, or came before.
         """
         sending = session.sending[lane]
         if session.limits is not None or not self._recovery.lets_pass(session, sending):

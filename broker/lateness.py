@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import inf
 
 from lanebus.broker.events import Event
+from lanebus.broker.gaps import passes_on
 from lanebus.broker.latest import note_all_queued, note_all_waiting
 from lanebus.broker.sessions import Entry, Outbound, Receiving, Session
 from lanebus.wire.lanes import LANES, Lane
@@ -63,6 +64,7 @@ class Lateness:
             self.end_entry(out, entry, now)
 
     def _end(self, receiving: Receiving, event: Event, now: float) -> None:
+        passes_on(receiving, event)
         if event.terms is not None:
             receiving.expired += 1
             self._part_ended(event, *event.terms.late, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from lanebus.broker.events import Event
+from lanebus.broker.gaps import replaces
 from lanebus.broker.sessions import Attachment, Entry, Outbound, Receiving, Session
 from lanebus.wire.modes import SUPERSEDED
 from lanebus.wire.outcomes import Outcome, Reason
@@ -71,6 +72,7 @@ class Latest:
         for session in sessions:
             receiving = session.receiving[out.lane]
             receiving.committed_bytes += event.size - older.size
+            replaces(receiving, older, event)
             self._end(receiving, older, event)
 
     def _end(self, receiving: Receiving, older: Event, newer: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from lanebus.broker.events import Event
-from lanebus.broker.gaps import flagged
+from lanebus.broker.gaps import flagged, passes_on
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import forget_queued
 from lanebus.broker.outgoing import Counters
@@ -106,6 +106,9 @@ class NextBatch:
                 forget_queued(out, entry)
                 if event.terms.deadline <= now:
                     late.append(entry)
+                    # Now, and not when it ends: the next one may go into the same batch.
+                    for session in sessions:
+                        passes_on(session.receiving[lane], event)
                     return None
         if out.resent:
             out.resent -= 1

@@ -108,7 +108,7 @@ class Receiving:
         self.tellers: dict[Event, None] = {}
         """Events behind dropped ones, that tell of them; ended ones are forgotten later."""
         self.untold: set[Session] = set()
-        """Senders of events that were to tell of a gap, and were sent as questions instead."""
+        """Senders of events that were to tell of a gap, and that no handler gets: they came too late."""
         self.paused: dict[tuple[Session, str], Link] = {}
         """Senders that were told to pause and what they call this destination, to the link that was told."""
 

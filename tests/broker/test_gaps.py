@@ -4,7 +4,7 @@ import pytest
 from tests.broker.bench import Bench
 from tests.broker.peer import Peer
 
-from lanebus.wire.batches import EVENT_AFTER_GAP
+from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_LATEST
 from lanebus.wire.outcomes import Outcome, Reason
 
 SLOW = (Outcome.DROPPED, Reason.SLOW_RECEIVER)
@@ -119,3 +119,38 @@ def test_those_who_told_are_forgotten_when_their_events_have_ended(
     bench.advance(2.0)
     receiving = bench.receiving("player:1")
     assert (receiving.gaps, receiving.tellers, receiving.untold) == (set(), {}, set())
+
+
+def told_by(bench: Bench, server: Peer, player: Peer, **terms: object) -> int:
+    """Let an event on terms be the one that is to tell of a gap, while it waits with its link; its number."""
+    dropped = fall_behind(bench, server, player)
+    assert dropped
+    catch_up(bench, player)
+    receiving = bench.receiving("player:1")
+    receiving.gaps.add(bench.session("server:a"))
+    server.send("first", "player:1")
+    bench.advance(0.001)
+    receiving.tellers.clear()
+    receiving.gaps.add(bench.session("server:a"))
+    number = server.send("second", "player:1", **terms)  # type: ignore[arg-type]
+    bench.turn()
+    assert [event.number for event in receiving.tellers] == [number]
+    assert number not in player.numbers()
+    return number
+
+
+def test_a_newer_value_tells_of_the_gap_that_the_one_in_its_place_was_to_tell(
+    bench: Bench, server: Peer, player: Peer
+) -> None:
+    told_by(bench, server, player, flags=EVENT_LATEST, key="k")
+    newer = server.send("second", "player:1", flags=EVENT_LATEST, key="k")
+    bench.advance(0.1)
+    assert after_a_gap(player)[-1] == newer
+
+
+def test_what_is_too_late_leaves_the_gap_to_the_next_one(bench: Bench, server: Peer, player: Peer) -> None:
+    late = told_by(bench, server, player, ttl=20)
+    following = server.send("third", "player:1")
+    bench.advance(0.1)
+    assert late not in player.numbers()
+    assert after_a_gap(player)[-1] == following
