@@ -344,6 +344,8 @@ class BrokerCore:
             has_changed = kind in (Kind.REGISTER, Kind.HEALTH)
             if has_changed:
                 self.failover.retry(now)
+            elif kind is Kind.JOIN:
+                self.recovery.joined(message.member, now)
             if has_changed or attachment.request == attachment.recalled:
                 self.recovery.retry(now)
         else:

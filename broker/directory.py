@@ -14,6 +14,8 @@ from lanebus.wire.outcomes import Reason
 
 _CLIENT_MAY = frozenset({DestinationKind.SERVICE, DestinationKind.SERVER})
 """What a client may address by name; players and groups only where a rule says so."""
+_MEMBER: Final = "member:"
+"""Begins a rule for groups that holds for their members alone."""
 
 
 MAX_KEEPERS: Final = 64
@@ -41,9 +43,13 @@ class Directory:
         """
         Args:
             bus: the broker's name, among the services.
-            client_may_address: patterns of what clients may name besides servers and services.
+            client_may_address: patterns of what clients may name besides servers and services; behind ``member:``,
+                of groups that only their members may name.
         """
-        self._client_rules = NameRules(client_may_address)
+        self._client_rules = NameRules([each for each in client_may_address if not each.startswith(_MEMBER)])
+        self._member_rules = NameRules(
+            [each.removeprefix(_MEMBER) for each in client_may_address if each.startswith(_MEMBER)]
+        )
         self.peers: dict[str, Session] = {}
         self.catalog = Services(bus)
         """The services' instances and states."""
@@ -213,11 +219,17 @@ class Directory:
         destinations = [parse_destination(text) for text in texts]
         if not destinations:
             raise ProtocolError(ErrorNumber.BAD_DESTINATION, "an empty list of destinations")
-        if sender.role is Role.CLIENT and not all(
-            destination.kind in _CLIENT_MAY or self._client_rules.allow(text)
-            for destination, text in zip(destinations, texts, strict=True)
-        ):
-            return Reason.NOT_ALLOWED
+        if sender.role is Role.CLIENT:
+            for destination, text in zip(destinations, texts, strict=True):
+                if destination.kind in _CLIENT_MAY or self._client_rules.allow(text):
+                    continue
+                if destination.kind is not DestinationKind.GROUP or not self._member_rules.allow(
+                    destination.name
+                ):
+                    return Reason.NOT_ALLOWED
+                if sender.name not in self.groups.get(destination.name, ()):
+                    # After the broker's start whoever put it there may not have said so yet.
+                    return Reason.NOT_ALLOWED if self.expect is None else Reason.UNKNOWN_DESTINATION
         receivers: dict[int, Session] = {}
         unknown = 0
         moved = False
@@ -260,6 +272,16 @@ class Directory:
                 if replayed is not None:
                     moved = moved or _is_elsewhere(session, sender.had(service.name, replayed))
         return _plan(chosen.values(), False, 0, moved) if chosen else Reason.NO_SERVICE
+
+    def may_become_member(self, sender: Session, to: str | list[str] | None) -> bool:
+        """Whether a client names a group that only members may name, and is in none of that name."""
+        return sender.role is Role.CLIENT and any(
+            each.startswith("group:")
+            and not self._client_rules.allow(each)
+            and self._member_rules.allow(each[6:])
+            and sender.name not in self.groups.get(each[6:], ())
+            for each in ((to,) if isinstance(to, str) else to or ())
+        )
 
     def find(self, name: str) -> Session | None:
         """The session of a peer; after the broker's start, one for a peer that is expected back."""

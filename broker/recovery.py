@@ -3,8 +3,8 @@
 A peer that is named and unknown is *expected*: it gets a session without a process, which collects its parts like that
 of a peer whose links are cut, and which the peer takes over with its hello. Events for a service that has no instance
 yet wait, in order, at their sender's session. So do events for a group while one of the servers that put members into
-it has not come back and named them anew; the sender says which. Other unknown groups do not wait: an empty room is
-nothing unusual.
+it has not come back and named them anew; the sender says which. So does what a player sends to a group that only its
+members may address, until it is a member again. Other unknown groups do not wait: an empty room is nothing unusual.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Attachment, Session, Unresolved
 from lanebus.broker.settling import Settling
 from lanebus.wire.batches import EVENT_REPLAYED
-from lanebus.wire.lanes import Lane
+from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import PREFIX, Role
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -71,7 +71,9 @@ class Recovery:
         if sending.unresolved:
             # What only servers wait for is overtaken by nothing that goes to players alone.
             return not (_only_players(to) and all(_only_servers(each[1][1]) for each in sending.unresolved))
-        if _may_come(to) and plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION):
+        if plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION) and (
+            _may_come(to) or self._directory.may_become_member(sender, to)
+        ):
             return True
         return bool(sender.kept_by) and self._half_known(sender, to)
 
@@ -96,6 +98,14 @@ class Recovery:
         """The directory has changed: let go what can be resolved now, in each sender's order."""
         for key in list(self._senders):
             self._release(*key, now, final=False)
+
+    def joined(self, member: str, now: float) -> None:
+        """A peer was put into a group: let go what it sends to those that only members may address."""
+        session = self._directory.peers.get(member)
+        if session is not None:
+            for lane in LANES:
+                if (session, lane) in self._senders:
+                    self._release(session, lane, now, final=False)
 
     def end(self, now: float) -> None:
         """The time is over: what is still unknown is refused."""

@@ -23,9 +23,15 @@ Topics = Annotated[list[Topic], Meta(max_length=256)]
 ALL_TOPICS: Final = ("**",)
 
 Destination = Annotated[
-    str, Meta(min_length=1, max_length=160, pattern=r"^(?:all|\*|[a-z]+:[A-Za-z0-9_.:*-]+)\Z")
+    str,
+    Meta(
+        min_length=1,
+        max_length=160,
+        pattern=r"^(?:all|\*|(?:player|server|service|group|member):[A-Za-z0-9_.:*-]+)\Z",
+    ),
 ]
-"""Destinations: as one is written, with `*` for any characters or none."""
+"""Destinations: as one is written, with `*` for any characters or none; `member:` begins the name of a group that only
+its members may name."""
 
 OwnBytes = Annotated[int, Meta(ge=0, le=1 << 40)]
 """A limit in bytes of one session's own; 0 for the general one."""
@@ -139,7 +145,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Topics that players may send on."""
 
     client_may_address: Annotated[list[Destination], Meta(max_length=256)] = []
-    """Destinations that players may name besides servers and services; `*` stands for any characters."""
+    """Destinations that players may name besides servers and services: `member:room:*` for the groups `room:...` that a
+    player is in, `group:party:*` for such groups whoever is in them; `*` stands for any characters."""
 
     error_budget: Annotated[int, Meta(ge=0, le=1_000_000)] = 200
     """What breaking rules may cost at once; 0: it costs nothing."""

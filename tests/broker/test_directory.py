@@ -142,6 +142,44 @@ def test_a_client_may_address_what_a_rule_names() -> None:
         assert town.find("player:1", other) is Reason.NOT_ALLOWED
 
 
+def a_town_with_rooms_for_members() -> Town:
+    town = Town("server:a", "player:1", "player:2")
+    town.directory = Directory(client_may_address=["member:room:*"])
+    for session in town.sessions.values():
+        town.directory.add(session)
+    town.join("room:7", town["player:2"])
+    return town
+
+
+def test_where_members_alone_may_speak_a_client_may_as_long_as_it_is_one() -> None:
+    town = a_town_with_rooms_for_members()
+    assert town.find("player:1", "group:room:7") is Reason.NOT_ALLOWED
+    town.join("room:7", town["player:1"])
+    assert town.find("player:1", "group:room:7") == ["player:1", "player:2"]
+    assert town.find("player:1", ["server:a", "group:room:7"]) == ["player:1", "player:2", "server:a"]
+    town.directory.leave("room:7", town["player:1"])
+    assert town.find("player:1", "group:room:7") is Reason.NOT_ALLOWED
+    assert town.find("player:1", ["server:a", "group:room:7"]) is Reason.NOT_ALLOWED
+
+
+def test_a_rule_for_members_is_of_groups_alone_and_of_clients_alone() -> None:
+    town = a_town_with_rooms_for_members()
+    assert town.find("player:2", "player:1") is Reason.NOT_ALLOWED
+    assert town.find("player:2", "group:other") is Reason.NOT_ALLOWED
+    assert town.find("player:2", "group:room:none") is Reason.NOT_ALLOWED
+    assert town.find("server:a", "group:room:7") == ["player:2"]
+
+
+def test_after_a_start_it_is_not_said_that_a_client_may_not_speak_where_it_may_be_a_member() -> None:
+    town = a_town_with_rooms_for_members()
+    town.directory.expect = lambda name: None
+    assert town.find("player:1", "group:room:7") is Reason.UNKNOWN_DESTINATION
+    assert town.directory.may_become_member(town["player:1"], ["server:a", "group:room:7"])
+    assert not town.directory.may_become_member(town["player:2"], "group:room:7")
+    assert not town.directory.may_become_member(town["server:a"], "group:room:7")
+    assert town.find("player:1", "group:other") is Reason.NOT_ALLOWED
+
+
 def test_a_client_may_address_servers_and_services(town: Town) -> None:
     town.directory.register(town["server:b"], "chat", [])
     assert town.find("player:1", "server:a") == ["server:a"]

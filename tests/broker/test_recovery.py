@@ -5,6 +5,7 @@ from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
 from lanebus.conf.model import SessionsConfig
+from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import Served
@@ -208,3 +209,25 @@ def test_an_unknown_group_is_not_waited_for(started: Bench) -> None:
     sender.send("t", "group:room")
     started.advance(0.5)
     assert sender.end_of(1) == (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
+
+
+def test_what_a_player_says_to_a_room_waits_until_it_is_a_member_again() -> None:
+    sessions = SessionsConfig(grace_s=10.0, recovery_s=RECOVERY_S, ping_interval_s=1.0, lease_s=4.0)
+    policy = PolicyConfig(client_may_address=["member:room:*"])
+    started = Bench(small_config(sessions=sessions, policy=policy))
+    player = Peer(started, "player:1").attach()
+    stranger = Peer(started, "player:2").attach()
+    player.send("chat", "group:room:7")
+    stranger.send("chat", "group:room:7")
+    started.advance(0.1)
+    assert player.end_of(1) is None
+    server = Peer(started, "server:a").attach()
+    server.ask(Kind.JOIN, group="room:7", member="player:1")
+    started.advance(0.1)
+    assert player.numbers() == [1]
+    player.settle_all()
+    let_pass(started, 9, player, stranger, server)
+    assert player.end_of(1) == DELIVERED
+    assert stranger.end_of(1) == (Outcome.REFUSED, Reason.NOT_ALLOWED)
+    assert started.core.violations.counts("player:2") == {}
+    assert started.problems() == []

@@ -112,6 +112,10 @@ def test_port_zero_is_legal_everywhere() -> None:
             r'x: \[policy\] client_may_address = \["42"\]: expected str matching regex .*',
         ),
         (
+            '[policy]\nclient_may_address = ["members:room:*"]',
+            r'x: \[policy\] client_may_address = \["members:room:\*"\]: expected str matching regex .*',
+        ),
+        (
             "[control]\nport = 5570",
             r"x: \[control\] port = 5570 is also \[lanes.critical\] port; give each a port of its own",
         ),
