@@ -305,6 +305,9 @@ class Adapter(Speaker):
     def handlers_changed(self) -> None:
         """What a kind of adapter does after `on`."""
 
+    def tell_news(self) -> None:
+        """What a kind of adapter tells the program of peers, before and after the events of a turn are handled."""
+
     def in_turn(self, now: float) -> None:
         """What a kind of adapter does in every turn, once what has come is handled."""
 
@@ -362,6 +365,7 @@ class Adapter(Speaker):
         core = self.core
         core.begin_turn(time.monotonic())
         self._read()
+        self.tell_news()
         handled = (
             dispatch(core, time.monotonic, until, self.handler_times)
             if core.has_work(time.monotonic())
@@ -371,8 +375,7 @@ class Adapter(Speaker):
             self._tell()
         if core.requests.failed:
             self._report_failed()
-        if core.players.changes:
-            core.players.tell()
+        self.tell_news()
         now = time.monotonic()
         self.in_turn(now)
         core.end_turn(now, now + (next_turn_in_s or 0.0))

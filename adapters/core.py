@@ -80,8 +80,8 @@ class AttachmentCore:
         self.outgoing = Outgoing(self.sessions, self.clock, lambda *ended: self.told.append(ended))
         self.incoming = Incoming(self.sessions, [lane.stats for lane in self.outgoing.lanes], self.clock)
         self.requests = Requests(self._control)
-        self.services, self.alerts = Watched(), WatchedAlerts()
-        self.players, self.line = Players(), OwnLine()
+        self.services, self.alerts = Watched(self.incoming), WatchedAlerts()
+        self.players, self.line = Players(self.incoming), OwnLine()
         self.told: list[tuple[SessionCore, Unsettled]] = []
         """Ends other than delivered; the driver takes them and tells the program."""
         self.control_messages_out = self.control_bytes_out = 0

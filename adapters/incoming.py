@@ -52,6 +52,8 @@ class Incoming:
         self._stats = stats
         self._sources: dict[int, tuple[str, bytes]] = {}
         self._acked = [0 for _ in LANES]
+        self.links = 0
+        """Counts the links that there were."""
         self.received = [0 for _ in LANES]
         """By lane: the highest batch number received on the present link."""
         self._heard: list[History | None] = [None for _ in LANES]
@@ -66,6 +68,7 @@ class Incoming:
 
     def relink(self) -> None:
         """The links are fresh."""
+        self.links += 1
         self.received = [0 for _ in LANES]
         self._acked = [0 for _ in LANES]
 

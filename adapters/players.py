@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from lanebus.adapters.incoming import Incoming
+from lanebus.adapters.news import News
 from lanebus.wire.lanes import Lane
 from lanebus.wire.presence import Presence, PresenceEntry, What
 from lanebus.wire.quality import Degree
@@ -55,11 +57,11 @@ class Players(Mapping[str, Player]):
     are back or its recovery time is over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, incoming: Incoming) -> None:
         self.watching = False
         """Whether the broker was asked; what comes late after that is ignored."""
         self.handlers: dict[What, list[OnPlayer]] = {what: [] for what in What}
-        self.changes: list[PlayerChange] = []
+        self.news: News[PlayerChange] = News(incoming)
         """What the program has not been told; the driver calls `tell`."""
         self._by_name: dict[str, Player] = {}
         self._listed: set[str] | None = None
@@ -82,7 +84,7 @@ class Players(Mapping[str, Player]):
         self.watching = on
         if not on:
             self._by_name.clear()
-            self.changes.clear()
+            self.news.clear()
             self._listed = None
 
     def told(self, lane: Lane, message: Presence, now: float) -> None:
@@ -94,22 +96,21 @@ class Players(Mapping[str, Player]):
         for entry in message.entries:
             if self._listed is not None:
                 self._listed.add(entry.player)
-            self._take(entry, now)
+            self._take(entry, message.after, now)
         if message.ends and self._listed is not None:
-            self._end_list(self._listed, recovering=message.recovering)
+            self._end_list(self._listed, message.after, recovering=message.recovering)
             self._listed = None
 
     def tell(self) -> None:
         """Call the program's handlers for what has happened; what they raise is logged."""
-        changes, self.changes = self.changes, []
-        for change in changes:
+        for change in self.news.take():
             for function in self.handlers[change.what]:
                 try:
                     function(change)
                 except Exception:
                     log.exception("! the handler of players that %s failed", change.what.value)
 
-    def _take(self, entry: PresenceEntry, now: float) -> None:
+    def _take(self, entry: PresenceEntry, after: list[int], now: float) -> None:
         known = self._by_name.get(entry.player)
         is_away = entry.what is What.AWAY
         player = Player(
@@ -124,7 +125,8 @@ class Players(Mapping[str, Player]):
         )
         if entry.what is What.LEFT:
             if self._by_name.pop(entry.player, None) is not None:
-                self._note(player._replace(state="away"), What.LEFT, entry.before, entry.reason)
+                gone = player._replace(state="away")
+                self._note(gone, What.LEFT, entry.before, entry.reason, after)
             return
         self._by_name[entry.player] = player
         before = entry.before if known is None else known.quality
@@ -138,19 +140,21 @@ class Players(Mapping[str, Player]):
         elif before is not entry.quality:
             self._note(player, What.QUALITY, before, entry.reason)
 
-    def _end_list(self, listed: set[str], *, recovering: bool) -> None:
+    def _end_list(self, listed: set[str], after: list[int], *, recovering: bool) -> None:
         for name in [name for name in self._by_name if name not in listed]:
             player = self._by_name[name]
             if not recovering:
                 del self._by_name[name]
                 gone = player._replace(state="away", quality=Degree.LOST)
-                self._note(gone, What.LEFT, player.quality, "not there any more")
+                self._note(gone, What.LEFT, player.quality, "not there any more", after)
             elif player.state != "away":
                 reason = "not back since the broker's restart"
                 away = player._replace(state="away", quality=Degree.LOST, reason=reason)
                 self._by_name[name] = away
                 self._note(away, What.AWAY, player.quality, reason)
 
-    def _note(self, player: Player, what: What, before: Degree, reason: str) -> None:
+    def _note(
+        self, player: Player, what: What, before: Degree, reason: str, left: list[int] | None = None
+    ) -> None:
         if self.handlers[what]:
-            self.changes.append(PlayerChange(player, what, before, reason))
+            self.news.add(player.name, PlayerChange(player, what, before, reason), left=left)

@@ -297,13 +297,20 @@ class ServerAdapter(Adapter):
         if self.core.state is not State.NEW:
             self._register()
 
+    def tell_news(self) -> None:
+        """Tell the program of the players, services and alerts that it watches."""
+        core = self.core
+        if core.players.news:
+            core.players.tell()
+        if core.services.news:
+            core.services.tell()
+        core.alerts.tell(self._session)
+
     def in_turn(self, now: float) -> None:
-        """Look after the instance's health, and tell the program of the services and alerts that it watches."""
+        """Look after the instance's health."""
         registration = self._registration
         if registration is not None and self.core.state is not State.CLOSED and registration.look(now):
             self._report(registration)
-        self.core.services.tell()
-        self.core.alerts.tell(self._session)
 
     def _register(self) -> None:
         registration = self._registration

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from lanebus.adapters.incoming import Incoming
+from lanebus.adapters.news import News
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import HealthReport, Register, Services
@@ -159,11 +161,12 @@ class ServiceChange(NamedTuple):
 class Watched:
     """All instances of all services, as the broker tells who watches."""
 
-    def __init__(self) -> None:
+    def __init__(self, incoming: Incoming) -> None:
         self.services: dict[str, dict[str, Instance]] = {}
         """By service and full name of the server; without those that are gone."""
         self.functions: list[Callable[[ServiceChange], Any]] = []
-        self._changes: list[ServiceChange] = []
+        self.news: News[ServiceChange] = News(incoming)
+        """What the program has not been told; the driver calls `tell`."""
         self._coming: dict[tuple[str, str], Instance] = {}
         """What has come of all instances, while they come in parts."""
         self._count = 0
@@ -176,7 +179,7 @@ class Watched:
         """
         if not message.of:
             for entry in message.entries:
-                self._note(entry)
+                self._note(entry, message.after)
             return
         if message.at == 0:
             self._coming.clear()
@@ -190,28 +193,27 @@ class Watched:
             for instances in list(self.services.values()):
                 for each in list(instances.values()):
                     if (each.service, each.name) not in coming:
-                        self._note(_gone(each))
+                        self._note(_gone(each), message.after)
             for entry in coming.values():
-                self._note(entry)
+                self._note(entry, message.after)
 
     def forget(self) -> None:
         """Nobody watches any more."""
         self.services.clear()
-        self._changes.clear()
+        self.news.clear()
         self._coming.clear()
         self._count = 0
 
     def tell(self) -> None:
         """Tell the program of what has changed; what it raises is logged."""
-        changes, self._changes = self._changes, []
-        for change in changes:
+        for change in self.news.take():
             for function in self.functions:
                 try:
                     function(change)
                 except Exception:
                     log.exception("! on_service failed on %s", change.instance.name)
 
-    def _note(self, entry: Instance) -> None:
+    def _note(self, entry: Instance, after: list[int]) -> None:
         instances = self.services.get(entry.service, {})
         old = instances.get(entry.name)
         if entry.state is ServiceState.GONE:
@@ -229,7 +231,8 @@ class Watched:
                 raise ProtocolError(ErrorNumber.BAD_BODY, f"more than {MAX_INSTANCES} instances")
             self.services.setdefault(entry.service, {})[entry.name] = entry
         if self.functions:
-            self._changes.append(ServiceChange(entry, None if old is None else old.state))
+            change = ServiceChange(entry, None if old is None else old.state)
+            self.news.add(entry.name, change, left=after if entry.state is ServiceState.GONE else None)
 
 
 def _gone(instance: Instance) -> Instance:

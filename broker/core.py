@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from lanebus.broker.alert_watchers import AlertWatchers
 from lanebus.broker.alerts import Alerts
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import Bus
@@ -30,9 +29,9 @@ from lanebus.broker.intake import Intake
 from lanebus.broker.lines import Lines
 from lanebus.broker.links import Links, attached
 from lanebus.broker.name_rules import NameRules
+from lanebus.broker.news import News
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
 from lanebus.broker.policies import Policies
-from lanebus.broker.presence import Watchers
 from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import FENCED, Registry
@@ -46,7 +45,6 @@ from lanebus.broker.timers import Timers
 from lanebus.broker.tracing import Tracing
 from lanebus.broker.violations import Violation, Violations, violation_of
 from lanebus.broker.watchdogs import Watchdogs
-from lanebus.broker.watching import Watching
 from lanebus.broker.welcome import make_welcome
 from lanebus.broker.whereabouts import Whereabouts
 from lanebus.conf.model import Config
@@ -108,7 +106,6 @@ class BrokerCore:
             self.settling.part_ended,
         )
         self.alerts = Alerts(config.alerts.min_interval_s)
-        self.alert_watchers = AlertWatchers(self.outgoing, self.alerts)
         self.departures = Departures(self.egress, self.settling.part_ended)
         self.policies = Policies(config.policy)
         self.throttling = Throttling(self.outgoing, self.counters)
@@ -142,21 +139,25 @@ class BrokerCore:
         self.directory.on_served = self.whereabouts.served
         self.directory.on_kept = self.whereabouts.kept
         self.recovery.on_absent = self.failover.leave
-        self.watching = Watching(self.outgoing, self.directory.catalog)
-        self.watchers = Watchers(self.outgoing, self.registry.sessions, recovering=recovery_s > 0)
+        self.news = News(
+            self.outgoing,
+            self.timers,
+            self.registry.sessions,
+            self.directory.catalog,
+            self.alerts,
+            recovering=self.recovery.active,
+        )
         self.registry.on_presence = self._presence
         self.registry.on_rivalry = self._rivalry
-        self.lines = Lines(config, self.timers, self.registry.sessions, self.watchers.quality, started)
+        self.lines = Lines(config, self.timers, self.registry.sessions, self.news.players.quality, started)
         self.requests = Requests(
             config.limits,
             NameRules(config.groups.client_may_join),
             self.directory,
-            self.watching,
+            self.news,
             self.outgoing,
             self._open_session,
             self.registry.end_session,
-            self.watchers,
-            self.alert_watchers,
             self.violations,
         )
         self.draining = Draining(self.registry, self.egress, self.settling, self.outgoing, self.timers)
@@ -208,7 +209,7 @@ class BrokerCore:
         )
         if recovery_s > 0:
             self.timers.at(started + recovery_s, self.recovery.end)
-            self.timers.at(started + recovery_s, self.watchers.recovered)
+            self.timers.at(started + recovery_s, self.news.players.recovered)
 
     # The driver's calls
 
@@ -270,9 +271,7 @@ class BrokerCore:
         self.egress.end_turn(now)
         self.throttling.end_turn(now)
         self.whereabouts.end_turn()
-        self.watching.end_turn(now)
-        self.watchers.end_turn(now)
-        self.alert_watchers.end_turn(now)
+        self.news.end_turn(now)
         self.tracing.now = now
 
     def _give_way(self, now: float) -> None:
@@ -417,13 +416,11 @@ class BrokerCore:
             self.draining.tell(attachment, now)
         if resumed:
             self.lines.resumed(attachment, now)
-            self.watchers.resumed(attachment, now)
+            self.news.resumed(attachment, now)
             self.egress.relink(attachment)
             self.settling.resume(attachment, now)
             self.throttling.resumed(attachment, now)
             self.whereabouts.resumed(attachment)
-            self.watching.resumed(attachment)
-            self.alert_watchers.resumed(attachment)
             self.watchdogs.flapping.came_back(attachment.name, now, is_takeover=False)
 
     def _rivalry(self, old: Session, now: float) -> None:
@@ -444,7 +441,7 @@ class BrokerCore:
             self.registry.end_attachment(old, now, FENCED)
 
     def _presence(self, session: Session, reason: str | None, now: float) -> None:
-        self.watchers.session(session, reason, now)
+        self.news.players.session(session, reason, now)
         if self.tracing.tap is not None:
             self.tracing.tap.session(session, reason, now)
 
@@ -453,7 +450,7 @@ class BrokerCore:
         if leaves:
             return
         self.lines.away(attachment, now)
-        self.watchers.away(attachment, now)
+        self.news.players.away(attachment, now)
 
     def _open_session(self, gateway: Attachment, message: Open, now: float) -> Session:
         # The player may have been attached on links of its own.

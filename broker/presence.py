@@ -1,18 +1,21 @@
 """Presence: telling servers that watch which players there are, and what becomes of them.
 
-Changes are told in order, merged into one message a turn. Who has fresh links is told all anew: it may not have heard
-the last ones.
+Changes are told in order, merged into one message a turn; that a player has left is told behind what it sent to the
+watcher. Who has fresh links is told all anew: it may not have heard the last ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Final
 
+from lanebus.broker.in_order import LOOK_S, InOrder, News, batches_sent
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.quality import Change
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.stalls import away_reason
+from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
@@ -30,21 +33,30 @@ class Watchers:
     """
 
     def __init__(
-        self, outgoing: Outgoing, sessions: Callable[[], Iterator[Session]], *, recovering: bool
+        self,
+        outgoing: Outgoing,
+        timers: Timers,
+        sessions: Callable[[], Iterator[Session]],
+        *,
+        recovering: bool,
     ) -> None:
         self._outgoing = outgoing
+        self._timers = timers
         self._sessions = sessions
         self._recovering = recovering
         """Whether players of an earlier broker may still come back, who are then only away to those that knew them."""
-        self._watchers: dict[Attachment, None] = {}
+        self._watchers: dict[Attachment, InOrder[PresenceEntry]] = {}
         self._to_list: dict[Attachment, None] = {}
         """Watchers that are told of all players, and of no single changes this turn."""
-        self._changes: list[PresenceEntry] = []
+        self._changes: list[News[PresenceEntry]] = []
+        self._looks_at = -inf
+        """When a timer brings leavings back that wait."""
 
     def watch(self, attachment: Attachment, *, on: bool) -> None:
         """A server wants to be told, or no longer."""
         if on:
-            self._watchers[attachment] = self._to_list[attachment] = None
+            self._watchers[attachment] = InOrder()
+            self._to_list[attachment] = None
         else:
             self.forget(attachment)
 
@@ -56,7 +68,7 @@ class Watchers:
     def recovered(self, now: float) -> None:
         """The recovery time is over: players who have not come back by now are gone."""
         self._recovering = False
-        self._to_list.update(self._watchers)
+        self._to_list.update(dict.fromkeys(self._watchers))
 
     def session(self, session: Session, reason: str | None, now: float) -> None:
         """A session has begun (None), or ended for a reason."""
@@ -89,15 +101,24 @@ class Watchers:
         self, session: Session, what: What, reason: str, now: float, before: Degree | None = None
     ) -> None:
         if self._watchers and _is_player(session):
-            self._changes.append(_entry(session, what, reason, now, before))
+            entry = _entry(session, what, reason, now, before)
+            self._changes.append(News(session.name, entry, now if what is What.LEFT else None))
 
     def end_turn(self, now: float) -> None:
         """Tell what has changed; who has no link is told all when it resumes."""
-        if self._changes:
-            for attachment in self._watchers:
-                if attachment not in self._to_list:
-                    self._tell(attachment, self._changes, whole=False)
-            self._changes.clear()
+        waits = False
+        for attachment, in_order in self._watchers.items():
+            if attachment in self._to_list:
+                in_order.clear()
+            elif self._changes or in_order:
+                entries = in_order.take(attachment, self._changes)
+                waits = waits or len(in_order) > 0
+                if entries:
+                    self._tell(attachment, entries, whole=False)
+        self._changes.clear()
+        if waits and self._looks_at <= now:
+            self._looks_at = now + LOOK_S
+            self._timers.at(self._looks_at, self._nothing)
         if self._to_list:
             players = [
                 _entry(session, What.JOINED, session.quality.judgement.reason, now)
@@ -111,6 +132,10 @@ class Watchers:
                 self._tell(attachment, players, whole=True)
             self._to_list.clear()
 
+    @staticmethod
+    def _nothing(now: float) -> None:
+        """The turn that the timer has begun ends with another look."""
+
     def _tell(self, attachment: Attachment, entries: list[PresenceEntry], *, whole: bool) -> None:
         link = attachment.links[Lane.CRITICAL]
         if link is None:
@@ -123,6 +148,7 @@ class Watchers:
                 begins=whole and first == 0,
                 ends=whole and end >= count,
                 recovering=self._recovering,
+                after=batches_sent(attachment),
             )
             self._outgoing.control(link, Kind.PRESENCE, message)
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from lanebus.broker.alert_watchers import AlertWatchers
 from lanebus.broker.directory import Directory
 from lanebus.broker.name_rules import NameRules
+from lanebus.broker.news import News
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.presence import Watchers
 from lanebus.broker.services import CycleError, Facts
 from lanebus.broker.sessions import Attachment, Link, Session
 from lanebus.broker.violations import Violation, Violations
-from lanebus.broker.watching import Watching
 from lanebus.conf.model import LimitsConfig
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.kinds import Kind
@@ -28,7 +26,6 @@ from lanebus.wire.messages import (
     Open,
     Register,
     Watch,
-    Watched,
 )
 from lanebus.wire.names import Role, valid_group, valid_pattern, valid_peer, valid_service
 from lanebus.wire.services import BUS
@@ -57,23 +54,19 @@ class Requests:
         limits: LimitsConfig,
         rules: NameRules,
         directory: Directory,
-        watching: Watching,
+        news: News,
         outgoing: Outgoing,
         open_session: OpenSession,
         end_session: EndSession,
-        watchers: Watchers,
-        alert_watchers: AlertWatchers,
         violations: Violations,
     ) -> None:
         self._limits = limits
         self._rules = rules
         self._directory = directory
-        self._watching = watching
+        self._news = news
         self._outgoing = outgoing
         self._open_session = open_session
         self._end_session = end_session
-        self._watchers = watchers
-        self._alert_watchers = alert_watchers
         self._violations = violations
         gateways, servers, everybody = frozenset({Role.GATEWAY}), frozenset({Role.SERVER}), frozenset(Role)
         self._actions: dict[Kind, tuple[frozenset[Role], Callable[[Attachment, Any, float], None]]] = {
@@ -185,12 +178,7 @@ class Requests:
             )
 
     def _watch(self, attachment: Attachment, message: Watch, now: float) -> None:
-        if message.what is Watched.PLAYERS:
-            self._watchers.watch(attachment, on=message.on)
-        elif message.what is Watched.ALERTS:
-            self._alert_watchers.watch(attachment.sessions[0], on=message.on)
-        else:
-            self._watching.watch(attachment.sessions[0], on=message.on)
+        self._news.watch(attachment, message.what, on=message.on)
 
     def _assign(self, attachment: Attachment, message: Assign, now: float) -> None:
         service = self._directory.services.get(message.service)

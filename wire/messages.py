@@ -21,7 +21,7 @@ from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outboxes import MAX_OUTBOXES, OutboxReport
 from lanebus.wire.outcomes import BOOK_FIGURES, LEGAL_REASONS, OUTCOMES, WITHHELD, Outcome, Reason
-from lanebus.wire.presence import Presence
+from lanebus.wire.presence import After, Presence
 from lanebus.wire.quality import Degree
 from lanebus.wire.runs import check_runs
 from lanebus.wire.services import (
@@ -383,6 +383,8 @@ class Services(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of all instances: how many have come before these."""
     of: Annotated[int, Meta(ge=0, le=MAX_INSTANCES)] = 0
     """How many instances there are; 0 where these are changes."""
+    after: After = []
+    """What is gone here sent nothing that comes behind these."""
 
 
 class Drain(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

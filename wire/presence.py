@@ -14,6 +14,10 @@ MAX_PRESENCE_ENTRIES: Final = 1024
 """Entries in one message; the rest follows in others."""
 
 
+After = Annotated[list[Unsigned], Meta(max_length=3)]
+"""By lane: the number of the last batch that has left for the watcher; empty: none on any lane."""
+
+
 class What(StrEnum):
     """What has become of a player."""
 
@@ -58,3 +62,5 @@ class Presence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The list is complete: who is not in it has left, or is away where the broker is `recovering`."""
     recovering: bool = False
     """Whether players of an earlier broker may still come back."""
+    after: After = []
+    """Who has left here sent nothing that comes behind these."""

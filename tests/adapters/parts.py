@@ -2,12 +2,20 @@
 
 from collections import deque
 
+from lanebus.adapters.clock import BrokerClock
+from lanebus.adapters.incoming import Incoming
 from lanebus.adapters.outevent import OutEvent
+from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
 from lanebus.wire.lanes import LANES, Lane
 
 SESSIONS = (0, 1)
+
+
+def nothing_came() -> Incoming:
+    """The receiving half of an attachment to which nothing has come."""
+    return Incoming({}, [LaneStats() for _ in LANES], BrokerClock())
 
 
 def sessions() -> dict[int, SessionCore]:

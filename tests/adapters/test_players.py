@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
+from tests.adapters.parts import nothing_came
 
 from lanebus.adapters.players import Player, PlayerChange, Players
 from lanebus.wire.lanes import Lane
@@ -27,13 +29,13 @@ class Scene:
     """The players of a server that is told of everything."""
 
     def __init__(self) -> None:
-        self.players = Players()
+        self.players = Players(nothing_came())
         self.players.watch(on=True)
         self.seen: list[PlayerChange] = []
         for handlers in self.players.handlers.values():
             handlers.append(self.seen.append)
 
-    def told(self, entries: Iterable[PresenceEntry], **terms: bool) -> list[tuple[str, str]]:
+    def told(self, entries: Iterable[PresenceEntry], **terms: Any) -> list[tuple[str, str]]:
         """What the program is told then."""
         self.seen.clear()
         self.players.told(Lane.CRITICAL, Presence(entries=list(entries), **terms), NOW)
@@ -147,8 +149,8 @@ def test_a_handler_that_fails_is_logged_and_the_others_run(
 
 
 def test_nothing_is_kept_for_handlers_that_there_are_not() -> None:
-    players = Players()
+    players = Players(nothing_came())
     players.watch(on=True)
     players.told(Lane.CRITICAL, Presence(entries=[entry("1", What.JOINED)]), NOW)
-    assert players.changes == []
+    assert len(players.news) == 0
     assert len(players) == 1

@@ -283,6 +283,31 @@ def test_a_server_that_watches_is_told_of_players(broker: RunningBroker) -> None
     server.close()
 
 
+def test_a_player_comes_before_its_events_and_leaves_after_them(broker: RunningBroker) -> None:
+    server = ServerAdapter("a", service="a", broker=broker.address)
+    seen: list[object] = []
+    server.on_player_joined(lambda change: seen.append("joined"))
+    server.on_player_left(lambda change: seen.append("left"))
+    server.on("t")(lambda event: seen.append((event.lane.label, event.payload)))
+    server.connect()
+    lanes = [lane.label for lane in Lane]
+    client = ClientAdapter("1", broker=broker.address)
+    client.connect()
+    for number in (1, 2):
+        for lane in lanes:
+            client.send("t", number, lane=lane)
+    client.flush()
+    session = broker.broker.core.directory.peers["player:1"]
+    # The server has no turn before all is on its way to it, the goodbye too.
+    until(
+        lambda: sum(sending.book.accepted for sending in session.sending) == 6, client, what="all is accepted"
+    )
+    client.close(0.0)
+    until(lambda: seen[-1:] == ["left"], server, what="the server knows that the player has left")
+    server.close()
+    assert seen == ["joined", *((lane, number) for lane in lanes for number in (1, 2)), "left"]
+
+
 def test_a_new_broker_is_asked_to_tell_again(broker: RunningBroker) -> None:
     server, client = ServerAdapter("a", broker=broker.address), ClientAdapter("1", broker=broker.address)
     server.watch_players()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.adapters.hand import Hand
+from tests.adapters.parts import nothing_came
 
 from lanebus.adapters.services import Registration, ServiceChange, Watched
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -104,7 +105,7 @@ class Knowing:
     """Somebody who watches."""
 
     def __init__(self) -> None:
-        self.watched = Watched()
+        self.watched = Watched(nothing_came())
         self.changes: list[ServiceChange] = []
         self.watched.functions.append(self.changes.append)
 
@@ -186,7 +187,7 @@ def test_a_function_that_fails_does_not_keep_others_from_hearing(
 
 
 def test_nothing_is_kept_for_nobody() -> None:
-    watched = Watched()
+    watched = Watched(nothing_came())
     watched.told(Lane.CRITICAL, Services(entries=[an_instance("combat", "a")]), 0.0)
     heard: list[ServiceChange] = []
     watched.functions.append(heard.append)

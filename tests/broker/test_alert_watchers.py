@@ -134,7 +134,7 @@ def test_who_does_not_watch_any_more_or_is_gone_is_told_nothing(bench: Bench, se
     other.bye()
     memory(bench, 1500)
     assert told(server) == []
-    assert not bench.core.alert_watchers._watchers
+    assert not bench.core.news.alerts._watchers
 
 
 def test_players_may_not_watch(bench: Bench) -> None:

@@ -167,7 +167,7 @@ def test_a_watcher_that_was_away_is_told_all_anew(bench: Bench, server: Peer) ->
 def test_a_watcher_that_is_gone_is_forgotten(bench: Bench, server: Peer) -> None:
     server.bye()
     bench.turn()
-    assert not bench.core.watchers._watchers
+    assert not bench.core.news.players._watchers
     again = Peer(bench, "server:a").attach()
     Peer(bench, "player:1").attach()
     assert told(again) == []

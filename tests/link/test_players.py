@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.adapters.parts import nothing_came
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
@@ -28,7 +29,7 @@ class World:
     """A broker, a server that watches, and players on links of their own and behind a gateway."""
 
     def __init__(self) -> None:
-        self.known = Players()
+        self.known = Players(nothing_came())
         self.known.watch(on=True)
         self.told: list[PlayerChange] = []
         for handlers in self.known.handlers.values():
