@@ -49,7 +49,6 @@ from lanebus.wire.messages import (
     LaneHello,
     LaneWelcome,
     Limits,
-    Pong,
     Served,
     Settle,
     Welcome,
@@ -58,6 +57,7 @@ from lanebus.wire.messages import (
 )
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
+from lanebus.wire.pings import Pong
 
 log = logging.getLogger("lanebus.adapters")
 

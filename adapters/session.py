@@ -12,9 +12,10 @@ from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
 from lanebus.adapters.outbox import Outbox
 from lanebus.wire.lanes import LANES
-from lanebus.wire.messages import MAX_SERVED_BY, Ping
+from lanebus.wire.messages import MAX_SERVED_BY
 from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD
+from lanebus.wire.pings import Ping
 from lanebus.wire.quality import Degree
 
 log = logging.getLogger("lanebus.adapters")

@@ -54,17 +54,9 @@ from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import Header, decode_header
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, Side
 from lanebus.wire.lanes import Lane, LaneTiming
-from lanebus.wire.messages import (
-    Bye,
-    ErrorMessage,
-    Hello,
-    LaneHello,
-    Open,
-    Ping,
-    Pong,
-    decode_message,
-)
+from lanebus.wire.messages import Bye, ErrorMessage, Hello, LaneHello, Open, decode_message
 from lanebus.wire.names import Role
+from lanebus.wire.pings import Ping, Pong
 
 log = logging.getLogger("lanebus.broker")
 

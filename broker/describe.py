@@ -18,7 +18,6 @@ from lanebus.wire.messages import (
     ErrorMessage,
     Hello,
     Kept,
-    Ping,
     Served,
     Services,
     Settle,
@@ -27,6 +26,7 @@ from lanebus.wire.messages import (
     Throttled,
     Welcome,
 )
+from lanebus.wire.pings import Ping
 from lanebus.wire.presence import Presence
 
 TEXT_CHARACTERS: Final = 300

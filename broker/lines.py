@@ -13,8 +13,8 @@ from lanebus.broker.tcpinfo import Look
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Ping
 from lanebus.wire.names import Role
+from lanebus.wire.pings import Ping
 from lanebus.wire.quality import Degree
 
 ROUND_S: Final = 2.0

@@ -12,7 +12,7 @@ import pytest
 from lanebus.broker.alerts import AlertKind
 from lanebus.broker.core import BrokerCore
 from lanebus.conf.model import Config
-from lanebus.wire import alerts, batches, header, messages, names, outboxes, presence, services
+from lanebus.wire import alerts, batches, fields, header, messages, names, outboxes, pings, presence, services
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.history import HISTORY_BYTES, LZ4, LZ4_LINKED, History
@@ -132,9 +132,9 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "ack": messages.Ack,
     "settle": messages.Settle,
     "settlement, in a settle": messages.Settlement,
-    "ping": messages.Ping,
+    "ping": pings.Ping,
     "outbox, in a ping": outboxes.OutboxReport,
-    "pong": messages.Pong,
+    "pong": pings.Pong,
     "open": messages.Open,
     "close": messages.Close,
     "register": messages.Register,
@@ -237,7 +237,7 @@ def test_the_limits_are_the_codes() -> None:
     assert rows["numbers in a settlement"][1] == "2^20"
     assert batches.MAX_UNSIGNED == (1 << 53) - 1
     assert "integer from 0 to 2^53 - 1" in DOCUMENT
-    assert f"text of at most {messages.MAX_TEXT_CHARACTERS} characters" in DOCUMENT
+    assert f"text of at most {fields.MAX_TEXT_CHARACTERS} characters" in DOCUMENT
     assert f"binary of {messages.PROCESS_BYTES} bytes" in DOCUMENT
 
 

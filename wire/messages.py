@@ -16,13 +16,13 @@ from lanebus.wire.alerts import AlertNews
 from lanebus.wire.batches import Positive, Unsigned
 from lanebus.wire.bodies import decode_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.fields import BookFigures, Name, SessionBooks, Text
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
-from lanebus.wire.outboxes import MAX_OUTBOXES, OutboxReport
-from lanebus.wire.outcomes import BOOK_FIGURES, LEGAL_REASONS, OUTCOMES, WITHHELD, Outcome, Reason
+from lanebus.wire.outcomes import LEGAL_REASONS, OUTCOMES, Outcome, Reason
+from lanebus.wire.pings import Ping, Pong
 from lanebus.wire.presence import After, Presence
-from lanebus.wire.quality import Degree
 from lanebus.wire.runs import check_runs
 from lanebus.wire.services import (
     ENTRIES,
@@ -39,15 +39,11 @@ from lanebus.wire.services import (
 
 PROCESS_BYTES: Final = 16
 """Size of the random id that tells one life of a peer's process from the next."""
-MAX_TEXT_CHARACTERS: Final = 512
-"""Longest text for a person in any message."""
 MAX_SETTLEMENTS: Final = 65_536
 """Settlements in one message."""
 MAX_SETTLED_NUMBERS: Final = 1 << 22
 """Numbers that all settlements of one message may name together: a few bytes of runs can stand for very many."""
 
-Name = Annotated[str, Meta(min_length=1, max_length=160)]
-Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
 ProcessId = Annotated[bytes, Meta(min_length=PROCESS_BYTES, max_length=PROCESS_BYTES)]
 Token = Annotated[bytes, Meta(max_length=64)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -60,9 +56,6 @@ MAX_THROTTLED: Final = 1024
 PerLane = Annotated[list[Unsigned], Meta(min_length=3, max_length=3)]
 PortPerLane = Annotated[list[Port], Meta(min_length=3, max_length=3)]
 TimePerLane = Annotated[list[Milliseconds], Meta(min_length=3, max_length=3)]
-BookFigures = Annotated[
-    list[Unsigned], Meta(min_length=BOOK_FIGURES, max_length=BOOK_FIGURES + len(WITHHELD))
-]
 MAX_SERVED_BY: Final = 256
 History = Annotated[list[tuple[Name, PerLane, bool]], Meta(max_length=16)]
 """Instances that got a session's events for one service, oldest first: by lane the number from which on, and whether
@@ -73,8 +66,6 @@ KeptBy = Annotated[
     list[tuple[Name, Annotated[list[Name], Meta(max_length=64)]]], Meta(max_length=MAX_KEPT_BY)
 ]
 """Groups, and the servers that put their members in."""
-SessionBooks = tuple[Unsigned, Annotated[list[BookFigures], Meta(min_length=3, max_length=3)]]
-"""A session's index, and of each lane its book as `Book.as_list` writes it, with what its sender withheld."""
 
 
 class Revoked(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -301,32 +292,6 @@ class Settle(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
 
     acks: PerLane
     settlements: Annotated[list[Settlement], Meta(max_length=MAX_SETTLEMENTS)]
-
-
-class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Asks for a sign of life; carries what only the peer knows."""
-
-    clock_us: Unsigned
-    """The peer's clock, given back by the pong."""
-    rtt_us: Unsigned
-    """The last round trip that the peer measured; 0 before the first."""
-    books: Annotated[list[SessionBooks], Meta(max_length=1024)]
-    """Books of the sessions whose figures have changed since the last ping."""
-    quality: Degree | None = None
-    """How good the peer finds its connection; None if it does not say."""
-    reason: Text = ""
-    """Why it finds it so."""
-    outboxes: Annotated[list[OutboxReport], Meta(max_length=MAX_OUTBOXES)] = []
-    """All sessions whose outbox is near its limit, or was at it; the fullest, if there are too many."""
-
-
-class Pong(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Answers a ping."""
-
-    clock_us: Unsigned
-    """As the ping gave it."""
-    clock: Unsigned
-    """Ticks since the broker's start."""
 
 
 class Pause(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -13,7 +13,8 @@ from lanebus.adapters.server import ServerAdapter
 from lanebus.adapters.sockets import Socket, pending
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Bye, LaneWelcome, Pong
+from lanebus.wire.messages import Bye, LaneWelcome
+from lanebus.wire.pings import Pong
 
 DEADLINE_S = 20.0
 

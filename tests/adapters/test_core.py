@@ -13,19 +13,10 @@ from lanebus.adapters.session import MAX_BOOKS
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import (
-    Ack,
-    Bye,
-    Done,
-    Join,
-    LaneWelcome,
-    Limits,
-    Pong,
-    Settle,
-    Settlement,
-)
+from lanebus.wire.messages import Ack, Bye, Done, Join, LaneWelcome, Limits, Settle, Settlement
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.pings import Pong
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from lanebus.wire.messages import (
     LaneHello,
     LaneWelcome,
     Pause,
-    Ping,
     Settle,
     Settlement,
     Welcome,
@@ -39,6 +38,7 @@ from lanebus.wire.messages import (
 )
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book, Outcome, Reason
+from lanebus.wire.pings import Ping
 from lanebus.wire.runs import numbers_in, runs_of
 
 _processes = count(1)

@@ -22,8 +22,6 @@ from lanebus.wire.messages import (
     Leave,
     Open,
     Pause,
-    Ping,
-    Pong,
     Register,
     Served,
     Services,
@@ -34,6 +32,7 @@ from lanebus.wire.messages import (
     Watched,
 )
 from lanebus.wire.names import Role
+from lanebus.wire.pings import Ping, Pong
 from lanebus.wire.presence import Presence
 from lanebus.wire.services import Health
 

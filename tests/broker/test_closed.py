@@ -15,7 +15,8 @@ from lanebus.conf.model import SessionsConfig
 from lanebus.wire.header import encode_header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Bye, Ping
+from lanebus.wire.messages import Bye
+from lanebus.wire.pings import Ping
 
 
 def only(bench: Bench, name: str) -> dict[str, Any]:

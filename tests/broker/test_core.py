@@ -19,12 +19,9 @@ from lanebus.wire.header import (
 )
 from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, LinkState, Side
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import (
-    ErrorMessage,
-    LaneHello,
-    Ping,
-)
+from lanebus.wire.messages import ErrorMessage, LaneHello
 from lanebus.wire.names import Role
+from lanebus.wire.pings import Ping
 
 # What is legal when
 

@@ -31,8 +31,6 @@ from lanebus.wire.messages import (
     LaneWelcome,
     Open,
     Pause,
-    Ping,
-    Pong,
     Register,
     Settle,
     Settlement,
@@ -41,6 +39,7 @@ from lanebus.wire.messages import (
 )
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.pings import Ping, Pong
 from lanebus.wire.quality import Degree
 
 PROCESS = b"p" * 16

@@ -34,7 +34,7 @@ from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.header import decode_header
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Ping
+from lanebus.wire.pings import Ping
 
 WAIT_S = 10.0
 FULL_S = 0.3

@@ -18,7 +18,7 @@ from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.build import is_compiled
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Ping
+from lanebus.wire.pings import Ping
 
 ADDRESSES = {"critical": "tcp://127.0.0.1:1"}
 

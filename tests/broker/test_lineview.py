@@ -8,7 +8,7 @@ from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.tcpinfo import Look
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Ping
+from lanebus.wire.pings import Ping
 from lanebus.wire.quality import Degree
 
 

@@ -9,8 +9,9 @@ from lanebus.broker.alerts import AlertKind
 from lanebus.conf.model import AlertsConfig
 from lanebus.wire.batches import MAX_UNSIGNED
 from lanebus.wire.kinds import Kind
-from lanebus.wire.messages import Ping, Watched
+from lanebus.wire.messages import Watched
 from lanebus.wire.outboxes import OutboxReport
+from lanebus.wire.pings import Ping
 
 FULL = AlertKind.OUTBOX_FULL
 

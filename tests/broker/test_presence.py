@@ -10,7 +10,7 @@ from lanebus.conf.model import LimitsConfig, SessionsConfig
 from lanebus.wire import presence
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Ping
+from lanebus.wire.pings import Ping
 from lanebus.wire.presence import Presence
 
 Short = tuple[str, str]

@@ -8,8 +8,9 @@ from tests.broker.traffic import DELIVERED
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Ack, Ping, Settle, Settlement
+from lanebus.wire.messages import Ack, Settle, Settlement
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.pings import Ping
 
 INTERVAL_S = 0.2
 NO_HANDLER = (Outcome.REFUSED, Reason.NO_HANDLER)

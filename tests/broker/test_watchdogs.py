@@ -8,8 +8,8 @@ from lanebus.broker.alerts import BROKER
 from lanebus.conf.model import AlertsConfig, SessionsConfig
 from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.kinds import Kind
-from lanebus.wire.messages import Ping
 from lanebus.wire.outboxes import OutboxReport
+from lanebus.wire.pings import Ping
 
 SESSIONS = SessionsConfig(grace_s=60.0, recovery_s=0.0, ping_interval_s=50.0, lease_s=100.0)
 

@@ -15,7 +15,7 @@ from lanebus.conf.model import EgressConfig, SessionsConfig
 from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Ping
+from lanebus.wire.pings import Ping
 
 
 class Scene:

@@ -30,8 +30,6 @@ from lanebus.wire.messages import (
     Message,
     Open,
     Pause,
-    Ping,
-    Pong,
     Register,
     Served,
     Services,
@@ -47,6 +45,7 @@ from lanebus.wire.messages import (
 from lanebus.wire.names import Role
 from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.pings import Ping, Pong
 from lanebus.wire.presence import Presence, PresenceEntry, What
 from lanebus.wire.quality import Degree
 from lanebus.wire.services import Health, Instance, ServiceState

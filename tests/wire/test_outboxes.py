@@ -7,8 +7,9 @@ from lanebus.wire.bodies import encode_body
 from lanebus.wire.errors import ProtocolError
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Ping, decode_message
+from lanebus.wire.messages import decode_message
 from lanebus.wire.outboxes import MAX_OUTBOXES, OutboxReport
+from lanebus.wire.pings import Ping
 
 REPORT = OutboxReport(3, 9_000, 8_000, 7)
 
