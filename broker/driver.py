@@ -15,6 +15,7 @@ from lanebus.broker.descriptors import room_for
 from lanebus.broker.hangup import hang_up
 from lanebus.broker.health import condition_of
 from lanebus.broker.inspect import Inspector
+from lanebus.broker.monitors import Monitors
 from lanebus.broker.notify import Notifier
 from lanebus.broker.resident import memory_bytes, resident_bytes
 from lanebus.broker.sockets import BindError, bind, make_router, port_of
@@ -82,6 +83,9 @@ class Broker:
         self.addresses: dict[str, str] = {}
         """Real addresses after `bind`: critical, normal, low and control."""
         self.core = BrokerCore(config, epoch=os.urandom(16), random=os.urandom, started=time.monotonic())
+        self._monitors = Monitors(self._context, self.core)
+        self._unread = [False for _ in LANES]
+        """Whether there may be frames on a lane that were not read in this turn."""
         alerts = config.alerts
         self._webhook = (
             Webhook(alerts.webhook_url, config.broker.name, timeout_s=alerts.webhook_timeout_s)
@@ -107,6 +111,7 @@ class Broker:
                     frame_bytes=config.limits.frame_bytes,
                 )
                 self._sockets.append(socket)
+                self._monitors.watch(lane, socket)
                 self.addresses[lane.label] = bind(socket, config.broker.host, settings.port, lane.label)
             self._control = make_router(self._context, high_water_mark=64, frame_bytes=65_536)
             self.addresses["control"] = bind(
@@ -134,6 +139,7 @@ class Broker:
         inspector = Inspector(core, self.addresses)
         draining = core.draining
         counters = core.counters
+        monitors = self._monitors
         poller = zmq.Poller()
         for socket in sockets:
             poller.register(socket, zmq.POLLIN)
@@ -146,6 +152,7 @@ class Broker:
         may_take_bytes = memory_bytes()
         core.bus.memory = resident_bytes(), may_take_bytes
         notifier.ready(self._status())
+        monitors.due = clock()
         next_status = clock() + STATUS_S
         watchdog_s = notifier.watchdog_interval_s
         next_watchdog = clock() if watchdog_s else float("inf")
@@ -157,7 +164,7 @@ class Broker:
         )
         while not draining.over:
             now = clock()
-            until = min(next_status, next_watchdog, core.next_timer() or next_status)
+            until = min(next_status, next_watchdog, monitors.due, core.next_timer() or next_status)
             if self._stuck:
                 until = min(until, now + STUCK_RETRY_S)
             if dense_turns >= DENSE_TURNS and now - woken < LIGHT_S:
@@ -173,6 +180,7 @@ class Broker:
             if not ready or woken > until:
                 # When there is always something to read, timers show how late it is read.
                 counters.late.record(int((woken - until) * 1e6))
+            self._unread = [socket in ready for socket in sockets]
             if critical in ready:
                 self._drain(Lane.CRITICAL, clock() + SHARE_S, PORTION_FRAMES)
                 self._send(clock())
@@ -188,6 +196,8 @@ class Broker:
                 self._stopping = False
                 draining.begin(clock(), self._config.broker.drain_s)
             now = clock()
+            if now >= monitors.due:
+                monitors.look(now, critical_is_read=not self._unread[Lane.CRITICAL])
             if draining.active and not was_draining:
                 notifier.stopping(self._status())
                 next_status = now + DRAINING_STATUS_S
@@ -230,6 +240,7 @@ class Broker:
         """Close every socket; what was sent has half a second to leave, and the webhook a second to be told."""
         if self._webhook is not None:
             self._webhook.close()
+        self._monitors.close()
         for socket in [*self._sockets, *([self._control] if self._control is not None else [])]:
             socket.close()
         self._sockets = []
@@ -258,6 +269,7 @@ class Broker:
         lines = self.core.lines
         strangers = self.core.links.strangers
         clock = time.monotonic
+        self._unread[lane] = True
         try:
             while most:
                 most -= 1
@@ -270,6 +282,7 @@ class Broker:
                 data = frame.bytes
                 if data[KIND_AT : KIND_AT + 1] == _HELLO:
                     receive(lane, route, data, now, more=more, address=_address(frame))
+                    self._monitors.said_hello(lane, route, int(frame.get(zmq.SRCFD)), now)
                 else:
                     receive(lane, route, data, now, more=more)
                 if strangers.unwanted:
@@ -281,6 +294,7 @@ class Broker:
                 if now >= until:
                     return True
         except zmq.Again:
+            self._unread[lane] = False
             return False
         return True
 

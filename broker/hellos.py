@@ -7,6 +7,7 @@ from typing import Final
 
 from lanebus.broker.allowance import Bucket
 from lanebus.broker.egress import Egress
+from lanebus.broker.links import probe
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.registry import Registry
 from lanebus.broker.sessions import Attachment, Link
@@ -17,7 +18,7 @@ from lanebus.wire.header import VERSION
 from lanebus.wire.history import LZ4, LZ4_LINKED
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Ack, Hello, LaneHello, LaneWelcome
+from lanebus.wire.messages import Hello, LaneHello, LaneWelcome
 from lanebus.wire.names import valid_peer
 
 ADDRESSES_REMEMBERED: Final = 4096
@@ -102,7 +103,10 @@ class Hellos:
         cools_s = self._stays_s(message, now)
         if cools_s:
             self.refused += 1
-            self._probe(self._registry.attachments[message.name])
+            # If it has died after all, that shows it, and the next hello has the name.
+            critical = self._registry.attachments[message.name].links[Lane.CRITICAL]
+            if critical is not None:
+                probe(self._outgoing, critical)
             raise ProtocolError(
                 ErrorNumber.COOLING_DOWN,
                 f"processes take {message.name} from each other: the present one keeps it for {cools_s:.1f} s",
@@ -122,12 +126,6 @@ class Hellos:
     def _is_alive(self, attachment: Attachment, now: float) -> bool:
         # Who was killed leaves a connection behind that looks well until it is written to.
         return attachment.away_since is None and now - attachment.last_seen <= self._alive_s
-
-    def _probe(self, attachment: Attachment) -> None:
-        """Say something to a process: if its connection is gone, that shows it, and the next hello has the name."""
-        critical = attachment.links[Lane.CRITICAL]
-        if critical is not None:
-            self._outgoing.control(critical, Kind.ACK, Ack([0, 0, 0]))
 
     def took_over(self, displaced: list[Attachment], now: float) -> None:
         """A hello has taken the name of these; to be called before they end."""

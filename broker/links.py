@@ -12,7 +12,7 @@ from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.header import Header
 from lanebus.wire.kinds import Kind, LinkState
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import ErrorMessage
+from lanebus.wire.messages import Ack, ErrorMessage
 
 log = logging.getLogger("lanebus.broker")
 
@@ -57,6 +57,14 @@ class Links:
             )
         return None
 
+    def probe(self, route: bytes) -> bool:
+        """Speak on a link of the critical lane, whose connection may be gone; whether there is such a link."""
+        link = self.get(Lane.CRITICAL, route)
+        if link is None:
+            return False
+        probe(self._outgoing, link)
+        return True
+
     def drop(self, link: Link, now: float, reason: str, *, leaves: bool = False) -> None:
         """End a link, and with it the attachment's others: it resumes as a whole, on fresh ones.
 
@@ -77,6 +85,11 @@ class Links:
                     attachment.line.lost_reason = reason
                 self._on_away(attachment, now, leaves)
                 log.info("= %s is away", attachment.name)
+
+
+def probe(outgoing: Outgoing, critical: Link) -> None:
+    """Say something that means nothing on a critical link: if its connection is gone, that shows."""
+    outgoing.control(critical, Kind.ACK, Ack([0, 0, 0]))
 
 
 def attached(link: Link) -> Attachment:

@@ -57,6 +57,14 @@ class Stalls:
             else:
                 self._probe(link)
 
+    def probe(self, route: bytes) -> bool:
+        """Look at one whose connection may be gone; whether there is such a one."""
+        attachment = self._by_route.get(route)
+        if attachment is None or attachment.stalled is None or attachment.stalled.route != route:
+            return False
+        self._probe(attachment.stalled)
+        return True
+
     def lost(self, route: bytes, now: float) -> None:
         """A connection is gone; if it was that of a stalled process, this is an outage like any other from now on."""
         attachment = self._by_route.pop(route, None)

@@ -91,3 +91,12 @@ def test_a_connection_without_an_attachment_ends_alone(scene: Scene) -> None:
     scene.links.drop(link, 5.0, "its connection was gone")
     assert list(scene.links) == [other]
     assert scene.away == []
+
+
+def test_a_link_in_doubt_is_spoken_to_and_what_is_none_is_not(scene: Scene) -> None:
+    scene.hello(Lane.CRITICAL, b"r")
+    scene.hello(Lane.LOW, b"l")
+    assert [scene.links.probe(route) for route in (b"r", b"l", b"nobody")] == [True, False, False]
+    ((lane, route, frame),) = scene.outgoing.take()
+    assert (lane, route) == (Lane.CRITICAL, b"r")
+    assert decode_header(frame, max_raw_bytes=100).kind is Kind.ACK

@@ -75,6 +75,18 @@ def test_a_connection_that_is_gone_makes_it_an_outage_with_a_grace_period_of_its
     assert not there(bench, "player:1")
 
 
+def test_one_whose_connection_may_be_gone_is_looked_at_when_that_is_said(bench: Bench) -> None:
+    player, other = sleeping(bench, "player:1"), sleeping(bench, "player:2")
+    routes = player.routes[Lane.CRITICAL], other.routes[Lane.CRITICAL]
+    wait(bench, 5.0)
+    player.cut()
+    assert [bench.core.stalls.probe(route) for route in routes if route is not None] == [True, True]
+    assert not bench.core.stalls.probe(b"nobody")
+    bench.turn()
+    reasons = [away_reason(bench.attachment(each.name)) for each in (player, other)]
+    assert reasons == ["no link", "silent"]
+
+
 def test_a_silent_process_whose_connection_is_gone_is_found_out_at_once(bench: Bench) -> None:
     player = Peer(bench, "player:1").attach()
     player.cut()

@@ -1,0 +1,87 @@
+"""Connections: what one socket says of those that it has accepted, and which links came by them. Without I/O.
+
+libzmq names a connection by its descriptor, which the next one may be given; a frame names the one that it came by, and
+may have waited until that is another's. So the end of a connection is a hint to which links have ended, and no more:
+`Doubts` has them spoken to, and whoever is gone is found out by that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DOUBTS: Final = 3
+"""How often a link is spoken to whose connection may have ended: libzmq tells of an end a little before it is one."""
+CLAIMS: Final = 4
+"""Links that may have come by one connection: it was that of one, and the others are of earlier ones."""
+
+
+class Connection:
+    """One that a socket has accepted, and that has not ended."""
+
+    __slots__ = ("accepted_at", "descriptor", "routes")
+
+    def __init__(self, descriptor: int, now: float) -> None:
+        self.descriptor = descriptor
+        self.accepted_at = now
+        self.routes: list[bytes] = []
+        """Of those who said hello by it, the latest last."""
+
+
+class Connections:
+    """Those of one socket."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Connection] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def accepted(self, descriptor: int, now: float) -> None:
+        """There is a new one."""
+        self._open[descriptor] = Connection(descriptor, now)
+
+    def said_hello(self, descriptor: int, route: bytes) -> list[bytes]:
+        """A hello has come by one, and made a link; the routes of those that are in doubt because of it."""
+        connection = self._open.get(descriptor)
+        if connection is None:
+            # It was that of a connection that has ended since.
+            return [route]
+        routes = connection.routes
+        if route not in routes:
+            routes.append(route)
+            del routes[:-CLAIMS]
+        return list(routes) if len(routes) > 1 else []
+
+    def ended(self, descriptor: int) -> list[bytes]:
+        """One has ended; the routes of those who said hello by it."""
+        connection = self._open.pop(descriptor, None)
+        return [] if connection is None else connection.routes
+
+
+class Doubts:
+    """Links whose connections may have ended, by their routes."""
+
+    def __init__(self) -> None:
+        self._left: dict[bytes, int] = {}
+        self.has_new = False
+        """Whether some of them have not been spoken to."""
+
+    def note(self, routes: list[bytes]) -> None:
+        """These are in doubt."""
+        for route in routes:
+            self._left[route] = DOUBTS
+            self.has_new = True
+
+    def take(self) -> list[bytes]:
+        """Those to be spoken to now: each `DOUBTS` times, if it is there so long."""
+        self.has_new = False
+        routes = list(self._left)
+        for route in routes:
+            self._left[route] -= 1
+            if not self._left[route]:
+                del self._left[route]
+        return routes
+
+    def settled(self, route: bytes) -> None:
+        """There is nobody there any more."""
+        self._left.pop(route, None)

@@ -1,0 +1,70 @@
+"""What is known of a socket's connections, and whose links are in doubt when one of them ends."""
+
+from lanebus.broker.connections import CLAIMS, DOUBTS, Connections, Doubts
+
+
+def test_the_end_of_a_connection_is_that_of_the_link_that_came_by_it() -> None:
+    connections = Connections()
+    connections.accepted(7, 0.0)
+    connections.accepted(8, 0.0)
+    assert len(connections) == 2
+    assert connections.said_hello(7, b"a") == []
+    assert connections.said_hello(7, b"a") == []
+    assert connections.ended(8) == []
+    assert connections.ended(7) == [b"a"]
+    assert connections.ended(7) == []
+    assert len(connections) == 0
+
+
+def test_a_descriptor_that_is_used_again_is_another_connection() -> None:
+    connections = Connections()
+    connections.accepted(7, 0.0)
+    connections.said_hello(7, b"a")
+    assert connections.ended(7) == [b"a"]
+    connections.accepted(7, 1.0)
+    assert connections.said_hello(7, b"b") == []
+    assert connections.ended(7) == [b"b"]
+
+
+def test_a_hello_by_a_connection_that_has_ended_is_in_doubt() -> None:
+    connections = Connections()
+    assert connections.said_hello(7, b"a") == [b"a"]
+    connections.accepted(7, 0.0)
+    connections.ended(7)
+    assert connections.said_hello(7, b"b") == [b"b"]
+
+
+def test_two_hellos_by_one_connection_leave_both_in_doubt_whichever_was_read_first() -> None:
+    connections = Connections()
+    connections.accepted(7, 0.0)
+    connections.said_hello(7, b"of the earlier one")
+    assert connections.said_hello(7, b"b") == [b"of the earlier one", b"b"]
+    assert connections.ended(7) == [b"of the earlier one", b"b"]
+
+
+def test_of_those_who_claim_a_connection_a_few_are_kept() -> None:
+    connections = Connections()
+    connections.accepted(7, 0.0)
+    for number in range(100):
+        connections.said_hello(7, b"%d" % number)
+    assert connections.ended(7) == [b"%d" % number for number in range(100 - CLAIMS, 100)]
+
+
+def test_who_is_in_doubt_is_spoken_to_a_few_times_and_then_believed() -> None:
+    doubts = Doubts()
+    are_new = [doubts.has_new]
+    doubts.note([b"a", b"b"])
+    are_new.append(doubts.has_new)
+    assert doubts.take() == [b"a", b"b"]
+    assert [*are_new, doubts.has_new] == [False, True, False]
+    doubts.settled(b"a")
+    doubts.settled(b"unknown")
+    assert [doubts.take() for _ in range(DOUBTS)] == [[b"b"]] * (DOUBTS - 1) + [[]]
+
+
+def test_a_new_doubt_begins_anew() -> None:
+    doubts = Doubts()
+    doubts.note([b"a"])
+    doubts.take()
+    doubts.note([b"a"])
+    assert [len(doubts.take()) for _ in range(DOUBTS + 1)] == [1] * DOUBTS + [0]
