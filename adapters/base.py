@@ -1,4 +1,4 @@
-"""The driver under every adapter: sockets, clock and handlers around an `AttachmentCore`. No thread of its own."""
+"""The driver under every adapter: clock and handlers around an `AttachmentCore`. No thread of its own."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-import zmq
-
-from lanebus.adapters.actions import Dial, Send, State
+from lanebus.adapters.actions import State
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.derivable import mypyc_attr
 from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed, NotConnected
 from lanebus.adapters.handler_times import Budgets, HandlerTimes
+from lanebus.adapters.links import Links, Observer
 from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
-from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
+from lanebus.adapters.sockets import Socket
 from lanebus.adapters.speaker import Speaker
 from lanebus.adapters.stats import adapter_stats
 from lanebus.adapters.throttle import ThrottledLane
 from lanebus.adapters.turns import Turns
-from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import PROCESS_BYTES
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
@@ -35,28 +33,8 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5570"
 DEFAULT_OUTBOX_BYTES = 8 << 20
 CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
-_READ_FRAMES = 256
 PORTION_S = 0.002
 """How long handlers may run before the critical lane is read again."""
-
-
-class Observer(Protocol):
-    """Who drives several adapters in one thread, and must know of their sockets."""
-
-    turns: Turns
-    """Its own."""
-
-    def opened(self, adapter: Adapter, socket: Socket) -> None:
-        """`adapter` has a new socket."""
-
-    def closing(self, adapter: Adapter, socket: Socket) -> None:
-        """`adapter` is about to close a socket."""
-
-    def touched(self, adapter: Adapter) -> None:
-        """`adapter` has something to do before anybody waits."""
-
-    def turn(self, timeout_s: float) -> int:
-        """Give every adapter its turn."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -80,9 +58,9 @@ class Adapter(Speaker):
         super().__init__(self, session)
         self.handler_times = HandlerTimes(name, handler_budget_ms)
         self.turns = Turns(f"{name} was not polled")
-        self._sockets: list[Socket | None] = [None for _ in LANES]
-        self._poller = zmq.Poller()
-        self._observer: Observer | None = None
+        self.observer: Observer | None = None
+        """Who drives it together with others."""
+        self.links = Links(self)
 
     # What the program calls
 
@@ -102,7 +80,7 @@ class Adapter(Speaker):
         """How the connection to the broker is, from this side: by pings alone, with the default bounds."""
         core = self.core
         is_up = core.state is State.UP
-        return core.line.quality(time.monotonic(), is_up=is_up, ping_interval_s=core.ping_interval_s)
+        return core.line.quality(time.monotonic(), is_up=is_up, ping_interval_s=core.pulse.ping_interval_s)
 
     @property
     def requests_pending(self) -> int:
@@ -146,7 +124,7 @@ class Adapter(Speaker):
 
         Counts begin with the adapter. It is meant to be called once a second, and not for every frame.
         """
-        driver = self if self._observer is None else self._observer
+        driver = self if self.observer is None else self.observer
         return adapter_stats(
             self.core, self.quality, self.retry, self.throttled, self.handler_times, driver.turns
         )
@@ -164,8 +142,8 @@ class Adapter(Speaker):
         if self.core.state is State.NEW:
             self.before_start()
             self.core.start(time.monotonic())
-            self._act()
-            if self._observer is None:
+            self.links.act()
+            if self.observer is None:
                 self.turns.end(time.monotonic())
 
     def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
@@ -181,12 +159,12 @@ class Adapter(Speaker):
         while self.core.state is not State.UP:
             self._raise_failure()
             if time.monotonic() >= deadline:
-                where = ", ".join(self.core.brokers)
                 self.close(0.0)
+                where = self.core.brokers
                 raise NotConnected(f"no broker answered {self.name} at {where} within {timeout_s:g} s")
             self._turn(time.monotonic())
-            self._sleep(min(deadline, time.monotonic() + 0.05))
-        if self._observer is None:
+            self.links.sleep(min(deadline, time.monotonic() + 0.05))
+        if self.observer is None:
             self.turns.end(time.monotonic())
 
     def poll(self, budget_ms: float = 4.0) -> int:
@@ -239,7 +217,7 @@ class Adapter(Speaker):
     def flush(self) -> None:
         """End of a tick: everything sent so far leaves now, batched."""
         self.core.flush(time.monotonic())
-        self._act()
+        self.links.act()
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> int:
         """Flush, wait for settlements until the timeout while handling what comes, and say goodbye.
@@ -262,7 +240,7 @@ class Adapter(Speaker):
                 session.closed = True
             self._tell()
             core.close("closed")
-            self._act()
+            self.links.act()
         return left
 
     def __enter__(self: AdapterT) -> AdapterT:
@@ -281,12 +259,12 @@ class Adapter(Speaker):
 
     def observe(self, observer: Observer | None) -> None:
         """Let a `Loop` drive this adapter, or no longer."""
-        self._observer = observer
+        self.observer = observer
         self.turns.stop()
 
     def open_sockets(self) -> list[Socket]:
         """The sockets that exist now."""
-        return [socket for socket in self._sockets if socket is not None]
+        return [socket for socket in self.links.sockets if socket is not None]
 
     def turn(self, until: float) -> int:
         """One turn whose next follows as soon as there is something to do; for a `Loop`."""
@@ -294,8 +272,8 @@ class Adapter(Speaker):
 
     def touch(self) -> None:
         """There is something to do before anybody waits."""
-        if self._observer is not None:
-            self._observer.touched(self)
+        if self.observer is not None:
+            self.observer.touched(self)
 
     # Inside
 
@@ -342,18 +320,18 @@ class Adapter(Speaker):
                 return handled
             if deadline is not None and time.monotonic() >= deadline:
                 return handled
-            self._sleep(deadline if deadline is not None else time.monotonic() + 1.0)
+            self.links.sleep(deadline if deadline is not None else time.monotonic() + 1.0)
 
     def _settle_all(self, deadline: float) -> None:
         core = self.core
         while self.unfinished and core.failure is None and (now := time.monotonic()) < deadline:
             core.flush(now)
-            self._act()
-            if self._observer is not None:
-                self._observer.turn(min(deadline - now, 0.05))
+            self.links.act()
+            if self.observer is not None:
+                self.observer.turn(min(deadline - now, 0.05))
             else:
                 self._turn(min(deadline, time.monotonic() + PORTION_S))
-                self._sleep(min(deadline, time.monotonic() + 0.05))
+                self.links.sleep(min(deadline, time.monotonic() + 0.05))
 
     def _raise_failure(self) -> None:
         if self.core.failure is not None:
@@ -364,7 +342,7 @@ class Adapter(Speaker):
     def _turn(self, until: float, *, next_turn_in_s: float | None = None) -> int:
         core = self.core
         core.begin_turn(time.monotonic())
-        self._read()
+        self.links.read()
         self.tell_news()
         handled = (
             dispatch(core, time.monotonic, until, self.handler_times)
@@ -379,108 +357,8 @@ class Adapter(Speaker):
         now = time.monotonic()
         self.in_turn(now)
         core.end_turn(now, now + (next_turn_in_s or 0.0))
-        self._act()
+        self.links.act()
         return handled
-
-    def _read(self) -> None:
-        core = self.core
-        for lane in LANES:
-            socket = self._sockets[lane]
-            if socket is None:
-                continue
-            events = pending(socket)
-            left = _READ_FRAMES
-            while events & POLLIN and left:
-                frame = socket.recv(NOBLOCK, copy=False)
-                more = frame.more
-                while more and socket.getsockopt(zmq.RCVMORE):
-                    socket.recv(NOBLOCK)
-                core.receive(lane, frame.bytes, time.monotonic(), more=more)
-                if self._sockets[lane] is not socket:
-                    return
-                left -= 1
-                events = pending(socket)
-            if not events & POLLOUT and not events & POLLIN:
-                # No connection is left on the socket: it does not reconnect by itself.
-                if self._may_be_gone(lane):
-                    continue
-                core.lost(time.monotonic())
-                self._act()
-                return
-
-    def _act(self) -> None:
-        core = self.core
-        observer = self._observer
-        for action in core.take():
-            if isinstance(action, Send):
-                socket = self._sockets[action.lane]
-                if socket is None:
-                    continue
-                try:
-                    socket.send(action.frame, NOBLOCK)
-                except zmq.Again:
-                    core.lost(time.monotonic())
-                    if observer is not None:
-                        observer.touched(self)
-            elif isinstance(action, Dial):
-                old = self._sockets[action.lane]
-                if old is not None:
-                    self._close_socket(old, 0.0)
-                socket = dial(action.address, frame_bytes=core.limits.raw_bytes)
-                self._sockets[action.lane] = socket
-                # Its descriptor, and not the socket: that wakes for the end of a connection too.
-                self._poller.register(socket.fileno(), zmq.POLLIN)
-                if observer is not None:
-                    observer.opened(self, socket)
-            else:
-                self._hang_up(action.linger_s)
-        if observer is not None and self._has_news():
-            observer.touched(self)
-
-    def _has_news(self) -> bool:
-        """Whether a frame waits, or a connection is gone.
-
-        A descriptor is not readable again for what a send, or this look itself, has already taken notice of.
-        """
-        for lane, socket in zip(LANES, self._sockets, strict=True):
-            if socket is None:
-                continue
-            events = pending(socket)
-            if events & POLLIN or not (events & POLLOUT or self._may_be_gone(lane)):
-                return True
-        return False
-
-    def _may_be_gone(self, lane: Lane) -> bool:
-        """Whether a connection's end means nothing: a broker that drains says its goodbye on the critical link."""
-        return self.core.draining and lane is not Lane.CRITICAL
-
-    def _hang_up(self, linger_s: float) -> None:
-        for lane in LANES:
-            socket = self._sockets[lane]
-            if socket is not None:
-                self._close_socket(socket, linger_s)
-                self._sockets[lane] = None
-
-    def _close_socket(self, socket: Socket, linger_s: float) -> None:
-        if self._observer is not None:
-            self._observer.closing(self, socket)
-        self._poller.unregister(socket.fileno())
-        socket.close(linger=int(linger_s * 1000))
-
-    def _sleep(self, until: float) -> None:
-        """Wait for a socket, a timer of the core, or `until`."""
-        if self.core.has_work(time.monotonic()) or self._has_news():
-            return
-        due = self.core.next_timer()
-        if due is not None and due < until:
-            until = due
-        left_s = until - time.monotonic()
-        if left_s <= 0:
-            return
-        if left_s >= 0.001:
-            self._poller.poll(int(left_s * 1000))
-        elif until is not due and not self._poller.poll(0):
-            time.sleep(left_s)
 
     def _tell(self) -> None:
         told, self.core.told = self.core.told, []

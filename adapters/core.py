@@ -19,6 +19,7 @@ from msgspec.structs import astuple
 
 from lanebus.adapters.actions import Action, Dial, HangUp, Send, State
 from lanebus.adapters.alerts import WatchedAlerts
+from lanebus.adapters.brokers import Brokers
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.complaints import Complaints
 from lanebus.adapters.errors import Closed, HelloRefused, LanebusError
@@ -26,9 +27,10 @@ from lanebus.adapters.event import Unsettled
 from lanebus.adapters.incoming import COMPRESSIONS, Incoming
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.players import Players
+from lanebus.adapters.pulse import Pulse
 from lanebus.adapters.quality import OwnLine
 from lanebus.adapters.requests import Request, Requests
-from lanebus.adapters.retry import Backoff, Patience
+from lanebus.adapters.retry import Backoff
 from lanebus.adapters.services import Watched
 from lanebus.adapters.session import SessionCore, make_ping
 from lanebus.adapters.suspension import Suspension
@@ -69,8 +71,7 @@ class AttachmentCore:
         self.name = name
         self.role = role
         self.process = process
-        self.brokers = list(brokers)
-        """Addresses of critical lanes, gone through in turn."""
+        self.brokers = Brokers(brokers)
         self.state = State.NEW
         self.failure: LanebusError | None = None
         """Why it is closed, where that was not the program's wish."""
@@ -92,22 +93,15 @@ class AttachmentCore:
         """Whether the broker has said that it is about to end: events are held, and settled at once, until its bye."""
         self.connects = 0
         """How often all three links came up."""
-        self._broker = 0
         self._actions: list[Action] = []
         self._incarnation = 0
         self._ready = [False for _ in LANES]
         self._token, self._generation = b"", 0
         self._epoch = b""
         self.backoff = Backoff()
-        self._patience = Patience()
-        self._give_up_at: float | None = None
-        self._hello_at = 0.0
-        self._heard = 0.0
-        self._next_ping: float | None = None
+        self.pulse = Pulse()
         self._control_due: float | None = None
         self._control_interval_s = 0.2
-        self.ping_interval_s = 2.0
-        self._lease_s = 10.0
         self._credit_bytes = 1 << 18
         self._suspension, self._complaints = Suspension(), Complaints()
         self._handlers: dict[Kind, Callable[[Lane, Any, float], None]] = {
@@ -219,7 +213,7 @@ class AttachmentCore:
 
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
-        times = [self.backoff.due, self._give_up_at, self._next_ping, self._control_due]
+        times = [self.backoff.due, self.pulse.give_up_at, self.pulse.next_ping, self._control_due]
         if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         if self.state is not State.CLOSED:
@@ -255,9 +249,8 @@ class AttachmentCore:
         self._incarnation += 1
         self.incoming.relink()
         self.backoff.due = None
-        self._give_up_at = now + self._patience.s
-        self._hello_at = now
-        self._actions.append(Dial(Lane.CRITICAL, self.brokers[self._broker]))
+        self.pulse.dialled(now)
+        self._actions.append(Dial(Lane.CRITICAL, self.brokers.present))
         hello = Hello(
             name=self.name,
             role=self.role,
@@ -283,7 +276,7 @@ class AttachmentCore:
             self.state = State.DOWN
         self._unready()
         self._actions.append(HangUp(linger_s=0.0))
-        self._broker = (self._broker + 1) % len(self.brokers)
+        self.brokers.next()
         self.backoff.due = now + (self.backoff.jitter_s() if announced else self.backoff.next_wait_s())
 
     def _unready(self) -> None:
@@ -291,14 +284,15 @@ class AttachmentCore:
         self.draining = False
         self.requests.lost()
         self.line.away()
-        self._give_up_at = self._next_ping = self._control_due = None
+        self.pulse.stop()
+        self._control_due = None
 
     def _welcomed(self, lane: Lane, message: Welcome | LaneWelcome, now: float) -> None:
         self._ready[lane] = True
-        self._give_up_at = now + self._patience.s
+        self.pulse.welcomed(now)
         if isinstance(message, Welcome):
             self._adopt(message, now)
-            host = message.host or urlsplit(self.brokers[self._broker]).hostname or ""
+            host = message.host or urlsplit(self.brokers.present).hostname or ""
             shown = f"[{host}]" if ":" in host else host
             for other in (Lane.NORMAL, Lane.LOW):
                 self._actions.append(Dial(other, f"tcp://{shown}:{message.ports[other]}"))
@@ -315,9 +309,7 @@ class AttachmentCore:
             self.state = State.UP
             self.connects += 1
             self.backoff.succeeded()
-            self._patience.succeeded()
-            self._give_up_at = None
-            self._next_ping = now
+            self.pulse.up(now)
 
     def _adopt(self, welcome: Welcome, now: float) -> None:
         self._token, self._generation = welcome.token, welcome.generation
@@ -325,15 +317,15 @@ class AttachmentCore:
         self.outgoing.adopt(welcome)
         self.incoming.adopt(welcome)
         self._control_interval_s = welcome.control_interval_ms / 1e3
-        self.ping_interval_s = welcome.ping_interval_ms / 1e3
-        self._lease_s = welcome.lease_ms / 1e3
+        self.pulse.ping_interval_s = welcome.ping_interval_ms / 1e3
+        self.pulse.lease_s = welcome.lease_ms / 1e3
         self._credit_bytes = welcome.credit_bytes
         if self.role is Role.SERVER:
             self._suspension.welcomed(welcome.failover_ms / 1e3)
         if welcome.epoch != self._epoch:
             self._epoch = welcome.epoch
             self.clock.restart()
-        self.clock.measure(welcome.clock, now - self._hello_at, now)
+        self.clock.measure(welcome.clock, now - self.pulse.dialled_at, now)
 
     # Frames
 
@@ -352,7 +344,7 @@ class AttachmentCore:
                 raise ProtocolError(
                     ErrorNumber.NOT_LEGAL_HERE, f"{header.kind.label} on a {state.value} link"
                 )
-            self._heard = now
+            self.pulse.heard_at = now
             if header.ack:
                 self._acknowledged(lane, header.ack)
             if header.kind is Kind.BATCH:
@@ -474,22 +466,13 @@ class AttachmentCore:
     def _timers(self, now: float) -> None:
         if self.backoff.due is not None and now + TIMER_SLACK_S >= self.backoff.due:
             self._attempt(now)
-        if self._give_up_at is not None and now + TIMER_SLACK_S >= self._give_up_at:
-            self._patience.was_in_vain()
-            self.lost(now, "no welcome")
-        if self._next_ping is not None and now + TIMER_SLACK_S >= self._next_ping:
-            if now - self._heard > self._lease_s:
-                self.lost(now, f"silent for {now - self._heard:.1f} s")
-                return
-            for lane in self.outgoing.lanes:
-                since = lane.unacknowledged_since()
-                if since is not None and now - since > self._lease_s:
-                    # The others may be well: a lane on which nothing is acknowledged is lost all the same.
-                    self.lost(now, f"nothing acknowledged on {lane.lane.label} for {now - since:.1f} s")
-                    return
+        why = self.pulse.look(now, self.outgoing.lanes)
+        if why:
+            self.lost(now, why)
+        elif self.pulse.is_ping_due(now):
             self._ping(now)
 
     def _ping(self, now: float) -> None:
-        self._next_ping = now + self.ping_interval_s
-        self.line.pinged(self.ping_interval_s, now)
+        self.pulse.pinged(now)
+        self.line.pinged(self.pulse.ping_interval_s, now)
         self._control(Kind.PING, make_ping(self.sessions, self.clock.rtt_s, self.line.view, now))

@@ -274,7 +274,7 @@ def test_an_answer_that_waited_for_the_program_is_no_round_trip(monkeypatch: pyt
 def test_more_frames_than_one_turn_reads_are_read_in_the_next(
     pair: tuple[ServerAdapter, ServerAdapter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lanebus.adapters.base._READ_FRAMES", 1)
+    monkeypatch.setattr("lanebus.adapters.links._READ_FRAMES", 1)
     one, other = pair
     got: list[int] = []
     other.on("t")(lambda event: got.append(event.payload))
@@ -481,7 +481,7 @@ def test_a_program_that_does_not_poll_for_longer_than_the_grace_period_is_there_
         attachments = broker.broker.core.registry.attachments
         attachment = attachments["server:b"]
         until(lambda: attachment.stalled is not None, sender, what="it counts as stalled")
-        dead._hang_up(0.0)
+        dead.links.hang_up(0.0)
         until(lambda: "server:c" not in attachments, sender, what="the dead one is gone")
         assert attachments["server:b"] is attachment
         for number in range(3):

@@ -7,10 +7,9 @@ import pytest
 import zmq
 from tests.adapters.down import frame, header_of, welcome
 
-from lanebus.adapters.loop import Loop
 from lanebus.adapters.retry import MAX_WAIT_S
 from lanebus.adapters.server import ServerAdapter
-from lanebus.adapters.sockets import Socket, pending
+from lanebus.adapters.sockets import Socket
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Bye, LaneWelcome
@@ -148,32 +147,3 @@ def test_a_socket_that_takes_no_more_is_a_lost_link_and_never_a_blocked_program(
         if accepted % 30 == 0:
             adapter.core.sessions[0].outbox.limit_bytes += 30 * 300_000
     assert adapter.in_flight == accepted, "nothing is lost with the link"
-
-
-def nobody_there() -> str:
-    """An address where nobody listens any more."""
-    hand = Hand()
-    hand.close()
-    return hand.address
-
-
-def take_notice(adapter: ServerAdapter) -> None:
-    """Look at a refused connection until it is gone, as a send that comes at the wrong moment does."""
-    (socket,) = adapter.open_sockets()
-    deadline = time.monotonic() + DEADLINE_S
-    while pending(socket):
-        assert time.monotonic() < deadline, "the connection is not refused"
-
-
-def test_a_refused_connection_is_news_also_where_somebody_has_taken_notice_of_it() -> None:
-    # Its descriptor is not readable again: without another look nobody would have a turn before the next timer.
-    adapter, loop = ServerAdapter("a", broker=nobody_there()), Loop()
-    loop.add(adapter)
-    adapter.start()
-    take_notice(adapter)
-    assert adapter._has_news()
-    loop.turn(0.0)
-    assert adapter.retry.attempts == 1
-    assert not adapter._has_news()
-    adapter.close(0.0)
-    loop.close()

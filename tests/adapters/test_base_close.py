@@ -38,7 +38,7 @@ def test_a_close_handles_what_has_arrived_and_waits_for_the_answers_to_it(broker
         other.send("t", 7, to="server:a", flush=True)
 
         def arrived() -> bool:
-            one._read()
+            one.links.read()
             return any(one.core.incoming.arrivals)
 
         until(arrived, what="it has arrived")

@@ -1,0 +1,70 @@
+"""The pulse of a connection: when to ping, and after how long a silence the links count as lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lanebus.adapters.outlane import OutLane
+from lanebus.adapters.retry import Patience
+from lanebus.wire.lanes import TIMER_SLACK_S
+
+
+class Pulse:
+    """One attachment's."""
+
+    def __init__(self) -> None:
+        self.ping_interval_s = 2.0
+        self.lease_s = 10.0
+        self.dialled_at = 0.0
+        self.heard_at = 0.0
+        """When a frame of the broker came last."""
+        self.next_ping: float | None = None
+        self.give_up_at: float | None = None
+        """When a broker that was dialled has been silent for too long."""
+        self._patience = Patience()
+
+    def dialled(self, now: float) -> None:
+        """A broker was dialled, and a hello sent."""
+        self.dialled_at = now
+        self.give_up_at = now + self._patience.s
+
+    def welcomed(self, now: float) -> None:
+        """One link is welcome."""
+        self.give_up_at = now + self._patience.s
+
+    def up(self, now: float) -> None:
+        """All links are up."""
+        self._patience.succeeded()
+        self.give_up_at = None
+        self.next_ping = now
+
+    def stop(self) -> None:
+        """There are no links."""
+        self.give_up_at = self.next_ping = None
+
+    def look(self, now: float, lanes: Iterable[OutLane]) -> str:
+        """Look at what is due.
+
+        Returns:
+            Why the links are lost; empty if they are not.
+        """
+        if self.give_up_at is not None and now + TIMER_SLACK_S >= self.give_up_at:
+            self._patience.was_in_vain()
+            return "no welcome"
+        if self.is_ping_due(now):
+            if now - self.heard_at > self.lease_s:
+                return f"silent for {now - self.heard_at:.1f} s"
+            for lane in lanes:
+                since = lane.unacknowledged_since()
+                if since is not None and now - since > self.lease_s:
+                    # The others may be well: a lane on which nothing is acknowledged is lost all the same.
+                    return f"nothing acknowledged on {lane.lane.label} for {now - since:.1f} s"
+        return ""
+
+    def is_ping_due(self, now: float) -> bool:
+        """Whether a ping leaves now."""
+        return self.next_ping is not None and now + TIMER_SLACK_S >= self.next_ping
+
+    def pinged(self, now: float) -> None:
+        """A ping leaves."""
+        self.next_ping = now + self.ping_interval_s

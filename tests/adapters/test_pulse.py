@@ -1,0 +1,63 @@
+"""The pulse of a connection: when to ping, and when silence is a loss."""
+
+from lanebus.adapters.outlane import OutLane, Window
+from lanebus.adapters.pulse import Pulse
+from lanebus.adapters.retry import HELLO_TIMEOUT_S, RETURN_TIMEOUT_S
+from lanebus.wire.lanes import LANES
+
+START = 100.0
+OUT_LANES = [OutLane(lane, Window()) for lane in LANES]
+
+
+def up() -> Pulse:
+    """All links have just come up."""
+    pulse = Pulse()
+    pulse.dialled(START)
+    pulse.welcomed(START)
+    pulse.heard_at = START
+    pulse.up(START)
+    return pulse
+
+
+def test_a_broker_that_is_silent_after_the_dial_is_given_up_and_the_next_time_later() -> None:
+    pulse = Pulse()
+    assert pulse.look(START, OUT_LANES) == ""
+    pulse.dialled(START)
+    assert pulse.give_up_at == START + HELLO_TIMEOUT_S
+    assert pulse.look(START + HELLO_TIMEOUT_S - 0.1, OUT_LANES) == ""
+    assert pulse.look(START + HELLO_TIMEOUT_S, OUT_LANES) == "no welcome"
+    pulse.dialled(START)
+    assert pulse.give_up_at == START + 2 * HELLO_TIMEOUT_S
+
+
+def test_a_welcome_gives_the_other_links_their_time() -> None:
+    pulse = Pulse()
+    pulse.dialled(START)
+    pulse.welcomed(START + 1.0)
+    assert pulse.give_up_at == START + 1.0 + HELLO_TIMEOUT_S
+
+
+def test_links_that_were_up_give_a_broker_longer() -> None:
+    pulse = up()
+    assert pulse.look(START + RETURN_TIMEOUT_S, OUT_LANES) == ""
+    pulse.stop()
+    pulse.dialled(START)
+    assert pulse.give_up_at == START + RETURN_TIMEOUT_S
+
+
+def test_a_ping_leaves_at_once_and_then_at_intervals() -> None:
+    pulse = up()
+    assert pulse.is_ping_due(START)
+    pulse.pinged(START)
+    assert not pulse.is_ping_due(START + pulse.ping_interval_s - 0.1)
+    assert pulse.is_ping_due(START + pulse.ping_interval_s)
+    pulse.stop()
+    assert not pulse.is_ping_due(START + 100.0)
+
+
+def test_silence_is_a_loss_after_the_lease() -> None:
+    pulse = up()
+    assert pulse.look(START + pulse.lease_s, OUT_LANES) == ""
+    assert pulse.look(START + pulse.lease_s + 0.5, OUT_LANES) == "silent for 10.5 s"
+    pulse.heard_at = START + pulse.lease_s
+    assert pulse.look(START + pulse.lease_s + 0.5, OUT_LANES) == ""
