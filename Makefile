@@ -24,7 +24,7 @@ BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo torture wheel test-wheel compiled test-compiled bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood clean
+.PHONY: help test lint demo torture wheel test-wheel compiled test-compiled bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood bench-commands clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench-stopped: $(STAMP) traces ## a receiver stands still for 20 s: what it cost
 
 bench-flood: $(STAMP) traces ## a client sends as fast as it can beside a match: what it costs the others. TRACES="FILE..." RUNS=3
 	$(BIN)/python benchmarks/flooding_client.py $(TRACES) --runs $(or $(RUNS),3)
+
+bench-commands: $(STAMP) ## questions to a broker with 5,000 sessions: what they cost the critical lane
+	$(BIN)/python benchmarks/commands_latency.py
 
 .PHONY: traces
 traces:

@@ -17,6 +17,7 @@ from lanebus.broker.health import condition_of
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.monitors import Monitors
 from lanebus.broker.notify import Notifier
+from lanebus.broker.portions import Answers
 from lanebus.broker.resident import memory_bytes, resident_bytes
 from lanebus.broker.sockets import BindError, bind, make_router, port_of
 from lanebus.broker.webhook import Webhook
@@ -43,6 +44,8 @@ shares its cost."""
 DENSE_TURNS = 8
 """Traffic is dense after as many turns in a row, none of which began later than twice `SPACING_S` after the one before:
 a question and its answer, and theirs, do not wait."""
+ANSWER_S = 0.001
+"""What answers of the control endpoint may take of a turn."""
 STUCK_RETRY_S = 0.005
 """How soon a frame that found its connection full is tried again."""
 STUCK_FRAMES = 4096
@@ -78,6 +81,7 @@ class Broker:
         self._stopping = False
         self._drainers: list[bytes] = []
         """Who waits on the control socket for the end of the drain."""
+        self._answers = Answers()
         self._stuck: dict[tuple[Lane, bytes], deque[bytes]] = {}
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.addresses: dict[str, str] = {}
@@ -167,6 +171,8 @@ class Broker:
             until = min(next_status, next_watchdog, monitors.due, core.next_timer() or next_status)
             if self._stuck:
                 until = min(until, now + STUCK_RETRY_S)
+            if self._answers:
+                until = now
             if dense_turns >= DENSE_TURNS and now - woken < LIGHT_S:
                 time.sleep(woken + SPACING_S - now)
                 now = clock()
@@ -187,9 +193,11 @@ class Broker:
             for lane in (Lane.NORMAL, Lane.LOW):
                 if sockets[lane] in ready:
                     self._read_bulk(lane, clock() + SHARE_S)
-            if control in ready:
-                self._answer(control, inspector)
             was_draining = draining.active
+            if control in ready:
+                self._hear(control, inspector)
+            if self._answers:
+                self._answer(control)
             if self._wake_read in ready:
                 os.read(self._wake_read, 64)
             if self._stopping:
@@ -342,17 +350,22 @@ class Broker:
                 self.core.lost(lane, route, now)
             del self._stuck[lane, route]
 
-    def _answer(self, control: zmq.Socket[bytes], inspector: Inspector) -> None:
+    def _hear(self, control: zmq.Socket[bytes], inspector: Inspector) -> None:
+        """Take the questions that have come, as many as can be answered at once."""
         try:
-            while True:
+            while not self._answers.is_full:
                 route, *frames = control.recv_multipart(zmq.NOBLOCK)
-                reply = inspector.answer(frames, time.monotonic())
-                if reply is not None:
-                    self._reply(control, route, reply)
-                elif len(self._drainers) < MOST_DRAINERS:
-                    self._drainers.append(route)
+                self._answers.begin(route, inspector.work(frames, time.monotonic()))
         except zmq.Again:
             return
+
+    def _answer(self, control: zmq.Socket[bytes]) -> None:
+        """Go on with the answers for a while."""
+        for route, reply in self._answers.step(time.monotonic, time.monotonic() + ANSWER_S):
+            if reply is not None:
+                self._reply(control, route, reply)
+            elif len(self._drainers) < MOST_DRAINERS:
+                self._drainers.append(route)
 
     def _reply(self, control: zmq.Socket[bytes], route: bytes, reply: bytes) -> None:
         try:

@@ -1,4 +1,8 @@
-"""The control endpoint's answers: everything is read from the broker's state when asked, nothing is kept beside it."""
+"""The control endpoint's answers: everything is read from the broker's state when asked, nothing is kept beside it.
+
+What is said of every session is made in portions: each row is of one instant, and the rows are of one after the other.
+Only the audit looks at everything at one instant, since it compares what one session sent with what others hold.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 import msgspec
@@ -22,18 +26,18 @@ from lanebus.broker.health import shown
 from lanebus.broker.inspect_limits import change_limits, limits, limits_of
 from lanebus.broker.inspect_services import groups, members, service_health, services
 from lanebus.broker.leases import state_of
-from lanebus.broker.lines import mean_ping_ms
 from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.loglevel import level, set_level
+from lanebus.broker.portions import Rows, Work, complete, rows
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Attachment, Session
 from lanebus.broker.slow_receivers import held
 from lanebus.broker.statistics import queued_events, statistics
 from lanebus.broker.sums import sums
+from lanebus.broker.survey import LaneSurvey, Survey, survey
 from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
-from lanebus.broker.totals import Totals
 from lanebus.broker.why import why
 from lanebus.wire.build import is_compiled
 from lanebus.wire.lanes import LANES, Lane
@@ -42,6 +46,9 @@ from lanebus.wire.outcomes import Book
 
 MAX_DEADLINE_S = 3600.0
 """Longest deadline of a drain that may be asked for."""
+
+_RESULT = msgspec.msgpack.encode({"ok": True, "result": None})[:-1]
+"""An answer up to its result."""
 
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
@@ -65,11 +72,11 @@ class Inspector:
             "alerts": self.alerts,
             "stats": self.stats,
             "services": lambda now: services(core, now),
-            "groups": lambda now: groups(core),
+            "groups": lambda now: groups(core, now),
             "metrics": self.metrics,
         }
         self._questions: dict[str, Callable[[dict[str, Any], float], Any]] = {
-            "members": lambda request, now: members(core, request.get("group")),
+            "members": lambda request, now: members(core, request.get("group"), now),
             "quality": lambda request, now: self.quality(request.get("peer"), now),
             "limits": self._limits,
             "why": lambda request, now: why(core, request.get("peer"), signs, now),
@@ -80,6 +87,10 @@ class Inspector:
         }
 
     def answer(self, frames: list[bytes], now: float) -> bytes | None:
+        """The reply to one request, made at one instant; see `work`."""
+        return complete(self.work(frames, now), now)
+
+    def work(self, frames: list[bytes], now: float) -> Work[bytes | None]:
         """The reply to one request: ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": text}``.
 
         None for ``drain``, whose reply is what `drained` gives in the end.
@@ -93,13 +104,19 @@ class Inspector:
                 self._core.draining.begin(now, self._deadline_s(request))
                 return None
             question = self._questions.get(command) if isinstance(command, str) else None
-            if question is not None:
-                return msgspec.msgpack.encode({"ok": True, "result": question(request, now)})
             action = self._commands.get(command) if isinstance(command, str) else None
-            if action is None:
+            if question is not None:
+                result = question(request, now)
+            elif action is not None:
+                result = action(now)
+            else:
                 known = ", ".join([*self._commands, *self._questions])
                 raise ValueError(f"no command {command!r}; there are {known}, drain")
-            return msgspec.msgpack.encode({"ok": True, "result": action(now)})
+            if isinstance(result, Generator):
+                result = yield from result
+            if isinstance(result, Rows):
+                return b"".join((_RESULT, *result))
+            return msgspec.msgpack.encode({"ok": True, "result": result})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
             return msgspec.msgpack.encode({"ok": False, "error": str(error)})
@@ -116,7 +133,7 @@ class Inspector:
             raise ValueError(f"deadline_s is {deadline_s!r}; give seconds from 0 to {MAX_DEADLINE_S:g}")
         return float(deadline_s)
 
-    def _limits(self, request: dict[str, Any], now: float) -> dict[str, Any] | list[dict[str, Any]]:
+    def _limits(self, request: dict[str, Any], now: float) -> Any:
         if len(request) == 1:
             return limits(self._core)
         if "match" in request:
@@ -134,24 +151,24 @@ class Inspector:
         payloads = request.get("payloads") is True
         return {"trace": self._core.tracing.begin(request.get("peer"), now, payloads=payloads)}
 
-    def metrics(self, now: float) -> dict[str, Any]:
+    def metrics(self, now: float) -> Work[dict[str, Any]]:
         """What `lanebus metrics` is made of: ``status``, and sums that do not fall when sessions end."""
-        summed = self._core.registry.summed()
+        found = yield from survey(self._core.registry, now)
         return {
-            "status": self._status(summed, now),
+            "status": self._status(found, now),
             "started_at_s": self._started_at_s,
             "python": platform.python_version(),
             "libzmq": zmq.zmq_version(),
-            **sums(self._core, summed, now),
+            **sums(self._core, found, now),
         }
 
-    def status(self, now: float) -> dict[str, Any]:
+    def status(self, now: float) -> Work[dict[str, Any]]:
         """The broker at a glance."""
-        return self._status(self._core.registry.summed(), now)
+        found = yield from survey(self._core.registry, now)
+        return self._status(found, now)
 
-    def _status(self, summed: Totals, now: float) -> dict[str, Any]:
+    def _status(self, found: Survey, now: float) -> dict[str, Any]:
         core = self._core
-        sessions = list(core.registry.sessions())
         rss_bytes = resident_bytes()
         # The system brings this figure up to date now and then only.
         rss_peak_bytes = max(rss_bytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -166,7 +183,7 @@ class Inspector:
             "state": "draining" if core.draining.active else "serving",
             "addresses": dict(self._addresses),
             "attachments": len(core.registry.attachments),
-            "sessions": {role.value: sum(s.role is role for s in sessions) for role in Role},
+            "sessions": {role.value: found.roles[role] for role in Role},
             "services": {
                 name: sorted(service.instances) for name, service in sorted(core.directory.services.items())
             },
@@ -177,8 +194,8 @@ class Inspector:
             "cpu_s": time.process_time(),
             "rss_bytes": rss_bytes,
             "rss_peak_bytes": rss_peak_bytes,
-            "ping_mean_ms": mean_ping_ms(sessions, now),
-            "lanes": {lane.label: self._lane(lane) for lane in LANES},
+            "ping_mean_ms": found.ping_mean_ms,
+            "lanes": {lane.label: self._lane(lane, found.lanes[lane]) for lane in LANES},
             "control": {
                 "in": core.counters.control_in.as_dict(),
                 "out": core.counters.control_out.as_dict(),
@@ -196,49 +213,43 @@ class Inspector:
             "duplicates": core.counters.duplicates,
             "ignored_settlements": core.counters.ignored_settlements,
             "books": {
-                "events": _by_lane(summed.events),
-                "parts": _by_lane(summed.parts),
+                "events": _by_lane(found.totals.events),
+                "parts": _by_lane(found.totals.parts),
             },
         }
 
-    def _lane(self, lane: Lane) -> dict[str, Any]:
+    def _lane(self, lane: Lane, found: LaneSurvey) -> dict[str, Any]:
         counters = self._core.counters
-        queued_events = queued_bytes = unsettled = 0
-        for attachment in self._core.registry.attachments.values():
-            out = attachment.outbound[lane]
-            queued_events += len(out.queue)
-            queued_bytes += out.queued_bytes
-            for session in attachment.sessions.values():
-                receiving = session.receiving[lane]
-                queued_events += len(receiving.waiting) + len(receiving.suspects)
-                queued_bytes += receiving.waiting_bytes + sum(event.size for event in receiving.suspects)
-                unsettled += sum(map(len, receiving.unsettled.values()))
         return {
             "in": counters.lanes_in[lane].as_dict(),
             "out": counters.lanes_out[lane].as_dict(),
-            "queued_events": queued_events,
-            "queued_bytes": queued_bytes,
-            "unsettled_events": unsettled,
+            "queued_events": found.queued_events,
+            "queued_bytes": found.queued_bytes,
+            "unsettled_events": found.unsettled_events,
             "held_ms": counters.held[lane].in_ms(),
             "throttled_events": counters.throttled[lane],
             "shaped_parts": self._core.egress.shaping.waited[lane].count,
             "shaped_ms": self._core.egress.shaping.waited[lane].in_ms(),
         }
 
-    def queues(self, now: float) -> list[dict[str, Any]]:
+    def queues(self, now: float) -> Work[Rows]:
         """Every session's egress queue on every lane."""
         egress = self._core.config.egress
-        return [
-            {
+
+        def row(place: tuple[Session, Lane], now: float) -> dict[str, Any] | None:
+            session, lane = place
+            if session.ended:
+                return None
+            return {
                 "peer": session.name,
                 "lane": lane.label,
                 **self._queue(session.attachment, session, lane, now),
                 "limit_bytes": (session.limits.queue_bytes if session.limits else 0) or egress.queue_bytes,
                 "credit_bytes": egress.credit_bytes,
             }
-            for session in self._core.registry.sessions()
-            for lane in LANES
-        ]
+
+        sessions = list(self._core.registry.sessions())
+        return rows(product(sessions, LANES), row, now)
 
     def _queue(self, attachment: Attachment, session: Session, lane: Lane, now: float) -> dict[str, Any]:
         receiving = session.receiving[lane]
@@ -263,11 +274,13 @@ class Inspector:
             "retry": retries(session, lane, now),
         }
 
-    def peers(self, now: float) -> list[dict[str, Any]]:
+    def peers(self, now: float) -> Work[Rows]:
         """Every session, with the quality of its line."""
-        return [self._peer(session, now) for session in self._core.registry.sessions()]
+        return rows(list(self._core.registry.sessions()), self._peer, now)
 
-    def _peer(self, session: Session, now: float) -> dict[str, Any]:
+    def _peer(self, session: Session, now: float) -> dict[str, Any] | None:
+        if session.ended:
+            return None
         attachment = session.attachment
         holding = [held(receiving, now) for receiving in session.receiving]
         return {
@@ -309,17 +322,21 @@ class Inspector:
             "error_budget_used": self._core.violations.used_share(session.name, now),
         }
 
-    def stats(self, now: float) -> list[dict[str, Any]]:
+    def stats(self, now: float) -> Work[Rows]:
         """What every session sends and receives, by lane."""
-        return [
-            {
+        return rows(list(self._core.registry.sessions()), self._stats, now)
+
+    def _stats(self, session: Session, now: float) -> dict[str, Any] | None:
+        return (
+            None
+            if session.ended
+            else {
                 "name": session.name,
                 "role": session.role.value,
                 "violations": self._core.violations.counts(session.name),
                 "lanes": statistics(session, now),
             }
-            for session in self._core.registry.sessions()
-        ]
+        )
 
     def quality(self, peer: object, now: float) -> dict[str, Any]:
         """One peer's line, with its history.

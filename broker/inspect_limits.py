@@ -9,6 +9,7 @@ import msgspec
 from lanebus.broker.allowance import Allowance
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.name_rules import matches
+from lanebus.broker.portions import Work
 from lanebus.broker.sessions import Session
 from lanebus.broker.throttling import throttled
 from lanebus.wire.lanes import LANES
@@ -69,7 +70,7 @@ def _used(allowance: Allowance | None, now: float) -> float | None:
     return allowance.used_share
 
 
-def change_limits(core: BrokerCore, match: object, settings: object, now: float) -> dict[str, Any]:
+def change_limits(core: BrokerCore, match: object, settings: object, now: float) -> Work[dict[str, Any]]:
     """Set other limits for the peers whose names match, those that are there included; none: take them back.
 
     Raises:
@@ -78,11 +79,12 @@ def change_limits(core: BrokerCore, match: object, settings: object, now: float)
     if not isinstance(match, str) or not isinstance(settings, dict):
         raise ValueError("a change of limits names the peers, and the settings by name")
     core.policies.change(match, settings)
-    changed = [
-        session.name
-        for session in core.registry.sessions()
-        if matches(match, session.name) and apply_policy(core, session, now)
-    ]
+    # Who comes from now on gets the new ones, and is passed over.
+    changed = []
+    for session in list(core.registry.sessions()):
+        if not session.ended and matches(match, session.name) and apply_policy(core, session, now):
+            changed.append(session.name)
+        now = yield
     return {"sessions": changed}
 
 

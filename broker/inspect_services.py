@@ -7,16 +7,19 @@ from typing import Any
 
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.health import InstanceFigures, service_symptoms, shown
+from lanebus.broker.portions import Rows, Work, rows
 from lanebus.broker.sessions import Session
 from lanebus.wire.services import BUS
 
 
-def services(core: BrokerCore, now: float) -> list[dict[str, Any]]:
+def services(core: BrokerCore, now: float) -> Work[list[dict[str, Any]]]:
     """Every instance of every service, the broker's own first, in the order in which they are to be started."""
-    health = service_health(core)
     clients: Counter[tuple[str, str]] = Counter()
-    for session in core.registry.sessions():
-        clients.update(session.served_by.items())
+    for session in list(core.registry.sessions()):
+        if not session.ended:
+            clients.update(session.served_by.items())
+        now = yield
+    health = service_health(core)
     return [
         {
             "service": instance.service,
@@ -51,20 +54,21 @@ def service_health(core: BrokerCore) -> dict[str, dict[str, Any]]:
     }
 
 
-def groups(core: BrokerCore) -> list[dict[str, Any]]:
+def groups(core: BrokerCore, now: float) -> Work[Rows]:
     """Every group, with how many members it has and who put them in."""
     directory = core.directory
-    return [
-        {
-            "group": group,
-            "members": len(members),
-            "keepers": sorted({directory.keeper(group, member) for member in members}),
-        }
-        for group, members in sorted(directory.groups.items())
-    ]
+
+    def row(group: str, now: float) -> dict[str, Any] | None:
+        members = directory.groups.get(group)
+        if members is None:
+            return None
+        keepers = sorted({directory.keeper(group, member) for member in members})
+        return {"group": group, "members": len(members), "keepers": keepers}
+
+    return rows(sorted(directory.groups), row, now)
 
 
-def members(core: BrokerCore, group: object) -> list[dict[str, Any]]:
+def members(core: BrokerCore, group: object, now: float) -> Work[Rows]:
     """The members of one group.
 
     Raises:
@@ -73,9 +77,13 @@ def members(core: BrokerCore, group: object) -> list[dict[str, Any]]:
     found = core.directory.groups.get(group) if isinstance(group, str) else None
     if found is None:
         raise ValueError(f"no group {group!r}: it has no member, or never had one")
-    return [
-        _member(session, core.directory.keeper(str(group), name)) for name, session in sorted(found.items())
-    ]
+    directory = core.directory
+
+    def row(member: str, now: float) -> dict[str, Any] | None:
+        session = found.get(member)
+        return None if session is None else _member(session, directory.keeper(str(group), member))
+
+    return rows(sorted(found), row, now)
 
 
 def _member(session: Session, keeper: str) -> dict[str, Any]:

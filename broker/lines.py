@@ -132,14 +132,3 @@ def queue_ms(session: Session, now: float) -> float:
         if receiving.suspects:
             oldest = min(oldest, receiving.suspects[0].arrived)
     return (now - oldest) * 1e3
-
-
-def mean_ping_ms(sessions: list[Session], now: float) -> float | None:
-    """The mean round trip of all players with links, by the kernel where it knows one; None without any."""
-    pings = [
-        rtt
-        for session in sessions
-        if session.role is Role.CLIENT and session.attachment.away_since is None
-        if (rtt := session.quality.figures(session.attachment.line, None, now).rtt_ms) is not None
-    ]
-    return sum(pings) / len(pings) if pings else None

@@ -1,7 +1,8 @@
 """Presence: telling servers that watch which players there are, and what becomes of them.
 
 Changes are told in order, merged into one message a turn; that a player has left is told behind what it sent to the
-watcher. Who has fresh links is told all anew: it may not have heard the last ones.
+watcher. Who has fresh links is told all anew: it may not have heard the last ones. A list of thousands is told in
+portions, with the changes of that time between them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from lanebus.wire.presence import MAX_PRESENCE_ENTRIES, Presence, PresenceEntry,
 from lanebus.wire.quality import Degree
 
 REASON_CHARACTERS: Final = 200
+PORTION: Final = 256
+"""Players of a list that are told in one turn, which takes a millisecond."""
+STEP_S: Final = 0.005
+"""From one portion to the next."""
 
 
 class Watchers:
@@ -47,7 +52,9 @@ class Watchers:
         """Whether players of an earlier broker may still come back, who are then only away to those that knew them."""
         self._watchers: dict[Attachment, InOrder[PresenceEntry]] = {}
         self._to_list: dict[Attachment, None] = {}
-        """Watchers that are told of all players, and of no single changes this turn."""
+        """Watchers that are to be told of all players, and of no single changes before that."""
+        self._lists: dict[Attachment, list[Session]] = {}
+        """Those who have been told of some, and of whom they have not been told; the next ones at the end."""
         self._changes: list[News[PresenceEntry]] = []
         self._looks_at = -inf
         """When a timer brings leavings back that wait."""
@@ -64,6 +71,7 @@ class Watchers:
         """An attachment is over."""
         self._watchers.pop(attachment, None)
         self._to_list.pop(attachment, None)
+        self._lists.pop(attachment, None)
 
     def recovered(self, now: float) -> None:
         """The recovery time is over: players who have not come back by now are gone."""
@@ -114,29 +122,47 @@ class Watchers:
                 entries = in_order.take(attachment, self._changes)
                 waits = waits or len(in_order) > 0
                 if entries:
-                    self._tell(attachment, entries, whole=False)
+                    self._tell(attachment, entries)
         self._changes.clear()
         if waits and self._looks_at <= now:
             self._looks_at = now + LOOK_S
             self._timers.at(self._looks_at, self._nothing)
-        if self._to_list:
+        for attachment in self._to_list:
+            self._lists[attachment] = [each for each in self._sessions() if _is_player(each)][::-1]
+        if self._lists:
+            self._tell_lists(now)
+        self._to_list.clear()
+
+    def _tell_lists(self, now: float) -> None:
+        """Tell the next portion of every list."""
+        for attachment, left in list(self._lists.items()):
+            portion = left[: -PORTION - 1 : -1]
+            del left[-PORTION:]
             players = [
                 _entry(session, What.JOINED, session.quality.judgement.reason, now)
-                if here
+                if session.attachment.away_since is None
                 else _entry(session, What.AWAY, away_reason(session.attachment), now)
-                for session in self._sessions()
-                if _is_player(session)
-                for here in [session.attachment.away_since is None]
+                for session in portion
+                if not session.ended
             ]
-            for attachment in self._to_list:
-                self._tell(attachment, players, whole=True)
-            self._to_list.clear()
+            self._tell(attachment, players, begins=attachment in self._to_list, ends=not left)
+            if not left:
+                del self._lists[attachment]
+        if self._lists:
+            self._timers.at(now + STEP_S, self._nothing)
 
     @staticmethod
     def _nothing(now: float) -> None:
         """The turn that the timer has begun ends with another look."""
 
-    def _tell(self, attachment: Attachment, entries: list[PresenceEntry], *, whole: bool) -> None:
+    def _tell(
+        self,
+        attachment: Attachment,
+        entries: list[PresenceEntry],
+        *,
+        begins: bool = False,
+        ends: bool = False,
+    ) -> None:
         link = attachment.links[Lane.CRITICAL]
         if link is None:
             return
@@ -145,8 +171,8 @@ class Watchers:
             end = first + MAX_PRESENCE_ENTRIES
             message = Presence(
                 entries=entries[first:end],
-                begins=whole and first == 0,
-                ends=whole and end >= count,
+                begins=begins and first == 0,
+                ends=ends and end >= count,
                 recovering=self._recovering,
                 after=batches_sent(attachment),
             )

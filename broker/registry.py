@@ -62,6 +62,8 @@ class Registry:
         self.admitting = True
         """Whether attachments may begin; those that are known resume in any case."""
         self.totals = Totals()
+        """Of sessions that have ended, and whose last event is settled."""
+        self._parts_accepted = self._parts_failed = 0
         self.closed = ClosedSessions()
         self.on_departure: Callable[[Session, float], None] | None = None
         """Called when a session has ended, before its parts go to its successor or end."""
@@ -252,25 +254,27 @@ class Registry:
             self._absent -= attachment.expected or attachment.key != attachment.name
 
     def parts(self) -> tuple[int, int]:
-        """Parts accepted since the start, and those of them that were refused or dropped; cheaper than `summed`."""
+        """Parts accepted since the start, and those of them that were refused or dropped, as last counted."""
+        return self._parts_accepted, self._parts_failed
+
+    def count_parts(self, session: Session) -> None:
+        """Count what has become of a session's parts since this was last done."""
         accepted = failed = 0
-        own = (sending.parts for session in self._unfolded() for sending in session.sending)
-        for book in chain(self.totals.parts, own):
+        for sending in session.sending:
+            book = sending.parts
             accepted += book.accepted
             failed += book.ended[Outcome.REFUSED] + book.ended[Outcome.DROPPED]
-        return accepted, failed
+        before_accepted, before_failed = session.parts_counted
+        self._parts_accepted += accepted - before_accepted
+        self._parts_failed += failed - before_failed
+        session.parts_counted = accepted, failed
 
     def summed(self) -> Totals:
-        """The figures of all sessions that are or were; cheap enough to be asked for every second."""
-        self.fold_ended()
+        """The figures of all sessions that are or were, at one instant; of thousands it takes many milliseconds."""
         summed = self.totals.copy()
-        for session in self._unfolded():
+        for session in chain(self.sessions(), self.ended.values()):
             summed.add(session)
         return summed
-
-    def _unfolded(self) -> Iterator[Session]:
-        """All whose figures are not in `totals` yet."""
-        return chain(self.sessions(), self.ended.values())
 
     def _leave_address(self, attachment: Attachment) -> None:
         address, attachment.line.address = attachment.line.address, ""
@@ -279,12 +283,11 @@ class Registry:
             if not self._at_address[address]:
                 del self._at_address[address]
 
-    def fold_ended(self) -> None:
-        """Sum up the books of ended sessions whose last event has been settled."""
-        for origin, session in list(self.ended.items()):
-            if any(sending.book.in_flight for sending in session.sending):
-                continue
-            del self.ended[origin]
+    def fold(self, session: Session) -> None:
+        """Sum up the books of an ended session, if its last event has been settled."""
+        if not any(sending.book.in_flight for sending in session.sending):
+            del self.ended[session.origin]
+            self.count_parts(session)
             self.closed.settled(session)
             self.totals.add(session)
 

@@ -142,6 +142,7 @@ class Session:
         "limits",
         "name",
         "origin",
+        "parts_counted",
         "process",
         "quality",
         "receiving",
@@ -199,6 +200,8 @@ class Session:
         """Groups that it sends to, and the other servers that put members in, as it knows."""
         self.alone = (self,)
         self.ended = False
+        self.parts_counted = (0, 0)
+        """Parts accepted, and those refused or dropped, that are in the broker's count."""
         self.traffic = [Traffic() for _ in LANES]
 
     def recall(self, known: list[tuple[str, list[tuple[str, list[int], bool]]]], sent: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lanebus.broker.alerts import AlertKind
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.survey import LaneSurvey, Survey
 from lanebus.broker.totals import Totals
 from lanebus.broker.traffic import Traffic
 from lanebus.wire.lanes import LANES, Lane
@@ -14,16 +15,19 @@ from lanebus.wire.outcomes import WITHHELD, Outcome
 from lanebus.wire.quality import Degree
 
 
-def sums(core: BrokerCore, summed: Totals, now: float) -> dict[str, Any]:
+def sums(core: BrokerCore, found: Survey, now: float) -> dict[str, Any]:
     """Plain values that MessagePack holds, all of the broker as a whole; no name in them is a peer's."""
-    counters, registry = core.counters, core.registry
+    counters, registry, summed = core.counters, core.registry, found.totals
     lasting = Counter(alert.kind for alert in core.alerts if alert.ended is None)
     instances = [
         instance for service in core.directory.services.values() for instance in service.instances.values()
     ]
     return {
         "sessions_begun": registry.begun,
-        "sessions": _sessions(core),
+        "sessions": {
+            role.value: {degree.value: found.degrees[role, degree] for degree in Degree}
+            for role in registry.totals.traffic
+        },
         "traffic": {
             role.value: {lane.label: _traffic(lanes[lane]) for lane in LANES}
             for role, lanes in summed.traffic.items()
@@ -35,7 +39,7 @@ def sums(core: BrokerCore, summed: Totals, now: float) -> dict[str, Any]:
             }
             for lane in LANES
         },
-        "queues": {lane.label: _queues(core, lane, now) for lane in LANES},
+        "queues": {lane.label: _queues(found.lanes[lane], now) for lane in LANES},
         "limits": {
             "queue_bytes": core.config.egress.queue_bytes,
             "credit_bytes": core.config.egress.credit_bytes,
@@ -55,15 +59,6 @@ def sums(core: BrokerCore, summed: Totals, now: float) -> dict[str, Any]:
     }
 
 
-def _sessions(core: BrokerCore) -> dict[str, dict[str, int]]:
-    """How many there are, by role and quality."""
-    found = Counter((session.role, session.quality.judgement.degree) for session in core.registry.sessions())
-    return {
-        role.value: {degree.value: found[role, degree] for degree in Degree}
-        for role in core.registry.totals.traffic
-    }
-
-
 def _traffic(traffic: Traffic) -> dict[str, int]:
     return {name: getattr(traffic, name) for name in Traffic.COUNTERS}
 
@@ -80,20 +75,11 @@ def _ended(summed: Totals, lane: Lane) -> list[list[Any]]:
     ]
 
 
-def _queues(core: BrokerCore, lane: Lane, now: float) -> dict[str, float]:
+def _queues(lane: LaneSurvey, now: float) -> dict[str, float]:
     """For how many sessions parts wait, the fullest of their queues, and the age of the oldest of those parts."""
-    fullest = waiting = shaped = 0
-    oldest = now
-    for session in core.registry.sessions():
-        receiving = session.receiving[lane]
-        if receiving.waiting:
-            waiting += 1
-            shaped += receiving.shaped
-            fullest = max(fullest, receiving.waiting_bytes)
-            oldest = min(oldest, receiving.waiting[0].arrived)
     return {
-        "waiting_sessions": waiting,
-        "shaped_sessions": shaped,
-        "fullest_bytes": fullest,
-        "oldest_age_s": now - oldest,
+        "waiting_sessions": lane.waiting_sessions,
+        "shaped_sessions": lane.shaped_sessions,
+        "fullest_bytes": lane.fullest_bytes,
+        "oldest_age_s": now - lane.oldest,
     }

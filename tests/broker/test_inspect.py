@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.broker.peer import Peer
 
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.retries import retries
+from lanebus.conf.model import LimitsConfig, SessionsConfig
 from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.build import is_compiled
 from lanebus.wire.kinds import Kind
@@ -393,3 +395,32 @@ def test_a_trace_is_begun_read_and_ended(scene: Scene) -> None:
     assert f"no trace {number} is on" in ask("trace_read", trace=number)["error"]
     assert "can be nobody's name" in ask("trace", peer="nobody")["error"]
     assert "can be nobody's name" in ask("trace")["error"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"command": name} for name in ("status", "peers", "stats", "queues", "services", "metrics")]
+    + [{"command": "limits", "match": "player:*", "settings": {"events_per_s": 9.0}}]
+    + [{"command": "members", "group": "room"}],
+    ids=lambda request_: request_["command"],
+)
+def test_no_step_of_an_answer_is_about_more_than_one_session(request_: dict[str, object]) -> None:
+    limits = LimitsConfig(attachments=300, sessions_per_gateway=300)
+    bench = Bench(small_config(limits=limits, sessions=SessionsConfig(recovery_s=0.0)))
+    server, gateway = Peer(bench, "server:a").attach(), Peer(bench, "gateway:g").attach()
+    for number in range(1, 201):
+        gateway.open(number, f"player:{number}")
+        server.request(Kind.JOIN, group="room", member=f"player:{number}")
+    bench.turn()
+    inspector = Inspector(bench.core, {})
+    work = inspector.work([msgspec.msgpack.encode(request_)], bench.now)
+    steps = 1
+    next(work)
+    with suppress(StopIteration):
+        while True:
+            work.send(bench.now)
+            steps += 1
+    assert steps >= 200
+    whole = inspector.answer([msgspec.msgpack.encode(request_)], bench.now)
+    assert whole is not None
+    assert msgspec.msgpack.decode(whole)["ok"]

@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
-from tests.broker.bench import Bench, small_config
+from tests.broker.bench import Bench
 from tests.broker.peer import Peer
 
-from lanebus.broker.lines import PORTION, ROUND_S, STEP_S, mean_ping_ms, queue_ms
+from lanebus.broker.lines import PORTION, ROUND_S, STEP_S, queue_ms
 from lanebus.broker.sessions import Attachment
 from lanebus.broker.tcpinfo import Look
 from lanebus.wire.kinds import Kind
@@ -187,18 +187,6 @@ def test_the_oldest_part_that_has_not_left_is_the_queue(bench: Bench) -> None:
     assert bench.receiving("player:1").waiting
     since = bench.receiving("player:1").waiting[0].arrived
     assert queue_ms(session, bench.now + 1.0) == pytest.approx((bench.now + 1.0 - since) * 1e3)
-
-
-def test_the_mean_ping_is_that_of_players_with_links() -> None:
-    bench = Bench(small_config())
-    players = attached(bench, "player:1", "player:2", "player:3")
-    (server,) = attached(bench, "server:a")
-    sessions = [bench.session(f"player:{number}") for number in (1, 2, 3)] + [bench.session("server:a")]
-    assert mean_ping_ms(sessions, bench.now) is None
-    for peer, rtt_ms in zip([*players, server], (10, 30, 700, 900), strict=True):
-        peer.say(Kind.PING, Ping(0, rtt_ms * 1000, []))
-    drop(bench, players[2])
-    assert mean_ping_ms(sessions, bench.now) == pytest.approx(20.0)
 
 
 def test_what_a_peer_says_of_its_own_line_is_kept_and_changes_nothing(bench: Bench) -> None:

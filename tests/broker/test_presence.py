@@ -6,6 +6,7 @@ import pytest
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
+from lanebus.broker.presence import PORTION, STEP_S
 from lanebus.conf.model import LimitsConfig, SessionsConfig
 from lanebus.wire import presence
 from lanebus.wire.kinds import Kind
@@ -213,3 +214,24 @@ def test_after_a_restart_players_may_still_come_back() -> None:
     messages = told(server)
     assert changes(messages) == [("player:1", "joined")]
     assert (messages[-1].begins, messages[-1].ends, messages[-1].recovering) == (True, True, False)
+
+
+def test_a_list_of_thousands_is_told_in_portions_with_what_happens_meanwhile_between_them() -> None:
+    limits = LimitsConfig(attachments=2000, sessions_per_gateway=2000)
+    bench = Bench(small_config(limits=limits, sessions=SessionsConfig(recovery_s=0.0)))
+    gateway, server = Peer(bench, "gateway:g").attach(), Peer(bench, "server:a").attach()
+    for number in range(1, 2 * PORTION + 2):
+        gateway.open(number, f"player:{number}")
+    server.ask(Kind.WATCH, what="players")
+    first = told(server)
+    assert [len(each.entries) for each in first] == [PORTION]
+    assert (first[0].begins, first[0].ends) == (True, False)
+    gateway.request(Kind.CLOSE, index=2 * PORTION + 1)
+    for _ in range(3):
+        bench.advance(STEP_S)
+    rest = told(server)
+    assert [(each.begins, each.ends) for each in rest][-1] == (False, True)
+    entries = [each for message in (*first, *rest) for each in message.entries]
+    assert [each.player for each in entries if each.what.value == "left"] == [f"player:{2 * PORTION + 1}"]
+    joined = [each.player for each in entries if each.what.value == "joined"]
+    assert sorted(joined) == sorted(f"player:{number}" for number in range(1, 2 * PORTION + 1))

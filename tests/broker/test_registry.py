@@ -291,10 +291,11 @@ def test_parts_that_failed_are_summed_over_all_who_are_or_were(bench: Bench) -> 
     for peer in (server, gone):
         peer.send("t", "player:9")
         peer.send("t", "server:a")
-    bench.turn()
+    bench.advance(1.0)
     registry = bench.core.registry
     assert registry.parts() == (4, 2)
     gone.bye()
+    bench.advance(1.0)
     assert registry.parts() == (4, 2)
     server.settle_all()
     bench.advance(2.0)

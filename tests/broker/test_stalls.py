@@ -1,10 +1,12 @@
 """Stalled processes: silent ones whose connections live, those that have died after all, and those that come back."""
 
+import msgspec
 import pytest
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
 from lanebus.broker.inspect import Inspector
+from lanebus.broker.portions import complete
 from lanebus.broker.stalls import PROBE_S, away_reason
 from lanebus.conf.model import SessionsConfig
 from lanebus.wire.errors import ErrorNumber
@@ -133,7 +135,8 @@ def test_it_is_shown_and_told_to_servers_that_watch(bench: Bench) -> None:
     assert [(entry.player, entry.what, entry.reason) for entry in entries[-1:]] == [
         ("player:1", What.AWAY, "silent")
     ]
-    peers = {each["name"]: each for each in Inspector(bench.core, {}).peers(bench.now)}
+    rows = complete(Inspector(bench.core, {}).peers(bench.now), bench.now)
+    peers = {each["name"]: each for each in msgspec.msgpack.decode(b"".join(rows))}
     assert (peers["player:1"]["state"], peers["player:1"]["reason"]) == ("stalled", "silent")
     assert peers["server:a"]["state"] == "up"
 

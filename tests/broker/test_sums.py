@@ -7,13 +7,17 @@ from tests.broker.bench import Bench
 from tests.broker.peer import Peer
 
 from lanebus.broker.alerts import AlertKind
+from lanebus.broker.portions import complete
 from lanebus.broker.sums import sums
+from lanebus.broker.survey import survey
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 
 
 def ask(bench: Bench) -> dict[str, Any]:
-    found: dict[str, Any] = sums(bench.core, bench.core.registry.summed(), bench.now)
+    found: dict[str, Any] = sums(
+        bench.core, complete(survey(bench.core.registry, bench.now), bench.now), bench.now
+    )
     return found
 
 

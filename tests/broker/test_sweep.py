@@ -1,12 +1,14 @@
 """The sweep: leases end, times are over, statistics are noted in turns, and all that watches has its look."""
 
 import pytest
-from tests.broker.bench import Bench
+from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
 from lanebus.broker.alerts import BROKER, AlertKind
-from lanebus.broker.sweep import NOTE_SWEEPS, SWEEP_S
+from lanebus.broker.sweep import NOTE_SWEEPS, PORTION, STEP_S, SWEEP_S
 from lanebus.broker.traffic import Traffic
+from lanebus.broker.watchdogs import Watchdogs
+from lanebus.conf.model import LimitsConfig, SessionsConfig
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.lanes import LANES, Lane
 
@@ -70,3 +72,37 @@ def test_the_broker_looks_at_itself_before_it_judges(bench: Bench) -> None:
     alert = bench.core.alerts.lasting(AlertKind.LOOP_LATE, BROKER)
     assert alert is not None
     assert alert.figures["late_s"] == 3.0
+
+
+def test_a_sweep_over_thousands_looks_at_each_once_a_second_and_at_few_in_one_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = LimitsConfig(attachments=3000, sessions_per_gateway=3000)
+    bench = Bench(small_config(limits=limits, sessions=SessionsConfig(recovery_s=0.0)))
+    gateway = Peer(bench, "gateway:g").attach()
+    for number in range(1, 2001):
+        gateway.open(number, f"player:{number}")
+    looked: dict[float, list[str]] = {}
+    monkeypatch.setattr(
+        Watchdogs, "session", lambda _, session, now: looked.setdefault(now, []).append(session.name)
+    )
+    for _ in range(100):
+        bench.advance(STEP_S)
+        if bench.now % 1.0 < STEP_S:
+            gateway.ping()
+    assert max(map(len, looked.values())) <= PORTION
+    names = [name for found in looked.values() for name in found]
+    assert len(set(names)) == 2000
+    assert len(names) <= 4000
+
+
+def test_who_ends_while_a_sweep_is_under_way_is_passed_over() -> None:
+    limits = LimitsConfig(attachments=3000, sessions_per_gateway=3000)
+    bench = Bench(small_config(limits=limits, sessions=SessionsConfig(recovery_s=0.0)))
+    players = [Peer(bench, f"player:{number}").attach() for number in range(PORTION + 10)]
+    bench.advance(SWEEP_S)
+    for player in players[::2]:
+        player.bye()
+    bench.advance(SWEEP_S)
+    assert len(list(bench.core.registry.sessions())) == len(players) // 2
+    assert bench.problems() == []
