@@ -7,7 +7,10 @@ may have waited until that is another's. So the end of a connection is a hint to
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
+
+from lanebus.wire.lanes import Lane
 
 DOUBTS: Final = 3
 """How often a link is spoken to whose connection may have ended: libzmq tells of an end a little before it is one."""
@@ -16,29 +19,68 @@ CLAIMS: Final = 4
 
 
 class Connection:
-    """One that a socket has accepted, and that has not ended."""
+    """One that a socket has accepted."""
 
-    __slots__ = ("accepted_at", "descriptor", "routes")
+    __slots__ = (
+        "accepted_at",
+        "descriptor",
+        "far_end",
+        "heard",
+        "is_over",
+        "lane",
+        "mark_bytes",
+        "marked_at",
+        "messages",
+        "routes",
+    )
 
-    def __init__(self, descriptor: int, now: float) -> None:
+    def __init__(self, lane: Lane | None, descriptor: int, now: float) -> None:
+        self.lane = lane
+        """None for those of the control endpoint."""
         self.descriptor = descriptor
         self.accepted_at = now
+        self.is_over = False
+        """Whether it has ended, or was hung up on and is about to."""
+        self.far_end: object = None
+        """Its address and port; None while nobody has looked."""
         self.routes: list[bytes] = []
         """Of those who said hello by it, the latest last."""
+        self.messages = 0
+        """Those that were read of it, on the control endpoint."""
+        self.heard = 0.0
+        """What told, when it was marked, how much was read of it: it changes with every message."""
+        self.mark_bytes = 0
+        """What had come by it when it was marked."""
+        self.marked_at = now
 
 
 class Connections:
-    """Those of one socket."""
+    """Those of one socket that have not ended.
 
-    def __init__(self) -> None:
+    Args:
+        lane: of the socket; None for the control endpoint.
+    """
+
+    def __init__(self, lane: Lane | None) -> None:
+        self.lane = lane
         self._open: dict[int, Connection] = {}
+        self._strangers: dict[int, Connection] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
+    def __iter__(self) -> Iterator[Connection]:
+        """All of them, the earliest first, as they are now."""
+        return iter(list(self._open.values()))
+
+    def strangers(self) -> list[Connection]:
+        """Those by which no hello has made a link, the earliest first."""
+        return list(self._strangers.values())
+
     def accepted(self, descriptor: int, now: float) -> None:
         """There is a new one."""
-        self._open[descriptor] = Connection(descriptor, now)
+        self.ended(descriptor)
+        self._open[descriptor] = self._strangers[descriptor] = Connection(self.lane, descriptor, now)
 
     def said_hello(self, descriptor: int, route: bytes) -> list[bytes]:
         """A hello has come by one, and made a link; the routes of those that are in doubt because of it."""
@@ -46,16 +88,27 @@ class Connections:
         if connection is None:
             # It was that of a connection that has ended since.
             return [route]
+        self._strangers.pop(descriptor, None)
         routes = connection.routes
         if route not in routes:
             routes.append(route)
             del routes[:-CLAIMS]
         return list(routes) if len(routes) > 1 else []
 
+    def spoke(self, descriptor: int) -> None:
+        """A message was read that had come by one."""
+        connection = self._open.get(descriptor)
+        if connection is not None:
+            connection.messages += 1
+
     def ended(self, descriptor: int) -> list[bytes]:
         """One has ended; the routes of those who said hello by it."""
         connection = self._open.pop(descriptor, None)
-        return [] if connection is None else connection.routes
+        if connection is None:
+            return []
+        self._strangers.pop(descriptor, None)
+        connection.is_over = True
+        return connection.routes
 
 
 class Doubts:

@@ -24,6 +24,7 @@ from lanebus.broker.draining import Draining
 from lanebus.broker.egress import Egress
 from lanebus.broker.expulsions import Expulsions
 from lanebus.broker.failover import Failover
+from lanebus.broker.hangups import HangUps
 from lanebus.broker.hellos import Hellos
 from lanebus.broker.intake import Intake
 from lanebus.broker.lines import Lines
@@ -172,6 +173,7 @@ class BrokerCore:
             lambda name: name in self.directory.peers or name in self.registry.attachments,
             self.violations.used_share,
         )
+        self.hang_ups = HangUps()
         self.links = Links(self.outgoing, self._away)
         self.tracing = Tracing(self.links, self.registry, self.directory, self.timers, self.outgoing, started)
         self.hellos = Hellos(config, self.registry, self.egress, self.outgoing, self.violations)
@@ -254,6 +256,10 @@ class BrokerCore:
         else:
             self.stalls.lost(route, now)
 
+    def broke(self, lane: Lane, route: bytes, error: ProtocolError, now: float) -> None:
+        """The connection `route` has broken a rule by what never became a frame, and has ended."""
+        self._fail(lane, route, self.links.get(lane, route), error, now)
+
     def end_turn(self, now: float) -> None:
         """Do what is due, and let leave what need not wait."""
         self.timers.run(now)
@@ -310,7 +316,7 @@ class BrokerCore:
             )
         attachment = link.attachment
         if attachment is not None:
-            attachment.last_seen = now
+            attachment.last_seen = link.heard_at = now
             if header.ack:
                 self._receipts.acknowledged(attachment, link.lane, header.ack)
             if kind is Kind.BATCH:

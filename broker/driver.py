@@ -13,6 +13,7 @@ from lanebus.broker import tcpinfo
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.descriptors import room_for
 from lanebus.broker.hangup import hang_up
+from lanebus.broker.hangups import HangUp
 from lanebus.broker.health import condition_of
 from lanebus.broker.inspect import Inspector
 from lanebus.broker.monitors import Monitors
@@ -57,6 +58,8 @@ DRAINING_STATUS_S = 0.5
 FAREWELL_S = 0.3
 """How long peers may take to read the goodbye; slow ones learn from the next broker what they missed."""
 FAREWELL_LOOK_S = 0.01
+CONTROL_FRAME_BYTES = 65_536
+"""The largest request of the command line."""
 MOST_DRAINERS = 16
 """Those who are told at the end how a drain went."""
 
@@ -88,8 +91,8 @@ class Broker:
         """Real addresses after `bind`: critical, normal, low and control."""
         self.core = BrokerCore(config, epoch=os.urandom(16), random=os.urandom, started=time.monotonic())
         self._monitors = Monitors(self._context, self.core)
-        self._unread = [False for _ in LANES]
-        """Whether there may be frames on a lane that were not read in this turn."""
+        self._unread = [False, False, False, False]
+        """Whether there may be frames that were not read in this turn, on each lane and the control endpoint."""
         alerts = config.alerts
         self._webhook = (
             Webhook(alerts.webhook_url, config.broker.name, timeout_s=alerts.webhook_timeout_s)
@@ -115,9 +118,10 @@ class Broker:
                     frame_bytes=config.limits.frame_bytes,
                 )
                 self._sockets.append(socket)
-                self._monitors.watch(lane, socket)
+                self._monitors.watch(socket, lane, config.limits.frame_bytes)
                 self.addresses[lane.label] = bind(socket, config.broker.host, settings.port, lane.label)
-            self._control = make_router(self._context, high_water_mark=64, frame_bytes=65_536)
+            self._control = make_router(self._context, high_water_mark=64, frame_bytes=CONTROL_FRAME_BYTES)
+            self._monitors.watch(self._control, None, CONTROL_FRAME_BYTES)
             self.addresses["control"] = bind(
                 self._control, config.control.host, config.control.port, "control"
             )
@@ -156,7 +160,7 @@ class Broker:
         may_take_bytes = memory_bytes()
         core.bus.memory = resident_bytes(), may_take_bytes
         notifier.ready(self._status())
-        monitors.due = clock()
+        monitors.begin(clock())
         next_status = clock() + STATUS_S
         watchdog_s = notifier.watchdog_interval_s
         next_watchdog = clock() if watchdog_s else float("inf")
@@ -186,7 +190,7 @@ class Broker:
             if not ready or woken > until:
                 # When there is always something to read, timers show how late it is read.
                 counters.late.record(int((woken - until) * 1e6))
-            self._unread = [socket in ready for socket in sockets]
+            self._unread = [socket in ready for socket in (*sockets, control)]
             if critical in ready:
                 self._drain(Lane.CRITICAL, clock() + SHARE_S, PORTION_FRAMES)
                 self._send(clock())
@@ -205,7 +209,7 @@ class Broker:
                 draining.begin(clock(), self._config.broker.drain_s)
             now = clock()
             if now >= monitors.due:
-                monitors.look(now, critical_is_read=not self._unread[Lane.CRITICAL])
+                monitors.look(now, self._unread)
             if draining.active and not was_draining:
                 notifier.stopping(self._status())
                 next_status = now + DRAINING_STATUS_S
@@ -295,7 +299,8 @@ class Broker:
                     receive(lane, route, data, now, more=more)
                 if strangers.unwanted:
                     strangers.unwanted = False
-                    hang_up(int(frame.get(zmq.SRCFD)), _address(frame))
+                    if hang_up(int(frame.get(zmq.SRCFD)), _address(frame)):
+                        self.core.hang_ups.note(HangUp.GARBAGE, _address(frame), now)
                 if lines.wanted is not None:
                     # The frame is fresh: later its descriptor may be another connection's.
                     lines.network(tcpinfo.look(int(frame.get(zmq.SRCFD))))
@@ -354,10 +359,12 @@ class Broker:
         """Take the questions that have come, as many as can be answered at once."""
         try:
             while not self._answers.is_full:
-                route, *frames = control.recv_multipart(zmq.NOBLOCK)
-                self._answers.begin(route, inspector.work(frames, time.monotonic()))
+                first, *others = control.recv_multipart(zmq.NOBLOCK, copy=False)
+                self._monitors.asked(int(first.get(zmq.SRCFD)))
+                work = inspector.work([frame.bytes for frame in others], time.monotonic())
+                self._answers.begin(first.bytes, work)
         except zmq.Again:
-            return
+            self._unread[-1] = False
 
     def _answer(self, control: zmq.Socket[bytes]) -> None:
         """Go on with the answers for a while."""

@@ -210,6 +210,7 @@ class Inspector:
             "violations": {kind.value: count for kind, count in sorted(core.violations.totals.items())},
             "cooling_down_s": core.violations.cooling(now),
             "hellos_refused": core.hellos.refused,
+            "hung_up": {why.value: count for why, count in core.hang_ups.totals.items()},
             "duplicates": core.counters.duplicates,
             "ignored_settlements": core.counters.ignored_settlements,
             "books": {

@@ -35,6 +35,11 @@ class Links:
         """The link of a connection, if it has said hello."""
         return self._by_route[lane].get(route)
 
+    def heard(self, lane: Lane, route: bytes) -> float:
+        """A figure that changes with every frame that is read of a connection."""
+        link = self.get(lane, route)
+        return link.heard_at if link is not None else -float(self.strangers.frames(lane, route))
+
     def __iter__(self) -> Iterator[Link]:
         """All of them, as they are now."""
         return iter([link for links in self._by_route for link in links.values()])

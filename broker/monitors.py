@@ -14,10 +14,13 @@ import zmq
 
 from lanebus.broker.connections import Connections, Doubts
 from lanebus.broker.core import BrokerCore
-from lanebus.wire.lanes import Lane
+from lanebus.broker.lookout import Lookout
+from lanebus.wire.lanes import LANES, Lane
 
 LOOK_S: Final = 0.1
 """Time between two looks."""
+SOON_S: Final = 0.01
+"""The same, while there is something to see."""
 PORTION: Final = 512
 """Of what happened, how much is read of one socket in one go."""
 
@@ -27,8 +30,17 @@ _DISCONNECTED: Final = int(zmq.EVENT_DISCONNECTED)
 _NOBLOCK: Final = 1
 
 
+class _Watched:
+    """A socket, and what is known of its connections."""
+
+    def __init__(self, socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], lane: Lane | None) -> None:
+        self.socket = socket
+        self.monitor = monitor
+        self.connections = Connections(lane)
+
+
 class Monitors:
-    """The monitors of all lanes' sockets.
+    """The monitors of all sockets that peers and people connect to.
 
     Args:
         context: that of the sockets.
@@ -37,55 +49,75 @@ class Monitors:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], core: BrokerCore) -> None:
         self._context = context
         self._core = core
-        self._watched: list[zmq.Socket[bytes]] = []
-        self._monitors: dict[Lane, zmq.Socket[bytes]] = {}
-        self._connections: dict[Lane, Connections] = {}
+        self._watched: dict[Lane | None, _Watched] = {}
+        self._most_bytes: dict[Lane | None, int] = {}
         self._doubts = Doubts()
+        self._lookout: Lookout | None = None
         self.due = 0.0
         """When the next look is to be."""
 
-    def watch(self, lane: Lane, socket: zmq.Socket[bytes]) -> None:
-        """Watch the socket of a lane; to be called before it is bound."""
-        address = f"inproc://monitor-{lane.label}"
+    def watch(self, socket: zmq.Socket[bytes], lane: Lane | None, frame_bytes: int) -> None:
+        """Watch the socket of a lane, or that of the control endpoint; to be called before it is bound.
+
+        Args:
+            frame_bytes: the largest frame that it takes.
+        """
+        address = f"inproc://monitor-{'control' if lane is None else lane.label}"
         socket.monitor(address, _ACCEPTED | _DISCONNECTED)
         monitor = self._context.socket(zmq.PAIR)
         monitor.setsockopt(zmq.LINGER, 0)
         monitor.setsockopt(zmq.RCVHWM, 0)
         monitor.connect(address)
-        self._watched.append(socket)
-        self._monitors[lane] = monitor
-        self._connections[lane] = Connections()
+        self._watched[lane] = _Watched(socket, monitor, lane)
+        self._most_bytes[lane] = frame_bytes
+
+    def begin(self, now: float) -> None:
+        """All sockets are watched: look from now on."""
+        connections = [watched.connections for watched in self._watched.values()]
+        self._lookout = Lookout(self._core, connections, self._most_bytes)
+        self.due = now
 
     def close(self) -> None:
         """Watch no more; to be called before the sockets are closed."""
-        # In this order: libzmq's thread would wait for whoever is to read.
-        for socket in self._watched:
-            socket.disable_monitor()
+        for watched in self._watched.values():
+            # In this order: libzmq's thread would wait for whoever is to read.
+            watched.socket.disable_monitor()
+            watched.monitor.close()
         self._watched.clear()
-        for monitor in self._monitors.values():
-            monitor.close()
-        self._monitors.clear()
 
     def said_hello(self, lane: Lane, route: bytes, descriptor: int, now: float) -> None:
         """A hello has come by the connection of a descriptor, just now; it may have been refused."""
         if self._core.links.get(lane, route) is None:
             return
-        self._read(lane, now)
-        doubtful = self._connections[lane].said_hello(descriptor, route)
+        watched = self._watched[lane]
+        while self._read(watched, now):
+            pass
+        doubtful = watched.connections.said_hello(descriptor, route)
         if lane is Lane.CRITICAL:
             self._doubts.note(doubtful)
 
-    def look(self, now: float, *, critical_is_read: bool) -> None:
-        """Look what has happened, and who is gone by it.
+    def asked(self, descriptor: int) -> None:
+        """A request has come by a connection of the control endpoint."""
+        self._watched[None].connections.spoke(descriptor)
+
+    def look(self, now: float, unread: list[bool]) -> None:
+        """Look what has happened, who is gone by it, and who is to be hung up on.
 
         Args:
-            critical_is_read: whether all that had come on the critical lane was read since the last look: whoever has
-                said goodbye is not lost.
+            unread: whether there may be frames that had come by the last look, on each lane and the control endpoint.
         """
-        if critical_is_read:
+        # Whoever has said goodbye is not lost.
+        if not unread[Lane.CRITICAL]:
             self._speak()
-        has_more = [lane for lane in self._monitors if self._read(lane, now)]
-        self.due = now if has_more or self._doubts.has_new else now + LOOK_S
+        has_more = [True for watched in self._watched.values() if self._read(watched, now)]
+        is_soon = False
+        if self._lookout is not None and not has_more:
+            is_read = {lane: not left for lane, left in zip((*LANES, None), unread, strict=True)}
+            is_soon = self._lookout.look(now, is_read)
+        if has_more or self._doubts.has_new:
+            self.due = now
+        else:
+            self.due = now + (SOON_S if is_soon else LOOK_S)
 
     def _speak(self) -> None:
         """Let those in doubt be spoken to."""
@@ -94,9 +126,9 @@ class Monitors:
             if not core.links.probe(route) and not core.stalls.probe(route):
                 self._doubts.settled(route)
 
-    def _read(self, lane: Lane, now: float) -> bool:
+    def _read(self, watched: _Watched, now: float) -> bool:
         """Read what has happened on a socket; whether there may be more."""
-        monitor, connections = self._monitors[lane], self._connections[lane]
+        monitor, connections = watched.monitor, watched.connections
         try:
             for _ in range(PORTION):
                 event, descriptor = _EVENT.unpack(monitor.recv(_NOBLOCK))
@@ -105,7 +137,7 @@ class Monitors:
                     connections.accepted(descriptor, now)
                 elif event == _DISCONNECTED:
                     routes = connections.ended(descriptor)
-                    if lane is Lane.CRITICAL:
+                    if connections.lane is Lane.CRITICAL:
                         self._doubts.note(routes)
         except zmq.Again:
             return False

@@ -359,6 +359,7 @@ class Link:
         "acked",
         "attachment",
         "heard",
+        "heard_at",
         "incarnation",
         "lane",
         "parked",
@@ -376,6 +377,8 @@ class Link:
         self.state = LinkState.NEW
         self.incarnation = 0
         self.attachment: Attachment | None = None
+        self.heard_at = since
+        """When the latest frame of it was read."""
         self.received = 0
         """Highest batch number received."""
         self.acked = 0

@@ -51,6 +51,11 @@ class Strangers:
             stranger.is_unwanted = self.unwanted = True
         return False
 
+    def frames(self, lane: Lane, route: bytes) -> int:
+        """How many frames one of them has sent."""
+        stranger = self._known.get((lane, route))
+        return 0 if stranger is None else stranger.frames
+
     def is_told(self, lane: Lane, route: bytes, now: float) -> bool:
         """One of them has done something wrong; whether it is answered, and logged."""
         stranger = self._of(lane, route, now)

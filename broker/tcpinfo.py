@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
+import termios
 from typing import Final, NamedTuple
 
 _BYTES: Final = 160
 """Up to the last figure that is read; older kernels give fewer."""
 _ROUND_TRIPS: Final = struct.Struct("=II")
 _FIGURE: Final = struct.Struct("=I")
+_LONG_FIGURE: Final = struct.Struct("=Q")
+_QUEUED: Final = struct.Struct("=i")
 _RETRIES_AT: Final = 2
 _ACKNOWLEDGED_AT: Final = 56
 _RTT_AT: Final = 68
 _RETRANSMITTED_AT: Final = 100
+_CAME_AT: Final = 128
 _LEAST_RTT_AT: Final = 148
 _SEGMENTS_AT: Final = 156
 _LEVEL: Final = socket.IPPROTO_TCP
@@ -66,6 +71,33 @@ def signs(last: Look) -> Signs | None:
     info, _ = seen
     (acknowledged_ago_ms,) = _FIGURE.unpack_from(info, _ACKNOWLEDGED_AT)
     return Signs(acknowledged_ago_ms / 1e3, info[_RETRIES_AT] > 0)
+
+
+class Came(NamedTuple):
+    """What has come by a connection."""
+
+    far_end: object
+    """The far end's address and port."""
+    bytes: int
+    """All that ever came, what the kernel still has included."""
+
+
+def came(descriptor: int) -> Came | None:
+    """How much has come by the connection of a descriptor; None where there is nothing to see."""
+    seen = _see(descriptor)
+    if seen is None or len(seen[0]) < _BYTES:
+        return None
+    (came_bytes,) = _LONG_FIGURE.unpack_from(seen[0], _CAME_AT)
+    return Came(seen[1], came_bytes)
+
+
+def queued_bytes(descriptor: int) -> int:
+    """What has come by a connection and is still the kernel's; 0 where there is nothing to see."""
+    try:
+        (queued,) = _QUEUED.unpack(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(_QUEUED.size)))
+    except OSError:
+        return 0
+    return int(queued)
 
 
 def _see(descriptor: int) -> tuple[bytes, object] | None:

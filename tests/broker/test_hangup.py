@@ -38,6 +38,16 @@ def test_a_connection_from_elsewhere_is_left_alone(pair: tuple[socket.socket, so
     assert far.recv(1) == b"x"
 
 
+def test_where_the_port_is_known_too_another_connection_of_the_host_is_left_alone(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    far, near = pair
+    host, port = far.getsockname()
+    assert not hang_up(near.fileno(), (host, port + 1))
+    assert not hang_up(near.fileno(), None)
+    assert hang_up(near.fileno(), (host, port))
+
+
 def test_what_is_no_connection_is_left_alone(pair: tuple[socket.socket, socket.socket]) -> None:
     read, write = os.pipe()
     try:

@@ -100,3 +100,16 @@ def test_a_link_in_doubt_is_spoken_to_and_what_is_none_is_not(scene: Scene) -> N
     ((lane, route, frame),) = scene.outgoing.take()
     assert (lane, route) == (Lane.CRITICAL, b"r")
     assert decode_header(frame, max_raw_bytes=100).kind is Kind.ACK
+
+
+def test_every_frame_that_is_read_changes_what_was_heard_with_and_without_a_link(scene: Scene) -> None:
+    link = scene.hello(Lane.LOW, b"r")
+    heard = [scene.links.heard(Lane.LOW, b"r")]
+    link.heard_at = 3.0
+    heard.append(scene.links.heard(Lane.LOW, b"r"))
+    scene.links.drop(link, 5.0, "its connection was gone")
+    heard.append(scene.links.heard(Lane.LOW, b"r"))
+    for _ in range(2):
+        scene.links.strangers.sent(Lane.LOW, b"r", 10, 6.0)
+        heard.append(scene.links.heard(Lane.LOW, b"r"))
+    assert len(set(heard)) == len(heard)

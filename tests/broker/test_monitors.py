@@ -133,13 +133,13 @@ def test_nobody_is_taken_for_gone_before_all_is_read_that_it_said(still: tuple[B
     deadline = time.monotonic() + WAIT_S
     while not monitors._doubts.has_new:
         assert time.monotonic() < deadline
-        monitors.look(time.monotonic(), critical_is_read=False)
+        monitors.look(time.monotonic(), [True] * 4)
         time.sleep(LOOK_S / 10)
     for _ in range(DOUBTS):
-        monitors.look(time.monotonic(), critical_is_read=False)
+        monitors.look(time.monotonic(), [True] * 4)
         broker._send(time.monotonic())
     assert attachment.away_since is None
     broker._drain(Lane.CRITICAL, time.monotonic() + WAIT_S, 10)
-    monitors.look(time.monotonic(), critical_is_read=True)
+    monitors.look(time.monotonic(), [False, True, True, True])
     broker._send(time.monotonic())
     assert core.registry.attachments == {}

@@ -75,3 +75,10 @@ def test_what_is_under_way_on_a_link_that_ended_is_answered_once(bench: Bench) -
     assert peer.errors == [ErrorNumber.NO_SESSION]
     assert len(bench.core.outgoing.frames) == 0
     assert bench.core.counters.control_out.messages == len(LANES) + 1
+
+
+def test_their_frames_are_counted_past_what_is_looked_at() -> None:
+    strangers = Strangers()
+    for _ in range(MAX_FRAMES + 5):
+        strangers.sent(Lane.LOW, b"a", 10, 0.0)
+    assert [strangers.frames(Lane.LOW, route) for route in (b"a", b"b")] == [MAX_FRAMES + 5, 0]

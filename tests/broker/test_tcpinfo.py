@@ -118,3 +118,21 @@ def test_signs_stand_where_the_kernel_writes_them(monkeypatch: pytest.MonkeyPatc
     assert tcpinfo.signs(look) == tcpinfo.Signs(1.5, True)
     monkeypatch.setattr(tcpinfo, "_see", lambda descriptor: (info()[:104], "peer"))
     assert tcpinfo.signs(look) is None
+
+
+def test_what_has_come_is_known_and_what_of_it_nobody_has_read(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    near, far = pair
+    near.sendall(b"x" * 1000)
+    assert far.recv(300, socket.MSG_WAITALL)
+    assert far.recv(700, socket.MSG_PEEK | socket.MSG_WAITALL)
+    found = tcpinfo.came(far.fileno())
+    assert found is not None
+    assert (found.bytes, found.far_end) == (1004, near.getsockname())
+    assert tcpinfo.queued_bytes(far.fileno()) == 700
+    assert tcpinfo.came(-1) is None
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    assert tcpinfo.queued_bytes(reader) == 0

@@ -66,6 +66,7 @@ STATUS: dict[str, Any] = {
     "violations": {"malformed": 3},
     "cooling_down_s": {},
     "hellos_refused": 0,
+    "hung_up": {"unfinished": 0, "garbage": 0, "no_hello": 0},
     "books": {"events": BOOKS, "parts": BOOKS},
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 import zmq
+from tests.system.honest import HonestPair
 from tests.system.test_modes import audited
 
-from lanebus import ClientAdapter, Loop, ServerAdapter
 from lanebus.cli.broker_process import BrokerProcess
 from lanebus.cli.control_client import ControlClient
 from lanebus.wire.batches import UpEvent, encode_batch
@@ -130,7 +129,6 @@ class Attack:
         self._address = address
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.found: dict[str, Any] = {}
-        self.failure: BaseException | None = None
 
     def __call__(self) -> None:
         try:
@@ -144,8 +142,6 @@ class Attack:
                 self.hellos,
             ):
                 self.found[attack.__name__] = attack()
-        except BaseException as error:
-            self.failure = error
         finally:
             self._context.destroy(linger=0)
 
@@ -218,47 +214,10 @@ def test_an_honest_pair_notices_nothing_of_those_who_break_every_rule() -> None:
     with ExitStack() as stack:
         broker = stack.enter_context(BrokerProcess(SETTINGS))
         address = broker.addresses["critical"]
-        server = ServerAdapter("honest", service="arena", broker=address)
-        player = ClientAdapter("honest", broker=address)
-        moves: list[int] = []
-        states: list[int] = []
-        ended: list[object] = []
-        server.on("player.move")(lambda event: moves.append(event.payload))
-        player.on("unit.state")(lambda event: states.append(event.payload))
-        loop = Loop()
-        for adapter in (server, player):
-            adapter.on_unsettled(ended.append)
-            adapter.start()
-            loop.add(adapter)
-        stack.callback(loop.close_all, 5.0)
-
-        def until(done: Callable[[], bool], what: str) -> None:
-            deadline = time.monotonic() + DEADLINE_S
-            while not done():
-                assert time.monotonic() < deadline, f"still waiting until {what}"
-                loop.turn(0.02)
-
-        until(lambda: server.state == player.state == "up", "both are up")
+        pair = stack.enter_context(HonestPair(address))
         attack = Attack(address)
-        thread = threading.Thread(target=attack, name="attack")
-        thread.start()
-        number = 0
-        next_at = time.monotonic()
-        while thread.is_alive():
-            if time.monotonic() >= next_at:
-                next_at += 0.04
-                number += 1
-                player.send("player.move", number, lane="critical")
-                server.send("unit.state", number, to="player:honest")
-            loop.turn(max(0.0, next_at - time.monotonic()))
-        thread.join()
-        if attack.failure is not None:
-            raise attack.failure
-        until(lambda: not player.in_flight and not server.in_flight, "everything is settled")
+        pair.goes_on_during(attack)
 
-        assert moves == states == list(range(1, number + 1))
-        assert ended == []
-        assert (player.core.connects, server.core.connects) == (1, 1)
         refused = [ErrorNumber.TOO_MANY_VIOLATIONS, ErrorNumber.COOLING_DOWN]
         found = attack.found
         assert found["garbage"] <= 2
@@ -283,7 +242,7 @@ def test_an_honest_pair_notices_nothing_of_those_who_break_every_rule() -> None:
         assert status["hellos_refused"] >= found["hellos"]["busy"]
         assert peers["player:honest"]["violations"] == peers["server:honest"]["violations"] == {}
         # Goodbyes carry the last books.
-        loop.close_all(5.0)
+        pair.loop.close_all(5.0)
         audited(int(broker.addresses["control"].rpartition(":")[2]))
         # Garbage and refusals are no lines of the log each.
         assert broker.log_text().count("\n") < 3_000

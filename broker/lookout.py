@@ -1,0 +1,110 @@
+"""The lookout: looks at connections as the kernel sees them, and hangs up on those that only cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from lanebus.broker.connections import Connection, Connections
+from lanebus.broker.core import BrokerCore
+from lanebus.broker.hangup import hang_up
+from lanebus.broker.hangups import HangUp
+from lanebus.broker.resident import resident_bytes
+from lanebus.broker.tcpinfo import came, queued_bytes
+from lanebus.broker.unfinished import MARGIN_BYTES, NEAR_SHARE, Rounds, has_too_much
+from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.lanes import Lane
+
+PORTION: Final = 128
+"""Connections of each kind that are looked at in one go."""
+
+
+class Lookout:
+    """Looks at the connections of all sockets.
+
+    Args:
+        connections: of each socket.
+        most_bytes: the largest frame of each socket, by lane; None is the control endpoint.
+    """
+
+    def __init__(
+        self, core: BrokerCore, connections: Iterable[Connections], most_bytes: dict[Lane | None, int]
+    ) -> None:
+        self._core = core
+        self._connections = list(connections)
+        self._most_bytes = {lane: size + MARGIN_BYTES for lane, size in most_bytes.items()}
+        self._hello_s = core.config.sessions.hello_timeout_s
+        self._strangers = Rounds(PORTION)
+        self._all = Rounds(PORTION)
+        self._suspects: list[tuple[Connection, float]] = []
+        """Those past their limit, unless a message of them was there to be read."""
+
+    def look(self, now: float, is_read: dict[Lane | None, bool]) -> bool:
+        """Look at a portion of them.
+
+        Args:
+            is_read: of which sockets all is read that had come by the last look.
+
+        Returns:
+            Whether the next look is to be soon.
+        """
+        self._core.hang_ups.tell(now)
+        self._convict(now, is_read)
+        process_bytes = resident_bytes()
+        strangers = self._strangers.take(
+            (each for of in self._connections for each in of.strangers()), process_bytes
+        )
+        looked_at = dict.fromkeys(strangers)
+        looked_at.update(
+            dict.fromkeys(self._all.take((each for of in self._connections for each in of), process_bytes))
+        )
+        is_near = [self._look_at(each, now, is_read) for each in looked_at if not each.is_over]
+        return any(is_near) or self._strangers.hurries or self._all.hurries
+
+    def _look_at(self, connection: Connection, now: float, is_read: dict[Lane | None, bool]) -> bool:
+        """Look at one; whether it may be past its limit soon."""
+        found = came(connection.descriptor)
+        if found is None:
+            return False
+        if connection.far_end is None:
+            connection.far_end = found.far_end
+        elif connection.far_end != found.far_end:
+            return False  # it has ended, and this is the next one
+        heard, most_bytes = self._heard(connection), self._most_bytes[connection.lane]
+        if has_too_much(connection, heard, found.bytes, most_bytes, now):
+            # What the kernel has is not held by libzmq, and may be the end of the message.
+            taken_bytes = found.bytes - queued_bytes(connection.descriptor)
+            if has_too_much(connection, heard, taken_bytes, most_bytes, now):
+                self._suspects.append((connection, heard))
+                return True
+        is_late = now - connection.accepted_at > self._hello_s and not connection.routes
+        if is_late and connection.lane is not None and is_read[connection.lane]:
+            self._hang_up(connection, HangUp.NO_HELLO, now)
+        return found.bytes - connection.mark_bytes > NEAR_SHARE * most_bytes
+
+    def _convict(self, now: float, is_read: dict[Lane | None, bool]) -> None:
+        """Hang up on suspects of whom no message was read, though all is read that had come."""
+        suspects, self._suspects = self._suspects, []
+        for connection, heard in suspects:
+            if connection.is_over or heard != self._heard(connection):
+                continue
+            if is_read[connection.lane]:
+                self._hang_up(connection, HangUp.UNFINISHED, now)
+            else:
+                self._suspects.append((connection, heard))
+
+    def _hang_up(self, connection: Connection, why: HangUp, now: float) -> None:
+        if not hang_up(connection.descriptor, connection.far_end):
+            return
+        connection.is_over = True
+        self._core.hang_ups.note(why, connection.far_end, now)
+        if len(connection.routes) == 1 and connection.lane is not None:
+            error = ProtocolError(ErrorNumber.FLOOD, "a message without an end")
+            self._core.broke(connection.lane, connection.routes[-1], error, now)
+
+    def _heard(self, connection: Connection) -> float:
+        if connection.lane is None:
+            return float(connection.messages)
+        if not connection.routes:
+            return 0.0
+        return self._core.links.heard(connection.lane, connection.routes[-1])
