@@ -5,6 +5,8 @@ VENV ?= .venv
 # Of `make torture`: which seeds, and seconds for each.
 SEEDS ?= 1-20
 DURATION ?= 60
+# Processes that run tests side by side; a test is given to whoever is free.
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -15,6 +17,8 @@ COMPILED_STAMP := $(COMPILED_VENV)/.installed
 # What the wheel is made of.
 SOURCES := setup.py $(wildcard src/lanebus/*.py wire/*.py conf/*.py conf/*.toml broker/*.py adapters/*.py cli/*.py \
   examples/*.py examples/arena/*.py)
+PYTEST := $(BIN)/python -m pytest
+SIDE_BY_SIDE := -n $(WORKERS) --dist worksteal
 # Of `make bench`: measures to take (all by default), recorded matches, other options of `python -m benchmarks`.
 MEASURES ?=
 # COMPILED=1 measures the compiled build, in the environment that `make compiled` sets up.
@@ -24,7 +28,7 @@ BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint demo torture wheel test-wheel compiled test-compiled bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood bench-commands clean
+.PHONY: help check test lint demo torture wheel test-wheel compiled test-compiled bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood bench-commands clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,9 +49,13 @@ lint: $(STAMP) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## style, types and all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --ignore tests/link
-	$(BIN)/python -m pytest tests/link # both cores on a link that is not: thousands of steps, too slow under coverage
+# Adapters meet a broker in a thread here; what starts processes is left to `make test`.
+check: lint ## style, types and the tests of wire, conf, cores and documents, without coverage: a minute
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not system" tests/wire tests/conf tests/broker tests/adapters tests/test_*.py
+
+test: lint ## style, types and all tests, with coverage; WORKERS=1 for one after the other
+	$(PYTEST) $(SIDE_BY_SIDE) --cov --cov-report=term --ignore tests/link
+	$(PYTEST) $(SIDE_BY_SIDE) tests/link # both cores on a link that is not: thousands of steps, too slow under coverage
 
 demo: $(STAMP) ## a broker, an arena and some players on this machine
 	$(BIN)/lanebus demo
@@ -71,7 +79,7 @@ compiled: $(COMPILED_STAMP) ## build the compiled wheel and install it in .venv-
 # Those of compiled modules, and whole systems; nothing of the command or the benchmarks is compiled.
 test-compiled: $(COMPILED_STAMP) ## the tests of the bus against the compiled wheel; TESTS="tests/wire ..." for others
 	.ci/use-wheel $(COMPILED_VENV) --compiled \
-	  $(or $(TESTS),tests/wire tests/broker tests/adapters tests/link tests/system)
+	  $(or $(TESTS),tests/wire tests/broker tests/adapters tests/link tests/system) $(SIDE_BY_SIDE)
 
 # What only benchmarks need: clients of other buses, their servers, plots.
 $(BENCH_STAMP): $(STAMP)

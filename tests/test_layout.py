@@ -1,6 +1,7 @@
 """The house's rules: which way imports point, what an `__init__` may hold, sizes, tests and packaging."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,5 +153,22 @@ def test_coverage_is_demanded_with_branches() -> None:
     assert coverage["report"]["fail_under"] >= 95
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     recipe = makefile.split("\ntest: ")[1].split("\n\n")[0]
-    assert "pytest --cov " in recipe
+    assert "$(PYTEST) $(SIDE_BY_SIDE) --cov " in recipe
     assert "fail-under" not in recipe
+
+
+def test_the_quick_check_leaves_out_nothing_but_processes_and_coverage() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.split("\ncheck: ")[1].split("\n\n")[0]
+    assert recipe.startswith("lint ")
+    assert '$(PYTEST) $(SIDE_BY_SIDE) -m "not system"' in recipe
+    assert set(recipe.split()) >= {*(f"tests/{folder}" for folder in TESTED_FOLDERS), "tests/test_*.py"}
+    assert "--cov" not in recipe
+
+
+def test_every_target_is_named_where_people_look_for_it() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    told = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^make ([a-z-]+)  ", told, re.MULTILINE)) <= shown
+    assert {"check", "test", "lint"} <= set(re.findall(r"^make ([a-z-]+)  ", told, re.MULTILINE))
