@@ -217,7 +217,10 @@ class AttachmentCore:
         if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         if self.state is not State.CLOSED:
-            times.extend(at for at in (self.outgoing.turn_at, self.incoming.expires_at) if at != inf)
+            # Nothing of these is done before its time: who came a little early would come again and again until then.
+            early = min(self.outgoing.turn_at, self.incoming.expires_at)
+            if early != inf:
+                times.append(early + TIMER_SLACK_S)
         return min((time for time in times if time is not None), default=None)
 
     def take(self) -> list[Action]:

@@ -135,7 +135,10 @@ class Links:
         socket.close(linger=int(linger_s * 1000))
 
     def sleep(self, until: float) -> None:
-        """Wait for a socket, a timer of the core, or `until`."""
+        """Wait for a socket, a timer of the core, or `until`.
+
+        Between two attempts to connect there is no socket, and a poller of nothing returns at once.
+        """
         if self._adapter.core.has_work(time.monotonic()) or self.has_news():
             return
         due = self._adapter.core.next_timer()
@@ -144,7 +147,9 @@ class Links:
         left_s = until - time.monotonic()
         if left_s <= 0:
             return
-        if left_s >= 0.001:
+        if not self._poller.sockets:
+            time.sleep(left_s)
+        elif left_s >= 0.001:
             self._poller.poll(int(left_s * 1000))
         elif until is not due and not self._poller.poll(0):
             time.sleep(left_s)

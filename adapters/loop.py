@@ -68,7 +68,10 @@ class Loop:
             due = self._next_timer()
             wait_s = timeout_s if due is None else min(timeout_s, due - now)
         # epoll counts whole milliseconds and rounds up; what is due within the next one is due now.
-        ready = self._epoll.poll(int(max(0.0, wait_s) * 1000) / 1000, 256)
+        whole_ms = int(max(0.0, wait_s) * 1000)
+        ready = self._epoll.poll(whole_ms / 1000, 256)
+        if not ready and not whole_ms and wait_s == timeout_s > 0:
+            time.sleep(wait_s)
         now = time.monotonic()
         run, self._touched = self._touched, {}
         for descriptor, _ in ready:

@@ -20,7 +20,7 @@ from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
 from lanebus.wire.header import KIND_AT
 from lanebus.wire.kinds import Kind
-from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane
 from lanebus.wire.messages import PROCESS_BYTES, Assign, Join, Leave, Open, Register
 from lanebus.wire.modes import Mode
 from lanebus.wire.names import Role, full_name
@@ -304,6 +304,10 @@ class Peer:
             dispatch(core, self._clock(now), now + HANDLING_S, self._times)
         self._tell()
         core.end_turn(now, now + (self.tick_s or 0.0))
+        wanted = core.next_timer()
+        assert core.has_work(now) or wanted is None or wanted - now > TIMER_SLACK_S * 0.999, (
+            f"{self.name} would take turn after turn: the next one is wanted in {wanted - now:g} s"
+        )
         self._act()
         if self.stalled:
             return
