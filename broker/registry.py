@@ -252,6 +252,7 @@ class Registry:
         if self.attachments.get(attachment.key) is attachment:
             del self.attachments[attachment.key]
             self._absent -= attachment.expected or attachment.key != attachment.name
+        self._release(attachment)
 
     def parts(self) -> tuple[int, int]:
         """Parts accepted since the start, and those of them that were refused or dropped, as last counted."""
@@ -290,6 +291,13 @@ class Registry:
             self.count_parts(session)
             self.closed.settled(session)
             self.totals.add(session)
+            session.release()
+            self._release(session.attachment)
+
+    def _release(self, attachment: Attachment) -> None:
+        """Let go of an attachment that has ended, once nothing of its sessions is under way."""
+        if not attachment.sessions and self.attachments.get(attachment.key) is not attachment:
+            attachment.release()
 
 
 def _taken_over_by(session: Session) -> str:

@@ -198,7 +198,7 @@ class Session:
         """Numbers of the parts that it was sent and that went to another instance: its adapter has to be told."""
         self.kept_by: dict[str, list[str]] = {}
         """Groups that it sends to, and the other servers that put members in, as it knows."""
-        self.alone = (self,)
+        self.alone: tuple[Session, ...] = (self,)
         self.ended = False
         self.parts_counted = (0, 0)
         """Parts accepted, and those refused or dropped, that are in the broker's count."""
@@ -250,6 +250,11 @@ class Session:
         for sending, figures in zip(self.sending, books, strict=True):
             withheld = figures[BOOK_FIGURES:]
             sending.withhold([*withheld, *(0 for _ in WITHHELD[len(withheld) :])])
+
+    def release(self) -> None:
+        """Refer to nothing that refers to this: it is over, and its memory is given back without a collector."""
+        self.alone = ()
+        self.routes.clear()
 
     def __repr__(self) -> str:
         return f"<Session {self.name} origin={self.origin}{' ended' if self.ended else ''}>"
@@ -486,6 +491,12 @@ class Attachment:
     def targeted(self) -> bool:
         """Whether its batches name the sessions that each event is for."""
         return self.role is Role.GATEWAY
+
+    def release(self) -> None:
+        """Refer to nothing that refers to this; see `Session.release`."""
+        self.stalled = None
+        self.reporting.clear()
+        self.outbound.clear()
 
     def __repr__(self) -> str:
         links = sum(link is not None for link in self.links)

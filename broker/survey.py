@@ -96,8 +96,9 @@ def survey(registry: Registry, now: float) -> Work[Survey]:
     attachments = list(registry.attachments.values())
     live, ended = list(registry.sessions()), list(registry.ended.values())
     for attachment in attachments:
-        for lane in LANES:
-            found.lanes[lane].attachment(attachment, lane)
+        if registry.attachments.get(attachment.key) is attachment:
+            for lane in LANES:
+                found.lanes[lane].attachment(attachment, lane)
         now = yield
     for session in live:
         if session.ended:

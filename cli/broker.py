@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +18,9 @@ from lanebus.cli.logs import set_up_logging
 from lanebus.cli.parent import PARENT_OPTION, die_with
 from lanebus.conf.load import ConfigError, load
 from lanebus.conf.model import Config
+
+FREEZE_S = 1.0
+"""How often what has come to stay is kept from the interpreter's collector."""
 
 
 @click.command(
@@ -74,9 +78,8 @@ def broker(
     _stop_on_signals(running)
     try:
         running.bind()
-        # What exists now lives to the end: the collector need not walk it again, which held up every lane meanwhile.
         gc.collect()
-        gc.freeze()
+        _keep_from_collector(running, time.monotonic())
         if announce:
             print(json.dumps({"pid": os.getpid(), "addresses": running.addresses}), flush=True)
         running.run()
@@ -87,6 +90,16 @@ def broker(
         ) from None
     finally:
         running.close()
+
+
+def _keep_from_collector(running: Broker, now: float) -> None:
+    """Spare the interpreter's collector, now and every second, what has come to stay.
+
+    To look through all that thousands of sessions are takes it tens of milliseconds, in which the loop stands still. It
+    would find nothing: who has gone leaves nothing that refers to itself, and is given back without it.
+    """
+    gc.freeze()
+    running.core.timers.at(now + FREEZE_S, lambda at: _keep_from_collector(running, at))
 
 
 def on_ports_from(config: Config, critical_port: int) -> Config:

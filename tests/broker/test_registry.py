@@ -1,5 +1,7 @@
 """The registry: attachments and sessions begin, resume, are fenced, and end; their books outlive them."""
 
+import gc
+
 import pytest
 from tests.broker.bench import EPOCH, Bench, small_config
 from tests.broker.peer import Peer
@@ -7,7 +9,8 @@ from tests.broker.traffic import DELIVERED
 
 from lanebus.conf.model import LimitsConfig
 from lanebus.wire.errors import ErrorNumber
-from lanebus.wire.lanes import Lane
+from lanebus.wire.kinds import Kind
+from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
 
 GONE_SENT = (Outcome.UNKNOWN, Reason.RECEIVER_GONE)
@@ -301,3 +304,46 @@ def test_parts_that_failed_are_summed_over_all_who_are_or_were(bench: Bench) -> 
     bench.advance(2.0)
     assert list(registry.ended) == []
     assert registry.parts() == (4, 2)
+
+
+def test_who_has_come_and_gone_leaves_nothing_for_the_collector() -> None:
+    # A full collection stops the loop for tens of milliseconds where thousands are there: it is not to be needed.
+    bench = Bench(small_config())
+    server = Peer(bench, "server:a").attach()
+    server.ask(Kind.REGISTER, service="s", topics=["t"])
+    server.ask(Kind.WATCH, what="players")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            player, gateway = Peer(bench, "player:1").attach(), Peer(bench, "gateway:g").attach()
+            gateway.open(1, "player:2")
+            for name in ("player:1", "player:2"):
+                server.ask(Kind.JOIN, group="room", member=name)
+            for lane in LANES:
+                server.send("t", "group:room", lane)
+                player.send("t", None, lane)
+            bench.advance(0.5)
+            successor = Peer(bench, "player:1").attach()
+            successor.settle_all()
+            bench.cut(Lane.CRITICAL, gateway.routes[Lane.CRITICAL] or b"")
+            server.send("t", "player:2")
+            for _ in range(15):
+                bench.advance(1.0)
+                server.ping()
+                server.settle_all()
+                successor.ping()
+                successor.settle_all()
+            successor.bye()
+            bench.advance(2.0)
+        del player, gateway, successor
+        server.messages.clear()
+        assert [each.name for each in bench.core.registry.sessions()] == ["server:a"]
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = {type(each).__name__ for each in gc.garbage if type(each).__module__.startswith("lanebus.")}
+        assert left == set()
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
