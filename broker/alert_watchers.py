@@ -7,8 +7,9 @@ ended.
 from __future__ import annotations
 
 from lanebus.broker.alerts import Alert, Alerts
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.sessions import Attachment, Link, Session
+from lanebus.broker.sessions import Session
 from lanebus.wire.alerts import ALERT_ENTRIES, AlertEntry, AlertNews
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Book, Outcome
 

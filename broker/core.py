@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lanebus.broker.alerts import Alerts
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import Bus
 from lanebus.broker.departure import Departures
@@ -37,7 +38,7 @@ from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
 from lanebus.broker.registry import FENCED, Registry
 from lanebus.broker.requests import Requests
-from lanebus.broker.sessions import Attachment, Link, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.stalls import Stalls
 from lanebus.broker.sweep import SWEEP_S, Sweep

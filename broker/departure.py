@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from lanebus.broker.attachment import Entry
 from lanebus.broker.egress import Egress, PartEnded
 from lanebus.broker.events import Event
 from lanebus.broker.latest import note_all_queued, note_all_waiting
-from lanebus.broker.sessions import Entry, Session
+from lanebus.broker.sessions import Session
 from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from lanebus.broker.sessions import Link
+from lanebus.broker.attachment import Link
 from lanebus.wire.batches import UpEvent
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.name_rules import NameRules
 from lanebus.broker.services import Facts, Service, Services
-from lanebus.broker.sessions import Attachment, Replayed, Served, Session
+from lanebus.broker.sessions import Replayed, Served, Session
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.names import Destination, DestinationKind, PatternTable, Role, parse_destination
 from lanebus.wire.outcomes import Reason

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.egress import Egress
 from lanebus.broker.outgoing import Frame, Outgoing
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from lanebus.broker.attachment import Attachment, Outbound, Sent
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Plan
 from lanebus.broker.events import Event
@@ -24,15 +25,7 @@ from lanebus.broker.latest import (
 from lanebus.broker.nextbatch import NextBatch
 from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.overflow import Overflow
-from lanebus.broker.sessions import (
-    NO_HOLD,
-    Attachment,
-    Outbound,
-    Receiving,
-    Sent,
-    Session,
-    is_unsettled,
-)
+from lanebus.broker.sessions import NO_HOLD, Receiving, Session, is_unsettled
 from lanebus.broker.shaping import Shaping
 from lanebus.broker.timers import Timers
 from lanebus.conf.model import Config

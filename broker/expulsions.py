@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Attachment, Link, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.violations import Violations
 from lanebus.wire.errors import ErrorNumber, ProtocolError

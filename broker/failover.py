@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.departure import Departures, Taken
 from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
 from lanebus.broker.events import Event, flagged_wire
-from lanebus.broker.sessions import Attachment, Served, Session
+from lanebus.broker.sessions import Served, Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.batches import EVENT_REPLAYED, DownEvent
 from lanebus.wire.lanes import LANES, Lane

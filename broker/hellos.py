@@ -6,11 +6,11 @@ from collections import deque
 from typing import Final
 
 from lanebus.broker.allowance import Bucket
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.egress import Egress
 from lanebus.broker.links import probe
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Attachment, Link
 from lanebus.broker.violations import Violations
 from lanebus.conf.model import Config
 from lanebus.wire.errors import ErrorNumber, ProtocolError

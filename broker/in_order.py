@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from lanebus.broker.sessions import Attachment
+from lanebus.broker.attachment import Attachment
 
 T = TypeVar("T")
 

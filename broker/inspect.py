@@ -19,6 +19,7 @@ import msgspec
 import zmq
 
 from lanebus.broker.alerts import AlertKind
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
@@ -31,7 +32,7 @@ from lanebus.broker.loglevel import level, set_level
 from lanebus.broker.portions import Rows, Work, complete, rows
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.slow_receivers import held
 from lanebus.broker.statistics import queued_events, statistics
 from lanebus.broker.sums import sums

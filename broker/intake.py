@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sys import intern
 
+from lanebus.broker.attachment import Attachment, Link, Parked
 from lanebus.broker.budget import Budget
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
@@ -11,7 +12,7 @@ from lanebus.broker.events import Event
 from lanebus.broker.outgoing import Counters
 from lanebus.broker.policies import Policies
 from lanebus.broker.recovery import Recovery
-from lanebus.broker.sessions import Attachment, Link, Parked, Replayed, Session
+from lanebus.broker.sessions import Replayed, Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.terms import check_terms, terms_of
 from lanebus.broker.throttling import Throttling

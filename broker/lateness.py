@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from lanebus.broker.attachment import Entry, Outbound
 from lanebus.broker.events import Event
 from lanebus.broker.gaps import passes_on
 from lanebus.broker.latest import note_all_queued, note_all_waiting
-from lanebus.broker.sessions import Entry, Outbound, Receiving, Session
+from lanebus.broker.sessions import Receiving, Session
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
 

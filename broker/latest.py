@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from lanebus.broker.attachment import Attachment, Entry, Outbound
 from lanebus.broker.events import Event
 from lanebus.broker.gaps import replaces
-from lanebus.broker.sessions import Attachment, Entry, Outbound, Receiving, Session
+from lanebus.broker.sessions import Receiving, Session
 from lanebus.wire.modes import SUPERSEDED
 from lanebus.wire.outcomes import Outcome, Reason
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lanebus.broker.sessions import Attachment
+from lanebus.broker.attachment import Attachment
 from lanebus.conf.model import SessionsConfig
 from lanebus.wire.lanes import Lane
 

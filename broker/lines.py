@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.line import Reported
 from lanebus.broker.quality import Change
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.stalls import away_reason
 from lanebus.broker.tcpinfo import Look
 from lanebus.broker.timers import Timers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.sessions import Attachment, Link
 from lanebus.broker.strangers import Strangers
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.header import Header

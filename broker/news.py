@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 from lanebus.broker.alert_watchers import AlertWatchers
 from lanebus.broker.alerts import Alerts
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.presence import Watchers
 from lanebus.broker.services import Services
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.timers import Timers
 from lanebus.broker.watching import Watching
 from lanebus.wire.messages import Watched

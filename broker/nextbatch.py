@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from lanebus.broker.attachment import Entry, Outbound
 from lanebus.broker.events import Event
 from lanebus.broker.gaps import flagged, passes_on
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import forget_queued
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import Entry, Outbound, Receiving, Session, is_unsettled
+from lanebus.broker.sessions import Receiving, Session, is_unsettled
 from lanebus.wire.batches import targeted_event
 
 _NOBODY: Final = Receiving()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lanebus.broker.alerts import AlertKind, Alerts
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.near_limit import NearLimit
-from lanebus.broker.sessions import Attachment
 from lanebus.wire.batches import MAX_UNSIGNED
 from lanebus.wire.names import Role
 from lanebus.wire.outboxes import OutboxReport

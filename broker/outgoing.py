@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from lanebus.broker.attachment import Link
 from lanebus.broker.describe import FREQUENT, describe, name_of
-from lanebus.broker.sessions import Link
 from lanebus.wire.batches import EncodedBatch
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.header import encode_header

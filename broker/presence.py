@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from math import inf
 from typing import Final
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.in_order import LOOK_S, InOrder, News, batches_sent
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.quality import Change
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.stalls import away_reason
 from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.egress import Egress
 from lanebus.broker.events import Event
 from lanebus.broker.links import attached
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import Attachment, Link, Receiving
+from lanebus.broker.sessions import Receiving
 from lanebus.broker.settling import Settling
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane

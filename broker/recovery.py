@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
 from lanebus.broker.events import Event, flagged_wire
 from lanebus.broker.registry import Registry
 from lanebus.broker.sending import Sending
-from lanebus.broker.sessions import Attachment, Session, Unresolved
+from lanebus.broker.sessions import Session, Unresolved
 from lanebus.broker.settling import Settling
 from lanebus.wire.batches import EVENT_REPLAYED
 from lanebus.wire.lanes import LANES, Lane

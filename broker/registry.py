@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.budget import Budget
 from lanebus.broker.closed import ClosedSessions
 from lanebus.broker.departure import Departures
 from lanebus.broker.directory import Directory
 from lanebus.broker.policies import Policies
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.totals import Totals
 from lanebus.conf.model import Config

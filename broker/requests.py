@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.directory import Directory
 from lanebus.broker.name_rules import NameRules
 from lanebus.broker.news import News
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.services import CycleError, Facts
-from lanebus.broker.sessions import Attachment, Link, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.violations import Violation, Violations
 from lanebus.conf.model import LimitsConfig
 from lanebus.wire.errors import ErrorNumber, ProtocolError

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.budget import Budget
 from lanebus.broker.events import Event
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.sending import Sending
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.sessions import Attachment, Link
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import ErrorMessage

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.portions import Work
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.totals import Totals
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role

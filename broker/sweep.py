@@ -11,13 +11,14 @@ from itertools import islice
 from math import ceil
 from typing import Final
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.bus import Bus
 from lanebus.broker.egress import Egress
 from lanebus.broker.lately import SPAN_S
 from lanebus.broker.leases import is_silent, why_lost, why_over
 from lanebus.broker.links import Links
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.stalls import Stalls
 from lanebus.broker.timers import Timers
 from lanebus.broker.watchdogs import Watchdogs

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.policies import ERROR_BUDGET, Limits, Over
 from lanebus.broker.sending import Sending
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import MAX_THROTTLED, Throttle, Throttled

@@ -10,13 +10,14 @@ from collections import deque
 from itertools import count
 from typing import Any, Final, NamedTuple
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.describe import concerns, describe, describe_down, describe_up, only_session
 from lanebus.broker.directory import Directory
 from lanebus.broker.leases import state_of
 from lanebus.broker.links import Links
 from lanebus.broker.outgoing import Frame, Outgoing
 from lanebus.broker.registry import Registry
-from lanebus.broker.sessions import Attachment, Link, Receiving, Session
+from lanebus.broker.sessions import Receiving, Session
 from lanebus.broker.timers import Timers
 from lanebus.wire.batches import (
     DownBatch,

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.policies import Limits, Policies
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.errors import ErrorNumber
 

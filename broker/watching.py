@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from math import inf
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.in_order import LOOK_S, InOrder, News, batches_sent
 from lanebus.broker.outgoing import Outgoing
 from lanebus.broker.services import Services
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.timers import Timers
 from lanebus.wire import messages
 from lanebus.wire.kinds import Kind

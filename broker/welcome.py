@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from lanebus.broker.sessions import Attachment
+from lanebus.broker.attachment import Attachment
 from lanebus.conf.model import Config
 from lanebus.wire.header import VERSION
 from lanebus.wire.messages import Limits, Revoked, Welcome

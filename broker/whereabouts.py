@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.outgoing import Outgoing
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.wire import messages
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane

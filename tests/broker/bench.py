@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Protocol
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
 from lanebus.broker.places import Places
-from lanebus.broker.sessions import Attachment, Receiving, Session
+from lanebus.broker.sessions import Receiving, Session
 from lanebus.conf.model import (
     AlertsConfig,
     CompressionConfig,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.describe import (
     FREQUENT,
     TEXT_CHARACTERS,
@@ -12,7 +13,6 @@ from lanebus.broker.describe import (
     name_of,
     only_session,
 )
-from lanebus.broker.sessions import Attachment, Link
 from lanebus.wire.batches import UpEvent
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.kinds import REQUESTS, Kind

@@ -4,9 +4,10 @@ from itertools import count
 
 import pytest
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Replayed, Session
+from lanebus.broker.sessions import Replayed, Session
 from lanebus.conf.model import QualityConfig
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import Lane

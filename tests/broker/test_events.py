@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.events import Event, flagged_wire
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.conf.model import Config
 from lanebus.wire.batches import EVENT_AGAIN, EVENT_LATEST, EVENT_QUESTION, EVENT_REPLAYED, DownEvent
 from lanebus.wire.bodies import encode_body

@@ -2,8 +2,8 @@
 
 import pytest
 
+from lanebus.broker.attachment import Attachment, Link, Sent
 from lanebus.broker.leases import state_of, why_lost, why_over
-from lanebus.broker.sessions import Attachment, Link, Sent
 from lanebus.conf.model import SessionsConfig
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role

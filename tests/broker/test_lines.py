@@ -6,8 +6,8 @@ import pytest
 from tests.broker.bench import Bench
 from tests.broker.peer import Peer
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.lines import PORTION, ROUND_S, STEP_S, queue_ms
-from lanebus.broker.sessions import Attachment
 from lanebus.broker.tcpinfo import Look
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane

@@ -2,9 +2,9 @@
 
 import pytest
 
+from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.links import Links
 from lanebus.broker.outgoing import Counters, Outgoing
-from lanebus.broker.sessions import Attachment, Link
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.header import HEADER_BYTES, Header, decode_header, encode_header
 from lanebus.wire.kinds import Kind, LinkState

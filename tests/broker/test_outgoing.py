@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from lanebus.broker.attachment import Link
 from lanebus.broker.outgoing import Counters, Outgoing
-from lanebus.broker.sessions import Link
 from lanebus.wire.bodies import open_body
 from lanebus.wire.header import decode_header
 from lanebus.wire.kinds import Kind

@@ -2,12 +2,13 @@
 
 import pytest
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.budget import Budget
 from lanebus.broker.events import Event
 from lanebus.broker.latest import note_waiting
 from lanebus.broker.overflow import Overflow
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Receiving, Session
+from lanebus.broker.sessions import Receiving, Session
 from lanebus.broker.terms import Terms
 from lanebus.conf.model import Config
 from lanebus.wire.lanes import Lane

@@ -5,10 +5,11 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.events import Event
 from lanebus.broker.places import Places
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.conf.model import Config
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role

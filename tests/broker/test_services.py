@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.quality import Quality
 from lanebus.broker.services import AWAY, CycleError, Facts, Instance, Service, Services
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.conf.model import QualityConfig
 from lanebus.wire.names import Role
 from lanebus.wire.services import MAX_REASON_CHARACTERS, Health, ServiceState

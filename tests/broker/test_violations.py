@@ -4,9 +4,10 @@ import pytest
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.policies import Policies
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.throttling import throttled
 from lanebus.broker.violations import (
     COSTS,

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanebus.broker import waiting
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.events import Event
 from lanebus.broker.quality import Quality
-from lanebus.broker.sessions import Attachment, Session
+from lanebus.broker.sessions import Session
 from lanebus.broker.terms import Terms
 from lanebus.broker.waiting import FEWEST_PARTS, PACK_AGE_S, PACK_PARTS, Pack, Waiting
 from lanebus.conf.model import Config

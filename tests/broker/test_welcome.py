@@ -1,6 +1,6 @@
 """The welcome says what the configuration says, in the units of the wire."""
 
-from lanebus.broker.sessions import Attachment
+from lanebus.broker.attachment import Attachment
 from lanebus.broker.welcome import make_welcome
 from lanebus.conf.model import Config, LimitsConfig, SessionsConfig
 from lanebus.wire.names import Role
