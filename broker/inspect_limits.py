@@ -99,6 +99,7 @@ def apply_policy(core: BrokerCore, session: Session, now: float) -> bool:
         return False
     else:
         session.limits.change(policy, now)
+    core.throttling.changed(session)
     session.limit_egress()
     for lane in LANES:
         core.egress.shaping.forget(session, lane, now)

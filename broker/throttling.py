@@ -94,6 +94,12 @@ class Throttling:
                 if session.sending[lane].held_from:
                     self._to_tell.setdefault(attachment, {})[session, lane] = None
 
+    def changed(self, session: Session) -> None:
+        """A session's limits are others now: where it is held to one, it is told at which pace to go on."""
+        for lane in LANES:
+            if session.sending[lane].held is not None:
+                self._to_tell.setdefault(session.attachment, {})[session, lane] = None
+
     def end_turn(self, now: float) -> None:
         """Tell who was held back in this turn."""
         if self._to_tell:
@@ -118,7 +124,7 @@ class Throttling:
 
 def _entry(session: Session, lane: Lane, now: float) -> Throttled | None:
     sending, limits = session.sending[lane], session.limits
-    if not sending.held_from or limits is None:
+    if sending.held is None or limits is None:
         return None
     limits.refill(now)
     over = limits.over(lane)
@@ -126,15 +132,12 @@ def _entry(session: Session, lane: Lane, now: float) -> Throttled | None:
     return Throttled(
         session.index,
         lane,
-        sending.held_from,
-        (over or sending.held or _EASED).limit,
+        sending.held_from or sending.last + 1,
+        (over or sending.held).limit,
         1e3 * over.wait_s if over is not None else 0.0,
         policy.events_per_s,
         policy.up_bytes_per_s,
     )
-
-
-_EASED: Final = Over("events_per_s", 0.0)
 
 
 def throttled(session: Session, lane: Lane, now: float) -> Over | None:

@@ -10,6 +10,8 @@ from tests.link.process import Peer, payloads, settle
 
 from lanebus.adapters.errors import OutboxFull
 from lanebus.broker.audit import audit
+from lanebus.broker.inspect_limits import change_limits
+from lanebus.broker.portions import complete
 from lanebus.conf.model import Config, SessionsConfig
 from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.kinds import Kind
@@ -209,3 +211,40 @@ def test_players_behind_one_gateway_pay_for_themselves_alone() -> None:
     assert net.core.directory.peers["player:loud"].traffic[Lane.NORMAL].throttled > 0
     assert net.core.directory.peers["player:calm"].traffic[Lane.NORMAL].throttled == 0
     settle(gateway, within_s=200.0)
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("is_gateway", [False, True], ids=["own links", "gateway"])
+def test_who_is_held_to_a_limit_goes_on_at_once_when_it_is_raised(lane: Lane, is_gateway: bool) -> None:
+    net = net_with(Policy(events_per_s=5.0, events_burst=16))
+    server = Peer(net, "server").start()
+    server.register("s", ["**"])
+    server.up()
+    player = Peer(net, "g", Role.GATEWAY).up() if is_gateway else Peer(net, "1", Role.CLIENT).up()
+    index = player.open("1") if is_gateway else 0
+    for number in range(400):
+        player.send(None, number, lane=lane, session=index)
+    net.run(3.0)
+    assert player.core.outgoing.throttled(net.now)
+    assert len(server.handled["server:server"]) < 50
+    complete(change_limits(net.core, "player:*", {"events_per_s": 0.0}, net.now), net.now)
+    net.broker_turn()
+    net.run(2.0)
+    assert list(payloads(server)) == list(range(400))
+    assert player.core.outgoing.throttled(net.now) == []
+
+
+def test_who_is_held_to_a_limit_slows_down_when_it_is_lowered() -> None:
+    net = net_with(Policy(events_per_s=100.0, events_burst=16))
+    server, player = world(net)
+    for number in range(400):
+        player.send(None, number)
+    net.run(1.0)
+    complete(change_limits(net.core, "player:*", {"events_per_s": 2.0}, net.now), net.now)
+    net.broker_turn()
+    net.run(1.0)
+    turned_away = net.core.counters.throttled[Lane.NORMAL]
+    began = len(server.handled["server:server"])
+    net.run(20.0)
+    assert 20 <= len(server.handled["server:server"]) - began <= 60
+    assert net.core.counters.throttled[Lane.NORMAL] - turned_away < 10
