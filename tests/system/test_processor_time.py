@@ -149,7 +149,7 @@ def test_no_state_takes_processor_time_while_there_is_no_broker() -> None:
             "new": nobody[0],
         }
         children = {
-            kind: stack.enter_context(_ended(start(kind, address))) for kind, address in kinds.items()
+            kind: stack.enter_context(_Ended(start(kind, address))) for kind, address in kinds.items()
         }
         shares = {kind: float(said(child)) for kind, child in children.items()}
     assert {kind: share for kind, share in shares.items() if share > MOST} == {}
@@ -170,7 +170,7 @@ def test_no_state_takes_processor_time_while_a_broker_is_up_drains_stands_still_
         process = stack.enter_context(broker(config))
         stack.callback(process.kill)
         children = {
-            kind: stack.enter_context(_ended(start(kind, f"tcp://127.0.0.1:{critical}")))
+            kind: stack.enter_context(_Ended(start(kind, f"tcp://127.0.0.1:{critical}")))
             for kind in ("server", "client", "ticks", "loop", "fenced", "throttled")
         }
         assert {said(child) for child in children.values()} == {"ready"}
@@ -188,7 +188,7 @@ def test_no_state_takes_processor_time_while_a_broker_is_up_drains_stands_still_
     assert too_much == {}
 
 
-class _ended:
+class _Ended:
     """A child that is gone when this ends."""
 
     def __init__(self, child: subprocess.Popen[str]) -> None:
