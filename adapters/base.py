@@ -324,7 +324,7 @@ class Adapter(Speaker):
 
     def _settle_all(self, deadline: float) -> None:
         core = self.core
-        while self.unfinished and core.failure is None and (now := time.monotonic()) < deadline:
+        while self.unfinished and core.state is not State.CLOSED and (now := time.monotonic()) < deadline:
             core.flush(now)
             self.links.act()
             if self.observer is not None:

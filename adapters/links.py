@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import zmq
 
-from lanebus.adapters.actions import Dial, Send
+from lanebus.adapters.actions import Dial, Send, State
 from lanebus.adapters.sockets import NOBLOCK, POLLIN, POLLOUT, Socket, dial, pending
 from lanebus.adapters.turns import Turns
 from lanebus.wire.lanes import LANES, Lane
@@ -135,13 +135,14 @@ class Links:
         socket.close(linger=int(linger_s * 1000))
 
     def sleep(self, until: float) -> None:
-        """Wait for a socket, a timer of the core, or `until`.
+        """Wait for a socket, a timer of the core, or `until`; not at all once the adapter is closed.
 
         Between two attempts to connect there is no socket, and a poller of nothing returns at once.
         """
-        if self._adapter.core.has_work(time.monotonic()) or self.has_news():
+        core = self._adapter.core
+        if core.state is State.CLOSED or core.has_work(time.monotonic()) or self.has_news():
             return
-        due = self._adapter.core.next_timer()
+        due = core.next_timer()
         if due is not None and due < until:
             until = due
         left_s = until - time.monotonic()

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from tests.adapters.real import RunningBroker, until
 
+from lanebus.adapters.errors import Closed
 from lanebus.adapters.event import Event, Receipt
 from lanebus.adapters.loop import Loop
 from lanebus.adapters.server import ServerAdapter
@@ -139,3 +141,14 @@ def test_the_goodbye_of_a_broker_that_ends_is_read_with_the_last_settlements(bro
         accepted = sum(s.sending[Lane.LOW].book.accepted for s in broker.broker.core.registry.sessions())
         assert one.book("low").as_dict()["delivered"] == accepted
         broker.come_back()
+
+
+def test_a_wait_in_which_the_adapter_is_closed_ends_at_once(broker: RunningBroker) -> None:
+    adapter = ServerAdapter("a", broker=broker.address)
+    adapter.connect()
+    adapter.on("t")(lambda event: adapter.close(0.0))
+    adapter.send("t", to="server:a")
+    began = time.monotonic()
+    with pytest.raises(Closed, match="server:a is closed"):
+        adapter.wait(60.0)
+    assert time.monotonic() - began < 30.0
