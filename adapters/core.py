@@ -63,6 +63,9 @@ from lanebus.wire.pings import Pong
 
 log = logging.getLogger("lanebus.adapters")
 
+SOON_S = 0.05
+"""Shortest time between two settlements that are sent because the broker waits for them."""
+
 
 class AttachmentCore:
     """One process' three links, and the sessions that speak over them."""
@@ -101,6 +104,7 @@ class AttachmentCore:
         self.backoff = Backoff()
         self.pulse = Pulse()
         self._control_due: float | None = None
+        self._control_at = -inf
         self._control_interval_s = 0.2
         self._credit_bytes = 1 << 18
         self._suspension, self._complaints = Suspension(), Complaints()
@@ -205,15 +209,20 @@ class AttachmentCore:
         if self._ready[Lane.CRITICAL]:
             self._plan_control(now)
             if self._control_due is not None and self._control_due <= now + TIMER_SLACK_S:
+                self._control_at = now
                 self._send_control()
+            self.requests.turn(now)
 
     def settle_soon(self) -> None:
-        """What was handled is settled at the end of this turn: the broker waits for it with all that is newer."""
-        self._control_due = float("-inf") if self._ready[Lane.CRITICAL] else None
+        """What was handled is settled as soon as may be: the broker waits for it with all that is newer."""
+        if self._ready[Lane.CRITICAL]:
+            due = self._control_at + SOON_S
+            self._control_due = due if self._control_due is None else min(due, self._control_due)
 
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
-        times = [self.backoff.due, self.pulse.give_up_at, self.pulse.next_ping, self._control_due]
+        pulse = self.pulse
+        times = [self.backoff.due, pulse.give_up_at, pulse.next_ping, self._control_due, self.requests.due]
         if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         if self.state is not State.CLOSED:
@@ -319,6 +328,7 @@ class AttachmentCore:
         self.limits = welcome.limits
         self.outgoing.adopt(welcome)
         self.incoming.adopt(welcome)
+        self.requests.adopt(welcome.limits, now)
         self._control_interval_s = welcome.control_interval_ms / 1e3
         self.pulse.ping_interval_s = welcome.ping_interval_ms / 1e3
         self.pulse.lease_s = welcome.lease_ms / 1e3

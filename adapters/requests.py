@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Hashable
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from lanebus.wire.kinds import Kind
-from lanebus.wire.messages import Done
+from lanebus.wire.lanes import TIMER_SLACK_S
+from lanebus.wire.messages import Done, Limits
 
 MAX_UNDER_WAY: Final = 128
 """Requests that may be under way at once: a burst, such as a gateway's opens, must not fill the pipe."""
+
+SHARE_PER_S: Final = 0.5
+SHARE_AT_ONCE: Final = 0.25
+"""What requests may take of the control messages that the broker takes from a peer; the rest is for all else, and for
+a process of this name that has gone before."""
 
 
 class Request(NamedTuple):
@@ -59,6 +66,11 @@ class Requests:
         """Requests to make again of a broker that does not know this attachment, and their numbers."""
         self.failed: list[Failed] = []
         """The driver takes them."""
+        self.due: float | None = None
+        """When `turn` is wanted, since the next request has to wait for a limit of the broker's."""
+        self._per_s = 0.0
+        self._at_once = self._left = inf
+        self._refilled = 0.0
 
     def __len__(self) -> int:
         """Requests that the broker has not answered."""
@@ -98,9 +110,29 @@ class Requests:
             self.failed.append(Failed(request.what, message.error, message.detail))
         self._send_next()
 
+    def adopt(self, limits: Limits, now: float) -> None:
+        """Ask no faster than the broker takes it."""
+        self._refill(now)
+        self._per_s = limits.control_messages_per_s * SHARE_PER_S
+        self._at_once = max(1.0, limits.control_messages * SHARE_AT_ONCE) if self._per_s else inf
+        self._left = min(self._left, self._at_once) if self._per_s else inf
+
+    def turn(self, now: float) -> None:
+        """Send what had to wait."""
+        if self.due is not None and now + TIMER_SLACK_S >= self.due:
+            self._refill(now)
+            self._left = max(1.0, self._left)
+            self.due = None
+            self._send_next()
+
+    def _refill(self, now: float) -> None:
+        self._left = min(self._at_once, self._left + (now - self._refilled) * self._per_s)
+        self._refilled = now
+
     def lost(self) -> None:
         """There is no critical link any more."""
         self._up = False
+        self.due = None
 
     def resume(self) -> Renumbered:
         """The broker knows the attachment: send again what it has not answered, with the same numbers."""
@@ -145,6 +177,11 @@ class Requests:
             number = self._sent + 1
             if number - next(iter(self._pending), number) >= MAX_UNDER_WAY:
                 return
+            if self._left < 1.0:
+                # Since that was last looked at, time has passed: never later than it has to be.
+                self.due = self._refilled + (1.0 - self._left) / self._per_s
+                return
+            self._left -= 1.0
             request = self._pending[number]
             self._sent = number
             self._told = max(self._told, number)

@@ -54,7 +54,7 @@ from lanebus.wire.batches import TICKS_PER_S
 from lanebus.wire.bodies import open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.header import Header, decode_header
-from lanebus.wire.kinds import LEGAL, REQUESTS, Kind, Side
+from lanebus.wire.kinds import ANSWERS, LEGAL, REQUESTS, Kind, Side
 from lanebus.wire.lanes import Lane, LaneTiming
 from lanebus.wire.messages import Bye, ErrorMessage, Hello, LaneHello, Open, decode_message
 from lanebus.wire.names import Role
@@ -326,7 +326,10 @@ class BrokerCore:
                 self.intake.batch(link, attachment, header, frame, now)
                 return
             floods = attachment.line.floods
-            if floods is not None and not floods.takes_control(len(frame), now):
+            takes = (
+                None if floods is None else floods.takes_answer if kind in ANSWERS else floods.takes_control
+            )
+            if takes is not None and not takes(len(frame), now):
                 self.violations.by_attachment(attachment, Violation.CONTROL, now)
         counters = self.counters.control_in
         counters.messages += 1

@@ -14,13 +14,12 @@ from lanebus.broker.attachment import Entry
 from lanebus.broker.egress import Egress, PartEnded
 from lanebus.broker.events import Event
 from lanebus.broker.latest import note_all_queued, note_all_waiting
-from lanebus.broker.sessions import Session
+from lanebus.broker.sessions import Session, under_way
+from lanebus.broker.trial import MAX_FAILURES, Trial, Verdict, accept, judge
 from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
 
-MAX_DELIVERIES: Final = 5
-"""Deliveries of one part to processes that ended without settling it; after that it is refused as poison."""
 DEAD_REMEMBERED: Final = 1000
 """Poisonous parts that are remembered for `lanebus dead`."""
 
@@ -76,6 +75,7 @@ class Departures:
 
     def inherit(self, old: Session, new: Session, now: float) -> None:
         """A new process has taken the name: it gets what the old one had not settled, in order."""
+        verdict = self.judge(old)
         for lane in LANES:
             before, after = old.receiving[lane], new.receiving[lane]
             taken = self.take(old, lane, _every)
@@ -85,7 +85,12 @@ class Departures:
             after.gaps, after.tellers, after.untold = before.gaps, before.tellers, before.untold
             before.paused = {}
             before.clear()
-            self.give(new, lane, taken, now)
+            self.give(new, lane, taken, verdict, now)
+        self._egress.trials.begin(new, now)
+
+    def judge(self, session: Session) -> Verdict:
+        """The process of a session has ended, or is taken to have: what that says of the parts it was sent."""
+        return judge(under_way(session), session.trial)
 
     def take(self, session: Session, lane: Lane, which: Callable[[Event], bool]) -> Taken:
         """Take those parts off a session for which `which` holds; others keep their places."""
@@ -109,29 +114,38 @@ class Departures:
         fresh = [event for event in queued if event not in deliveries]
         for event, _ in tried:
             deliveries.pop(event, None)
+            if session.trial is not None:
+                session.trial.group[lane].discard(event)
         return Taken(tried, [*fresh, *waiting])
 
-    def give(self, session: Session, lane: Lane, taken: Taken, now: float) -> None:
-        """Give a session parts that another one did not settle.
+    def give(self, session: Session, lane: Lane, taken: Taken, verdict: Verdict, now: float) -> None:
+        """Give a session parts that another one did not settle; `Trials.begin` lets them go.
 
         What the other one had been sent may be what ended it. It comes marked as redelivered, in front of all that the
-        session has not been sent yet, and one at a time, so that only the one that ends a process again is counted
-        towards poison.
+        session has not been sent yet, and in rounds, so that it is found which part ends processes.
+
+        Args:
+            verdict: what the end of the other one's process says of them, from before they were taken.
         """
         receiving = session.receiving[lane]
+        suspects: list[Event] = []
         for event, deliveries in taken.sent:
             if _volatile(event):
                 self._part_ended(event, Outcome.UNKNOWN, Reason.RECEIVER_GONE, now)
-            elif deliveries >= MAX_DELIVERIES:
+            elif verdict.failures.get(event, 0) >= MAX_FAILURES:
                 self._poison(event, session, deliveries, now)
             else:
-                receiving.suspects.append(event)
+                suspects.append(event)
                 receiving.deliveries[event] = deliveries
+        if suspects:
+            receiving.suspects.extend(suspects)
+            if session.trial is None:
+                session.trial = Trial()
+            accept(session.trial, verdict, lane, suspects)
         receiving.waiting.extend(taken.fresh)
         receiving.waiting_bytes += sum(event.size for event in taken.fresh)
         note_all_waiting(receiving)
         receiving.gated = bool(receiving.suspects or receiving.waiting)
-        self._egress.refill(session, lane, now)
 
     def _poison(self, event: Event, receiver: Session, deliveries: int, now: float) -> None:
         shown = _decoder.decode(event.wire)

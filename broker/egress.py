@@ -28,6 +28,7 @@ from lanebus.broker.overflow import Overflow
 from lanebus.broker.sessions import NO_HOLD, Receiving, Session, is_unsettled
 from lanebus.broker.shaping import Shaping
 from lanebus.broker.timers import Timers
+from lanebus.broker.trials import Trials
 from lanebus.conf.model import Config
 from lanebus.wire.batches import (
     MAX_BATCH_EVENTS,
@@ -70,6 +71,7 @@ class Egress:
         self.overflow = Overflow(budget, part_ended)
         self.shaping = Shaping(timers, self.refill)
         self._credit_bytes = config.egress.credit_bytes
+        self.trials = Trials(self._credit_bytes, self._enqueue, self.refill)
         self._batch_bytes = config.egress.batch_bytes
         most_events = min(config.limits.batch_events, MAX_BATCH_EVENTS)
         self._next_batch = NextBatch(counters, self._lateness, self._batch_bytes, most_events)
@@ -261,19 +263,11 @@ class Egress:
             self.refill(session, lane, now)
 
     def refill(self, session: Session, lane: Lane, now: float) -> None:
-        """Let go what waits for this receiver, as far as its credit and allowance go; suspects first, one at a time."""
+        """Let go what waits for this receiver, as far as its credit and allowance go; suspects first, in rounds."""
         receiving = session.receiving[lane]
         out = session.attachment.outbound[lane]
-        if receiving.suspects or receiving.deliveries:
-            if receiving.committed_bytes:
-                return
-            receiving.deliveries = {event: receiving.deliveries[event] for event in receiving.suspects}
-            if receiving.suspects:
-                event = receiving.suspects.popleft()
-                receiving.deliveries[event] += 1
-                receiving.committed_bytes += event.size
-                self._enqueue(out, event, session.alone)
-                return
+        if session.trial is not None and self.trials.tries(session, session.trial, lane, now):
+            return
         if out.held_back and out.queue:
             return
         # A policy held them, which is no wait for company: from here on they make batches as fresh ones do.
@@ -393,6 +387,8 @@ class Egress:
                 history=link.said,
             )
             link.acked = link.received
+            if attachment.line.floods is not None:
+                attachment.line.floods.answerable(len(entries))
             out.unacked.append(Sent(out.next_number, size, entries, now))
             out.unacked_bytes += size
             out.next_number += 1

@@ -99,6 +99,8 @@ class Failover:
         return found
 
     def _move(self, session: Session, now: float) -> None:
+        verdict = self._departures.judge(session)
+        others: dict[Session, None] = {}
         for lane in LANES:
             targets: dict[Event, dict[str, Session]] = {}
 
@@ -116,8 +118,11 @@ class Failover:
                 for event, _ in taken.sent:
                     session.revoked.setdefault((event.origin, lane), []).append(event.number)
                 for target, parts in _by_target(taken, targets).items():
-                    self._departures.give(target, lane, parts, now)
+                    others[target] = None
+                    self._departures.give(target, lane, parts, verdict, now)
                 self._egress.refill(session, lane, now)
+        for target in others:
+            self._egress.trials.begin(target, now)
 
     def _targets(self, session: Session, event: Event) -> dict[str, Session]:
         if event.shared or not (event.to is None or event.to.startswith("service:")):

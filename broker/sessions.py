@@ -13,6 +13,7 @@ from lanebus.broker.policies import Limits
 from lanebus.broker.quality import Quality
 from lanebus.broker.sending import Sending
 from lanebus.broker.traffic import Traffic
+from lanebus.broker.trial import Trial
 from lanebus.broker.waiting import Waiting
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
@@ -98,9 +99,9 @@ class Receiving:
         self.charged_bytes = 0
         """Bytes of the oldest of them for which the allowance has been taken already."""
         self.suspects: deque[Event] = deque()
-        """Parts that an earlier process of this name was sent and did not settle: they go first, one at a time."""
+        """Parts that an earlier process of this name was sent and did not settle: they go first, in rounds."""
         self.deliveries: dict[Event, int] = {}
-        """How often each suspect, and the one under way, was given to a process of this name."""
+        """How often each suspect, and those of the round under way, were given to a process of this name."""
         self.gaps: set[Session] = set()
         """Senders some of whose events were dropped for this receiver, and none has left those that wait since."""
         self.tellers: dict[Event, None] = {}
@@ -109,6 +110,14 @@ class Receiving:
         """Senders of events that were to tell of a gap, and that no handler gets: they came too late."""
         self.paused: dict[tuple[Session, str], Link] = {}
         """Senders that were told to pause and what they call this destination, to the link that was told."""
+
+
+def under_way(session: Session) -> list[list[Event]]:
+    """By lane: the parts that a session was sent and has not settled."""
+    return [
+        [event for numbers in receiving.unsettled.values() for event in numbers.values()]
+        for receiving in session.receiving
+    ]
 
 
 def is_unsettled(receiving: Receiving, event: Event) -> bool:
@@ -154,6 +163,7 @@ class Session:
         "served_by",
         "since",
         "traffic",
+        "trial",
     )
 
     def __init__(
@@ -182,6 +192,8 @@ class Session:
         self.sending = [Sending() for _ in LANES]
         self.receiving = [Receiving() for _ in LANES]
         self.limit_egress()
+        self.trial: Trial | None = None
+        """While it is given what an earlier process of its name, or another instance, did not settle."""
         self.reported: list[Book] | None = None
         """The peer's own books, as it last reported them."""
         self.groups: set[str] = set()

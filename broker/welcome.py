@@ -35,6 +35,8 @@ def make_welcome(
     """
     lanes = (config.lanes.critical, config.lanes.normal, config.lanes.low)
     limits = config.limits
+    floods = attachment.line.floods
+    per_s, at_once = (0.0, 0.0) if floods is None else floods.control_messages
     return Welcome(
         version=VERSION,
         broker=config.broker.name,
@@ -64,5 +66,7 @@ def make_welcome(
             event_bytes=event_bytes,
             batch_events=limits.batch_events,
             destinations=limits.destinations,
+            control_messages_per_s=per_s,
+            control_messages=int(at_once),
         ),
     )

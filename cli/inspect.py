@@ -29,7 +29,7 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
     """Show what waits for whom: the broker's queue of each peer and lane, the fullest first; and what is tried again.
 
     A retry queue holds parts to be sent again after a reconnect (RESEND), those sent again and not settled (RESENT; how
-    often, the one sent most), those that an earlier process of the peer did not settle (SUSPECT, tried one at a time,
+    often, the one sent most), those that an earlier process of the peer did not settle (SUSPECT, tried in rounds,
     with the most deliveries), batches from the peer that wait for a request of its own (PARKED), and its events that
     wait for a service or a group's members to come back (WAITING).
     """

@@ -78,6 +78,8 @@ REQUESTS: Final = frozenset(
 """Numbered requests of a peer; each is answered with one `done`."""
 
 _NOTHING: Final[frozenset[Kind]] = frozenset()
+ANSWERS: Final = frozenset({Kind.ACK, Kind.SETTLE})
+"""What a peer says of batches that it was sent."""
 _PEER_CONTROL: Final = frozenset({Kind.ACK, Kind.SETTLE, Kind.PING, Kind.BYE, Kind.ERROR}) | REQUESTS
 _BROKER_CONTROL: Final = frozenset(
     {

@@ -116,6 +116,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     event_bytes: Positive = 262_144
     batch_events: Positive = 4096
     destinations: Positive = 256
+    control_messages_per_s: Rate = 0.0
+    """Messages other than batches and answers to batches that the peer may send in a second; 0 for no limit."""
+    control_messages: Unsigned = 0
+    """So many of them at once, where they are limited."""
 
 
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Any
 
 from lanebus.adapters.requests import MAX_UNDER_WAY, Failed, Request, Requests
 from lanebus.wire.kinds import Kind
-from lanebus.wire.messages import Done
+from lanebus.wire.messages import Done, Limits
 
 
 class Wire:
@@ -199,3 +199,39 @@ def test_a_request_that_says_an_earlier_one_again_keeps_its_place() -> None:
     assert wire.names() == ["1 a again", "2 b"]
     # What was sent after the first of them, and before the second, still depends on it.
     assert renumbered(1) == 1
+
+
+def test_requests_are_asked_no_faster_than_the_broker_takes_them() -> None:
+    wire = Wire()
+    requests = wire.requests
+    requests.adopt(Limits(control_messages_per_s=8.0, control_messages=12), 100.0)
+    requests.restart()
+    for number in range(20):
+        wire.ask(str(number))
+    assert len(wire.names()) == 3
+    assert requests.due == 100.25
+    requests.turn(100.2)
+    assert wire.names() == []
+    for step in range(17):
+        assert requests.due is not None
+        requests.turn(requests.due)
+        assert wire.names() == [f"{step + 4} {step + 3}"]
+    assert requests.due is None
+
+
+def test_without_a_limit_nothing_waits_and_with_fresh_links_none_that_had_passed_comes_back() -> None:
+    wire = Wire()
+    requests = wire.requests
+    requests.adopt(Limits(control_messages_per_s=2.0, control_messages=8), 0.0)
+    requests.restart()
+    for name in "abc":
+        wire.ask(name)
+    assert wire.names() == ["1 a", "2 b"]
+    requests.lost()
+    assert requests.due is None
+    requests.adopt(Limits(control_messages_per_s=2.0, control_messages=8), 0.5)
+    requests.resume()
+    assert wire.names() == []
+    requests.adopt(Limits(), 0.5)
+    requests.resume()
+    assert wire.names() == ["1 a", "2 b", "3 c"]

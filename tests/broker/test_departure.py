@@ -3,7 +3,7 @@
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
-from lanebus.broker.departure import MAX_DELIVERIES
+from lanebus.broker.trial import MAX_FAILURES
 from lanebus.conf.policy import PolicyConfig
 from lanebus.wire.batches import EVENT_REDELIVERED
 from lanebus.wire.errors import ErrorNumber
@@ -79,7 +79,7 @@ def test_what_was_settled_is_not_given_to_the_successor(bench: Bench) -> None:
     assert newer.numbers() == [3]
 
 
-def test_suspects_come_one_at_a_time(bench: Bench) -> None:
+def test_suspects_come_together_until_another_process_ends_with_them(bench: Bench) -> None:
     server = Peer(bench, "server:a").attach()
     older = Peer(bench, "player:1").attach()
     for _ in range(3):
@@ -88,10 +88,14 @@ def test_suspects_come_one_at_a_time(bench: Bench) -> None:
     crash(older)
     newer = Peer(bench, "player:1").attach()
     bench.advance(1.0)
-    assert newer.numbers() == [1]
-    newer.settle_all()
+    assert newer.numbers() == [1, 2, 3]
+    crash(newer)
+    newest = Peer(bench, "player:1").attach()
     bench.advance(1.0)
-    assert newer.numbers() == [1, 2]
+    assert newest.numbers() == [1]
+    newest.settle_all()
+    bench.advance(1.0)
+    assert newest.numbers() == [1, 2]
 
 
 def test_only_the_part_that_ends_processes_becomes_poison() -> None:
@@ -114,13 +118,13 @@ def test_only_the_part_that_ends_processes_becomes_poison() -> None:
         lives += 1
         bench.advance(0.5)
         assert lives < 20
-    assert lives == MAX_DELIVERIES + 1
+    assert lives == MAX_FAILURES + 1
     assert server.end_of(2) == (Outcome.REFUSED, Reason.POISON)
     handle_one_after_the_other(bench, player)
     assert (server.end_of(1), server.end_of(3)) == (DELIVERED, DELIVERED)
     (dead,) = bench.core.departures.dead
     assert (dead.sender, dead.receiver, dead.lane, dead.number) == ("server:a", "player:1", Lane.CRITICAL, 2)
-    assert (dead.topic, dead.deliveries) == ("t", MAX_DELIVERIES)
+    assert (dead.topic, dead.deliveries) == ("t", MAX_FAILURES)
     assert bench.problems() == []
 
 
@@ -130,7 +134,7 @@ def test_a_cut_link_of_a_living_process_makes_nobody_a_suspect(bench: Bench) -> 
     for _ in range(3):
         server.send("t", "player:1")
     bench.advance(0.05)
-    for _ in range(MAX_DELIVERIES + 2):
+    for _ in range(MAX_FAILURES + 2):
         player.cut()
         bench.advance(0.1)
         player.attach()

@@ -1,6 +1,6 @@
 """Floods: buckets of one process for control messages, their bytes, and raw bytes."""
 
-from lanebus.broker.floods import floods_of
+from lanebus.broker.floods import ANSWER_BYTES, MAX_ANSWERS, floods_of
 from lanebus.conf.policy import PLAYERS, Policy
 
 
@@ -33,6 +33,35 @@ def test_a_message_is_too_much_if_either_is() -> None:
     assert floods is not None
     assert floods.takes_control(1, 0.0)
     assert not floods.takes_control(1, 0.0)
+
+
+def test_an_answer_to_each_batch_is_free() -> None:
+    floods = floods_of(Policy(control_messages_per_s=1.0, control_bytes_per_s=10.0, control_burst_s=1.0), 0.0)
+    assert floods is not None
+    for _ in range(3):
+        floods.answerable(10)
+    assert all(floods.takes_answer(10 * ANSWER_BYTES, 0.0) for _ in range(3))
+    # One more is as any other message.
+    assert floods.takes_answer(1, 0.0)
+    assert not floods.takes_answer(1, 0.0)
+    assert not floods.takes_control(1, 0.0)
+
+
+def test_answers_that_are_larger_than_any_have_to_be_are_counted() -> None:
+    floods = floods_of(Policy(control_bytes_per_s=10.0, control_burst_s=1.0), 0.0)
+    assert floods is not None
+    floods.answerable(1)
+    floods.answerable(1)
+    assert floods.takes_answer(4 * ANSWER_BYTES + 10, 0.0)
+    assert not floods.takes_answer(1, 0.0)
+
+
+def test_answers_are_not_saved_up_without_end() -> None:
+    floods = floods_of(Policy(control_messages_per_s=1.0, control_burst_s=1.0), 0.0)
+    assert floods is not None
+    for _ in range(3 * MAX_ANSWERS):
+        floods.answerable(4096)
+    assert [floods.takes_answer(1, 0.0) for _ in range(3 * MAX_ANSWERS)].count(True) == MAX_ANSWERS + 1
 
 
 def test_raw_bytes_are_limited_only_where_bytes_are() -> None:

@@ -3,10 +3,21 @@
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
 from lanebus.conf.policy import Policy, PolicyConfig
 
-UNLIMITED = PolicyConfig(client=Policy())
+CONTROL_PER_S = 50.0
+CONTROL_BYTES_PER_S = 65_536.0
+"""What a player's process may say besides, by default: nobody here is ever over it."""
+UNLIMITED = PolicyConfig(
+    client=Policy(control_messages_per_s=CONTROL_PER_S, control_bytes_per_s=CONTROL_BYTES_PER_S)
+)
 STRICT = PolicyConfig(
     client=Policy(
-        events_per_s=20.0, events_burst=8, up_bytes_per_s=3_000.0, down_bytes_per_s=2_000.0, bytes_burst_s=1.0
+        events_per_s=20.0,
+        events_burst=8,
+        up_bytes_per_s=3_000.0,
+        down_bytes_per_s=2_000.0,
+        bytes_burst_s=1.0,
+        control_messages_per_s=CONTROL_PER_S,
+        control_bytes_per_s=CONTROL_BYTES_PER_S,
     ),
     server=Policy(
         events_per_s=60.0,
@@ -14,6 +25,8 @@ STRICT = PolicyConfig(
         up_bytes_per_s=9_000.0,
         down_bytes_per_s=6_000.0,
         bytes_burst_s=0.5,
+        control_messages_per_s=CONTROL_PER_S,
+        control_bytes_per_s=CONTROL_BYTES_PER_S,
     ),
 )
 """Limits that everybody is over all the time."""

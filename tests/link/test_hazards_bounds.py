@@ -1,5 +1,7 @@
 """Traces in which somebody waits for ever, or something grows without bound. Each test is named after its hazard."""
 
+from collections import Counter
+
 import pytest
 from tests.link.link import Net
 from tests.link.process import Peer, payloads, settle
@@ -10,7 +12,7 @@ from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.requests import MAX_UNDER_WAY
 from lanebus.adapters.session import SessionCore
 from lanebus.broker.audit import audit
-from lanebus.broker.departure import MAX_DELIVERIES
+from lanebus.broker.trial import MAX_FAILURES
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
 from lanebus.wire.header import decode_header
 from lanebus.wire.kinds import Kind
@@ -151,23 +153,22 @@ def test_an_event_that_ends_its_receivers_is_poison_and_those_behind_it_are_hand
             settle(sender)
         except Crash:
             crashes += 1
-            assert crashes <= MAX_DELIVERIES
+            assert crashes < 20
             receiver.kill()
             receiver = Peer(net, "receiver")
             receiver.program = program
             receiver.start()
-    assert crashes == MAX_DELIVERIES
+    # The first ones had a hundred under way, then as many as a round, then an eighth of that; the last ones it alone.
+    assert crashes == 3 + MAX_FAILURES
     assert [(each.number, each.outcome, each.reason) for _, each in sender.told] == [
         (deadly + 1, Outcome.REFUSED, Reason.POISON)
     ]
-    # What ran before it in the first process, and had not been settled, runs again; nothing else does.
-    assert handled[:deadly] == list(range(deadly))
-    again = handled[deadly:]
-    assert sorted(set(handled)) == [number for number in range(100) if number != deadly]
-    assert again == sorted(set(again))
-    assert [(dead.number, dead.deliveries) for dead in net.core.departures.dead] == [
-        (deadly + 1, MAX_DELIVERIES)
-    ]
+    # What ran before it in a process, and had not been settled, runs again; nothing else does.
+    assert set(handled) == set(range(100)) - {deadly}
+    again = [number for number, times in Counter(handled).items() if times > 1]
+    assert again == list(range(deadly))
+    (dead,) = net.core.departures.dead
+    assert (dead.number, dead.deliveries) == (deadly + 1, crashes)
 
 
 def test_settlements_of_thousands_of_sessions_travel_as_few_frames_of_a_legal_size() -> None:

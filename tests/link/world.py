@@ -332,6 +332,7 @@ class World:
         if self.net.broker is not None:
             problems = audit(self.net.broker).problems
             assert problems == [], problems
+            assert self.net.broker.violations.totals == {}, "who follows the protocol breaks no rule"
 
     def finish(self) -> None:
         """Heal, drain, and look whether everything is as it should be."""
