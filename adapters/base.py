@@ -23,6 +23,7 @@ from lanebus.adapters.speaker import Speaker
 from lanebus.adapters.stats import adapter_stats
 from lanebus.adapters.throttle import ThrottledLane
 from lanebus.adapters.turns import Turns
+from lanebus.adapters.unhandled import HANDLER_WAIT_S, checked_wait_s
 from lanebus.wire.messages import PROCESS_BYTES
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
@@ -50,10 +51,12 @@ class Adapter(Speaker):
         outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
         handler_budget_ms: Budgets | None = None,
+        handler_wait_s: float = HANDLER_WAIT_S,
     ) -> None:
         process = os.urandom(PROCESS_BYTES)
         self.core = AttachmentCore(name, role, process, [broker] if isinstance(broker, str) else list(broker))
         """The part without I/O."""
+        self.core.incoming.handler_wait_s = checked_wait_s(handler_wait_s)
         session = self.core.open_session(0, name, process, outbox_bytes=outbox_bytes, strict=strict)
         super().__init__(self, session)
         self.handler_times = HandlerTimes(name, handler_budget_ms)
@@ -120,6 +123,8 @@ class Adapter(Speaker):
         - ``control``: messages and bytes of all that is not events;
         - ``turns``: how often the program did not poll for seconds (``stalls``), and ``longest_gap_s``;
         - ``handler_errors``: handlers that raised, and payloads that did not fit;
+        - ``unhandled``: topics without a handler, with the ``sender`` of the latest event, how many are ``waiting`` for
+          one, and how many were ``refused``;
         - ``handlers``: as `handler_stats`.
 
         Counts begin with the adapter. It is meant to be called once a second, and not for every frame.

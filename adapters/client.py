@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
 from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships
+from lanebus.adapters.unhandled import HANDLER_WAIT_S
 from lanebus.wire.names import Role, full_name
 
 
@@ -20,6 +21,8 @@ class ClientAdapter(Adapter):
         strict: raise what handlers raise; for tests.
         handler_budget_ms: milliseconds that handlers of a lane may take before a warning, such as ``{"critical": 8}``;
             16, 50 and 200 unless given, None for no budget.
+        handler_wait_s: how long an event waits where its topic has no handler, 0 to 86,400 seconds; then it, and what
+            comes of that topic until it has one, ends as ``refused: no_handler``.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class ClientAdapter(Adapter):
         outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
         handler_budget_ms: Budgets | None = None,
+        handler_wait_s: float = HANDLER_WAIT_S,
     ) -> None:
         super().__init__(
             full_name(name, Role.CLIENT),
@@ -38,6 +42,7 @@ class ClientAdapter(Adapter):
             outbox_bytes=outbox_bytes,
             strict=strict,
             handler_budget_ms=handler_budget_ms,
+            handler_wait_s=handler_wait_s,
         )
         self._memberships = Memberships(self.core, self.touch)
 

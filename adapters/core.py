@@ -243,6 +243,8 @@ class AttachmentCore:
             return
         linger_s = 0.0
         if self._ready[Lane.CRITICAL]:
+            for session in self.sessions.values():
+                session.unhandled.refuse_all()
             self._send_control()
             books = [(index, session.book_figures()) for index, session in self.sessions.items()]
             self._control(Kind.BYE, Bye(reason=reason, books=books))

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.event import Event, Gap
 from lanebus.adapters.handler_times import HandlerTimes
-from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.inbox import Arrival, Stream
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import (
@@ -25,7 +24,6 @@ from lanebus.wire.lanes import LANES
 from lanebus.wire.outcomes import Outcome, Reason
 
 _TICK_MS: Final = 1e3 / TICKS_PER_S
-_NO_HANDLER: Final = (Outcome.REFUSED, Reason.NO_HANDLER)
 _RAISED: Final = (Outcome.REFUSED, Reason.HANDLER_ERROR)
 
 
@@ -38,8 +36,9 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
     handled = 0
     now = clock()
     offset_s = core.clock.offset_s
+    incoming = core.incoming
     for lane in LANES:
-        arrivals = core.incoming.arrivals[lane]
+        arrivals = incoming.arrivals[lane]
         stats = core.outgoing.lanes[lane].stats
         recent = times.recent[lane]
         last: Stream | None = None
@@ -64,7 +63,9 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
             topic = event.topic
             handlers = session.handlers.match(topic)
             if not handlers:
-                _leave_unhandled(session, stream, event)
+                incoming.wait_for_handler(session, stream, event, now)
+                if redelivered:
+                    core.settle_soon()
                 continue
             # As `clock.age_s`, without two calls for each event.
             age = (int((now + offset_s) * TICKS_PER_S) - event.stamp) % STAMP_MODULUS
@@ -105,14 +106,6 @@ def _after_gap(session: SessionCore, stream: Stream, event: DownEvent) -> DownEv
     session.tell_gap(Gap(stream.name, stream.lane, session.name))
     # Told once, in front of all that is later, also where this event itself waits for a handler.
     return replace(event, flags=event.flags & ~EVENT_AFTER_GAP)
-
-
-def _leave_unhandled(session: SessionCore, stream: Stream, event: DownEvent) -> None:
-    """An event without a handler waits for one."""
-    session.unhandled.append((stream, event))
-    if len(session.unhandled) > MAX_UNHANDLED_EVENTS:
-        oldest_stream, oldest = session.unhandled.popleft()
-        session.inbox.settle(oldest_stream, oldest, _NO_HANDLER)
 
 
 def requeue(core: AttachmentCore, waiting: list[Arrival]) -> None:

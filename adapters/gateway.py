@@ -14,6 +14,7 @@ from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.requests import Request
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.speaker import Speaker
+from lanebus.adapters.unhandled import HANDLER_WAIT_S
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import PROCESS_BYTES, Open
 from lanebus.wire.names import Role, full_name
@@ -82,6 +83,7 @@ class GatewayAdapter(Adapter):
         session_outbox_bytes: how much each player may have sent and not settled.
         strict: raise what handlers raise; for tests.
         handler_budget_ms: milliseconds that handlers of a lane may take before a warning; see `ClientAdapter`.
+        handler_wait_s: seconds that an event waits where its topic has no handler; see `ClientAdapter`.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class GatewayAdapter(Adapter):
         session_outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
         handler_budget_ms: Budgets | None = None,
+        handler_wait_s: float = HANDLER_WAIT_S,
     ) -> None:
         super().__init__(
             full_name(name, Role.GATEWAY),
@@ -100,6 +103,7 @@ class GatewayAdapter(Adapter):
             outbox_bytes=0,
             strict=strict,
             handler_budget_ms=handler_budget_ms,
+            handler_wait_s=handler_wait_s,
         )
         # The gateway itself is no sender or receiver: index 0 stays unused on its links.
         del self.core.sessions[0]

@@ -18,9 +18,6 @@ log = logging.getLogger("lanebus.adapters")
 HandlerFunction = Callable[[Event], Any]
 Result = tuple[Outcome, Reason]
 
-MAX_UNHANDLED_EVENTS: Final = 256
-"""Events of topics without a handler that wait for one, per session; the oldest is refused when one more comes."""
-
 _DONE: Final[Result] = (Outcome.DELIVERED, Reason.NONE)
 _ERROR: Final[Result] = (Outcome.REFUSED, Reason.HANDLER_ERROR)
 _BAD: Final[Result] = (Outcome.REFUSED, Reason.BAD_PAYLOAD)

@@ -10,6 +10,7 @@ from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.inbox import Arrivals, Stream
 from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.unhandled import HANDLER_WAIT_S
 from lanebus.wire.batches import (
     EVENT_AFTER_GAP,
     TICKS_PER_S,
@@ -62,6 +63,8 @@ class Incoming:
         """By lane: events that wait for a handler."""
         self.to_report: set[int] = set()
         """Indexes of sessions with something to settle."""
+        self.handler_wait_s = HANDLER_WAIT_S
+        """How long an event waits where its topic has no handler."""
         self._looked = -inf
         self.expires_at = inf
         """When to look for what has waited for a handler, or for its session to read, beyond its time."""
@@ -160,7 +163,14 @@ class Incoming:
         # In local time: the broker's clock may begin again while the event waits.
         deadline = now + event.ttl / TICKS_PER_S - self._clock.age_s(event.stamp, now)
         session.inbox.deadlines[stream, event.number] = deadline
+        self._look_at(deadline)
+
+    def _look_at(self, deadline: float) -> None:
         self.expires_at = min(self.expires_at, max(deadline, self._looked + EXPIRY_S))
+
+    def wait_for_handler(self, session: SessionCore, stream: Stream, event: DownEvent, now: float) -> None:
+        """There is no handler for an event: it waits for one, or is refused."""
+        self._look_at(session.unhandled.put(stream, event, now, self.handler_wait_s))
 
     def expire(self, now: float) -> None:
         """End what waits for a handler, or for its session to read, beyond its time; the rest is judged in its turn."""
@@ -171,16 +181,19 @@ class Incoming:
         for session in self._sessions.values():
             inbox = session.inbox
             if inbox.deadlines:
-                for waiting in (session.unhandled, session.unread):
-                    # One that tells of a gap tells it in its turn.
-                    kept = [
-                        (stream, event)
-                        for stream, event in waiting
-                        if event.flags & EVENT_AFTER_GAP or not inbox.expire(stream, event, now)
-                    ]
-                    waiting.clear()
-                    waiting.extend(kept)
+                session.unhandled.expire(now)
+                unread = session.unread
+                # One that tells of a gap tells it in its turn.
+                kept = [
+                    (stream, event)
+                    for stream, event in unread
+                    if event.flags & EVENT_AFTER_GAP or not inbox.expire(stream, event, now)
+                ]
+                unread.clear()
+                unread.extend(kept)
                 left = min([left, *inbox.deadlines.values()])
+            if session.unhandled:
+                left = min(left, session.unhandled.end_overdue(now))
         self.expires_at = max(left, now + EXPIRY_S)
 
     def _stream(self, session: SessionCore, lane: Lane, source: Source) -> Stream:

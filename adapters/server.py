@@ -13,6 +13,7 @@ from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.players import OnPlayer, Player
 from lanebus.adapters.requests import Request
 from lanebus.adapters.services import HEALTH_INTERVAL_S, HealthCheck, Registration, ServiceChange
+from lanebus.adapters.unhandled import HANDLER_WAIT_S
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import Assign, Watch, Watched
 from lanebus.wire.names import Role, full_name
@@ -42,6 +43,7 @@ class ServerAdapter(Adapter):
         outbox_bytes: how much may be sent and not settled.
         strict: raise what handlers raise; for tests.
         handler_budget_ms: milliseconds that handlers of a lane may take before a warning; see `ClientAdapter`.
+        handler_wait_s: seconds that an event waits where its topic has no handler; see `ClientAdapter`.
 
     Changes of state (`join`, `leave`, `assign`) return at once; what is sent after one waits for it in the broker.
     One that the broker refuses is logged as an error.
@@ -64,6 +66,7 @@ class ServerAdapter(Adapter):
         outbox_bytes: int = DEFAULT_OUTBOX_BYTES,
         strict: bool = False,
         handler_budget_ms: Budgets | None = None,
+        handler_wait_s: float = HANDLER_WAIT_S,
     ) -> None:
         super().__init__(
             full_name(name, Role.SERVER),
@@ -72,6 +75,7 @@ class ServerAdapter(Adapter):
             outbox_bytes=outbox_bytes,
             strict=strict,
             handler_budget_ms=handler_budget_ms,
+            handler_wait_s=handler_wait_s,
         )
         self._registration: Registration | None = None
         self._registered: Request | None = None

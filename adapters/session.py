@@ -11,12 +11,14 @@ from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
 from lanebus.adapters.outbox import Outbox
+from lanebus.adapters.unhandled import Unhandled
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import MAX_SERVED_BY
 from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD
 from lanebus.wire.pings import Ping
 from lanebus.wire.quality import Degree
+from lanebus.wire.reports import SessionReport
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -24,6 +26,8 @@ MAX_BOOKS: Final = 512
 """Books in one ping."""
 MAX_OUTBOXES: Final = 512
 """Outboxes in one ping: the fullest."""
+MAX_REPORTS: Final = 512
+"""Reports of sessions in one ping."""
 
 
 class SessionCore:
@@ -48,8 +52,8 @@ class SessionCore:
         self.handlers = Handlers(strict=strict)
         self.on_unsettled: list[Callable[[Unsettled], Any]] = []
         self.on_gap: list[Callable[[Gap], Any]] = []
-        self.unhandled: deque[Arrival] = deque()
-        """Events of topics without a handler yet; at most `MAX_UNHANDLED_EVENTS`."""
+        self.unhandled = Unhandled(name)
+        """Events of topics without a handler yet."""
         self.unread: deque[Arrival] = deque()
         """Events that came while the session was not reading; bounded by the broker's credit."""
         self.reading = True
@@ -71,7 +75,8 @@ class SessionCore:
     def revoke(self, stream: Stream, numbers: set[int]) -> None:
         """These parts went to another instance while the links were gone: those that wait are not handled here."""
         gone = self.inbox.revoke(stream, numbers)
-        for waiting in (self.unhandled, self.unread, *self.inbox.arrivals):
+        self.unhandled.keep(lambda of, event: of is not stream or event.number not in gone)
+        for waiting in (self.unread, *self.inbox.arrivals):
             kept = [each for each in waiting if each[0] is not stream or each[1].number not in gone]
             waiting.clear()
             waiting.extend(kept)
@@ -112,6 +117,11 @@ class SessionCore:
             return None
         return OutboxReport(self.index, outbox.held_bytes, max(1, outbox.limit_bytes), turned_away)
 
+    def report(self) -> SessionReport | None:
+        """What there is to say beside that."""
+        unhandled = self.unhandled.report()
+        return SessionReport(self.index, unhandled) if unhandled else None
+
     def changed_books(self) -> list[list[int]] | None:
         """The books, if they have changed since this was last asked."""
         figures = self.book_figures()
@@ -141,4 +151,12 @@ def make_ping(
     if len(outboxes) > MAX_OUTBOXES:
         outboxes.sort(key=lambda report: (report.turned_away > 0, report.held_bytes), reverse=True)
         del outboxes[MAX_OUTBOXES:]
-    return Ping(int(now * 1e6), int((rtt_s or 0.0) * 1e6), changed_books(sessions), *view, outboxes)
+    reports = [more for session in sessions.values() if (more := session.report()) is not None]
+    return Ping(
+        int(now * 1e6),
+        int((rtt_s or 0.0) * 1e6),
+        changed_books(sessions),
+        *view,
+        outboxes,
+        reports[:MAX_REPORTS],
+    )

@@ -77,8 +77,7 @@ class Speaker:
         def register(function: HandlerT) -> HandlerT:
             session = self._session
             session.handlers.add(pattern, function, schema)
-            waiting = list(session.unhandled)
-            session.unhandled.clear()
+            waiting = session.unhandled.take(session.handlers.match)
             if waiting:
                 requeue(self._adapter.core, waiting)
                 self._adapter.touch()

@@ -44,6 +44,7 @@ def adapter_stats(
         },
         "turns": {"longest_gap_s": turns.longest_gap_s, "stalls": turns.stalls},
         "handler_errors": sum(session.handlers.errors for session in core.sessions.values()),
+        "unhandled": [row for session in core.sessions.values() for row in session.unhandled.rows()],
         "handlers": times.rows(),
     }
 

@@ -33,6 +33,7 @@ from lanebus.broker.links import Links, attached
 from lanebus.broker.name_rules import NameRules
 from lanebus.broker.news import News
 from lanebus.broker.outgoing import Counters, Frame, Outgoing
+from lanebus.broker.peer_reports import take_books, take_reports
 from lanebus.broker.policies import Policies
 from lanebus.broker.receipts import Receipts
 from lanebus.broker.recovery import Recovery
@@ -469,18 +470,13 @@ class BrokerCore:
         attachment = attached(link)
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
         self.lines.ping(attachment, message, now)
-        self._books(attachment, message.books)
+        take_books(attachment, message.books)
+        take_reports(attachment, message.reports)
         self.watchdogs.outboxes.pinged(attachment, message.outboxes, now)
-
-    def _books(self, attachment: Attachment, books: list[Any]) -> None:
-        for index, figures in books:
-            session = attachment.sessions.get(index)
-            if session is not None:
-                session.report(figures)
 
     def _bye(self, link: Link, message: Bye, now: float) -> None:
         attachment = attached(link)
-        self._books(attachment, message.books)
+        take_books(attachment, message.books)
         reason = f"said goodbye: {message.reason}" if message.reason else "said goodbye"
         self.links.drop(link, now, reason, leaves=True)
         self.failover.leave(attachment, now)

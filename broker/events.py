@@ -46,6 +46,10 @@ class Event(msgspec.Struct, eq=False, gc=False):
     worst: Outcome = Outcome.DELIVERED
     reason: Reason = Reason.NONE
 
+    def topic(self) -> str:
+        """What it is about; it is read from the encoded form, where few ask for it."""
+        return _decoder.decode(self.wire).topic
+
     def question_wire(self, flags: int) -> bytes:
         """The question that is sent instead of the event: as the event, without its payload and time to live."""
         shown = _decoder.decode(self.wire)

@@ -29,6 +29,7 @@ from lanebus.broker.inspect_services import groups, members, service_health, ser
 from lanebus.broker.leases import state_of
 from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.loglevel import level, set_level
+from lanebus.broker.peer_reports import unhandled
 from lanebus.broker.portions import Rows, Work, complete, rows
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
@@ -39,7 +40,7 @@ from lanebus.broker.sums import sums
 from lanebus.broker.survey import LaneSurvey, Survey, survey
 from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
-from lanebus.broker.why import why
+from lanebus.broker.why import MOST_REFUSED, why
 from lanebus.wire.build import is_compiled
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
@@ -212,6 +213,8 @@ class Inspector:
             "cooling_down_s": core.violations.cooling(now),
             "hellos_refused": core.hellos.refused,
             "hung_up": {why.value: count for why, count in core.hang_ups.totals.items()},
+            "refused": [each.as_dict(now) for each in core.settling.refusals.lately(MOST_REFUSED, now)],
+            "unhandled": found.unhandled,
             "duplicates": core.counters.duplicates,
             "ignored_settlements": core.counters.ignored_settlements,
             "books": {
@@ -285,6 +288,7 @@ class Inspector:
             return None
         attachment = session.attachment
         holding = [held(receiving, now) for receiving in session.receiving]
+        refusals = self._core.settling.refusals
         return {
             "name": session.name,
             "role": session.role.value,
@@ -319,6 +323,9 @@ class Inspector:
                 if (over := throttled(session, lane, now)) is not None
             ],
             "shaped": [lane.label for lane in LANES if session.receiving[lane].shaped],
+            "refused": [each.as_dict(now) for each in refusals.of_sender(session.name)],
+            "refuses": [each.as_dict(now) for each in refusals.by_receiver(session.name)],
+            "unhandled": unhandled(session),
             "violations": self._core.violations.counts(session.name),
             "violations_lately": self._core.violations.lately(session.name, now),
             "error_budget_used": self._core.violations.used_share(session.name, now),
@@ -336,6 +343,13 @@ class Inspector:
                 "name": session.name,
                 "role": session.role.value,
                 "violations": self._core.violations.counts(session.name),
+                "refused": [
+                    each.as_dict(now) for each in self._core.settling.refusals.of_sender(session.name)
+                ],
+                "refuses": [
+                    each.as_dict(now) for each in self._core.settling.refusals.by_receiver(session.name)
+                ],
+                "unhandled": unhandled(session),
                 "lanes": statistics(session, now),
             }
         )

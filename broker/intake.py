@@ -263,7 +263,7 @@ class Intake:
             else:
                 end = self._policies.over_topic(limits, session.role, event.topic, now)
             if end is not None:
-                self._settling.ended_at_once(session.attachment, session.index, lane, number, *end, now)
+                self._settling.ended_at_once(session.attachment, session.index, lane, event, *end, now)
                 return
         if plan is not Reason.NOT_ALLOWED and self._recovery.must_wait(session, sending, event.to, plan):
             flags = 0 if before is None else EVENT_REPLAYED
@@ -273,7 +273,7 @@ class Intake:
             return
         if isinstance(plan, Reason):
             self._settling.ended_at_once(
-                session.attachment, session.index, lane, number, Outcome.REFUSED, plan, now
+                session.attachment, session.index, lane, event, Outcome.REFUSED, plan, now
             )
             return
         sending.parts.accepted += plan.parts

@@ -74,7 +74,7 @@ class Receipts:
             if settlement.outcome is Outcome.DELIVERED:
                 last, released, unknown = self._settling.parts_delivered(numbers, settlement.runs, now)
             else:
-                last, released, unknown = self._ended(numbers, settlement, now)
+                last, released, unknown = self._ended(session.name, numbers, settlement, now)
             self._counters.ignored_settlements += unknown
             if last is not None:
                 session.traffic[lane].settled(now - last.arrived)
@@ -83,7 +83,7 @@ class Receipts:
             self._egress.release(session, lane, released, now)
 
     def _ended(
-        self, numbers: dict[int, Event], settlement: Settlement, now: float
+        self, receiver: str, numbers: dict[int, Event], settlement: Settlement, now: float
     ) -> tuple[Event | None, int, int]:
         """As `Settling.parts_delivered`, of parts that ended otherwise."""
         last: Event | None = None
@@ -95,7 +95,7 @@ class Receipts:
                 continue
             released += event.size
             last = event
-            self._settling.part_ended(event, settlement.outcome, settlement.reason, now)
+            self._settling.part_ended(event, settlement.outcome, settlement.reason, now, receiver)
         return last, released, unknown
 
 

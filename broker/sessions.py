@@ -18,6 +18,7 @@ from lanebus.broker.waiting import Waiting
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD, Book
+from lanebus.wire.reports import SessionReport, UnhandledTopic
 
 if TYPE_CHECKING:
     from lanebus.broker.attachment import Attachment, Link
@@ -162,6 +163,7 @@ class Session:
         "served",
         "served_by",
         "since",
+        "told",
         "traffic",
         "trial",
     )
@@ -196,6 +198,8 @@ class Session:
         """While it is given what an earlier process of its name, or another instance, did not settle."""
         self.reported: list[Book] | None = None
         """The peer's own books, as it last reported them."""
+        self.told: SessionReport | None = None
+        """What else its process said of it in its last ping."""
         self.groups: set[str] = set()
         self.routes: dict[object, object] = {}
         """Resolved destinations, valid for `route_version` of the directory."""
@@ -248,6 +252,11 @@ class Session:
             if replayed.number >= served.since[replayed.lane]:
                 had = served
         return had
+
+    @property
+    def unhandled(self) -> Sequence[UnhandledTopic]:
+        """Topics of which it has events and no handler."""
+        return () if self.told is None else self.told.unhandled
 
     def limit_egress(self) -> None:
         """What it is sent is limited as its limits say now."""

@@ -8,9 +8,11 @@ from lanebus.broker.attachment import Attachment
 from lanebus.broker.budget import Budget
 from lanebus.broker.events import Event
 from lanebus.broker.outgoing import Outgoing
+from lanebus.broker.refusals import UNNOTED, Refusals
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Session
 from lanebus.broker.timers import Timers
+from lanebus.wire.batches import UpEvent
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle, Settlement
@@ -34,9 +36,18 @@ class Settling:
         self._outgoing = outgoing
         self._timers = timers
         self._interval_s = interval_s
+        self.refusals = Refusals()
 
-    def part_ended(self, event: Event, outcome: Outcome, reason: Reason, now: float) -> None:
-        """One receiver's part of `event` has ended; with the last one the event has."""
+    def part_ended(
+        self, event: Event, outcome: Outcome, reason: Reason, now: float, receiver: str = ""
+    ) -> None:
+        """One receiver's part of `event` has ended; with the last one the event has.
+
+        Args:
+            receiver: its name, where that is not what the sender wrote.
+        """
+        if outcome is Outcome.REFUSED and reason is not UNNOTED:
+            self.refusals.note(event.origin.name, receiver or event.to or "", event.topic(), reason, now)
         sending = event.origin.sending[event.lane]
         sending.parts.ended[outcome] += 1
         if reason is Reason.PASSED_OVER:
@@ -110,13 +121,17 @@ class Settling:
         attachment: Attachment,
         index: int,
         lane: Lane,
-        number: int,
+        event: UpEvent,
         outcome: Outcome,
         reason: Reason,
         now: float,
     ) -> None:
         """An accepted event that nobody gets ends as it is expanded, and its provisional part with it."""
-        sending = attachment.sessions[index].sending[lane]
+        session = attachment.sessions[index]
+        number, sending = event.number, session.sending[lane]
+        if outcome is Outcome.REFUSED:
+            to = event.to if isinstance(event.to, str) else ""
+            self.refusals.note(session.name, to, event.topic, reason, now)
         sending.parts.accepted += 1
         sending.parts.ended[outcome] += 1
         sending.end(number, outcome, reason)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import Final
+
 from lanebus.broker.alerts import AlertKind, Alerts
 from lanebus.broker.sessions import Receiving, Session
 from lanebus.conf.model import AlertsConfig, EgressConfig
 from lanebus.wire.lanes import LANES, Lane
+
+NO_TOPICS: Final[frozenset[str]] = frozenset()
+_MOST_LOOKED_AT: Final = 512
+"""Parts of one sender among which one is looked for that has a handler; an adapter keeps fewer without one."""
 
 
 class SlowReceivers:
@@ -13,7 +20,8 @@ class SlowReceivers:
 
     An episode begins when what the broker holds for a session on a lane, sent and not settled included, passes a share
     of its limit or an age; it ends when both have fallen to half of that and nothing has been dropped since the last
-    look. What waits for the session's allowance is not its fault, and does not count.
+    look. What waits for the session's allowance, or for a handler that its program does not have, is no sign of a slow
+    one, and does not count.
     """
 
     def __init__(self, config: AlertsConfig, egress: EgressConfig, alerts: Alerts) -> None:
@@ -32,7 +40,7 @@ class SlowReceivers:
                     self._look_for_beginning(session, lane, now)
                 continue
             dropped_before = alert.figures["dropped"]
-            figures = _unhandled(receiving, now)
+            figures = _behind(session, lane, now)
             alert.update(figures)
             if (
                 figures["held_bytes"] <= self._begin_bytes / 2
@@ -45,26 +53,33 @@ class SlowReceivers:
         if session.attachment.away_since is not None:
             # Away is something else than slow; and what waits for it has its grace period.
             return
-        figures = _unhandled(session.receiving[lane], now)
+        figures = _behind(session, lane, now)
         if figures["held_bytes"] >= self._begin_bytes or figures["oldest_age_s"] >= self._begin_age_s:
             self._alerts.begin(AlertKind.SLOW_RECEIVER, session.name, now, figures, lane=lane)
 
 
-def _unhandled(receiving: Receiving, now: float) -> dict[str, float]:
-    return held(receiving, now, waiting=not receiving.shaped)
+def _behind(session: Session, lane: Lane, now: float) -> dict[str, float]:
+    receiving = session.receiving[lane]
+    without = frozenset(each.topic for each in session.unhandled)
+    return held(receiving, now, waiting=not receiving.shaped, without=without)
 
 
-def held(receiving: Receiving, now: float, *, waiting: bool = True) -> dict[str, float]:
+def held(
+    receiving: Receiving, now: float, *, waiting: bool = True, without: frozenset[str] = NO_TOPICS
+) -> dict[str, float]:
     """What the broker holds for a session on a lane: bytes, the age of the oldest, and what was dropped so far.
 
     Args:
         waiting: with what waits to be sent; else only what was sent.
+        without: topics whose events do not count as old.
     """
     waits = waiting and receiving.waiting
     oldest = receiving.waiting[0].arrived if waits else now
     for numbers in receiving.unsettled.values():
         # In the order of sending: each sender's first is its oldest, but for what came back after a restart.
-        for event in numbers.values():
+        for event in islice(numbers.values(), _MOST_LOOKED_AT):
+            if without and event.topic() in without:
+                continue
             oldest = min(oldest, event.arrived)
             break
     for event in receiving.suspects:

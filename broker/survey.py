@@ -7,8 +7,10 @@ to the next.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any, Final
 
 from lanebus.broker.attachment import Attachment
+from lanebus.broker.peer_reports import unhandled
 from lanebus.broker.portions import Work
 from lanebus.broker.registry import Registry
 from lanebus.broker.sessions import Session
@@ -16,6 +18,9 @@ from lanebus.broker.totals import Totals
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.quality import Degree
+
+MOST_UNHANDLED: Final = 16
+"""Topics without a handler that are named."""
 
 
 class LaneSurvey:
@@ -68,6 +73,8 @@ class Survey:
         self.degrees: Counter[tuple[Role, Degree]] = Counter()
         """Sessions by role and quality."""
         self.roles: Counter[Role] = Counter()
+        self.unhandled: list[dict[str, Any]] = []
+        """Topics of which receivers have events and no handler: the first few."""
         self._pings = 0
         self._ping_sum_ms = 0.0
 
@@ -83,6 +90,8 @@ class Survey:
         self.degrees[session.role, session.quality.judgement.degree] += 1
         for lane in LANES:
             self.lanes[lane].session(session, lane)
+        if session.unhandled and len(self.unhandled) < MOST_UNHANDLED:
+            self.unhandled += unhandled(session)
         attachment = session.attachment
         if session.role is Role.CLIENT and attachment.away_since is None:
             rtt_ms = session.quality.figures(attachment.line, None, now).rtt_ms

@@ -27,6 +27,17 @@ _AWAY: Final = 100.0
 _LOST: Final = 8.0
 """The share of a line that is lost."""
 
+_MEANINGS: Final = {
+    "no_service": "no service handles this topic",
+    "no_handler": "its receiver has no handler for this topic",
+    "not_allowed": "its rules do not let it send this, or there",
+    "unknown_destination": "nobody of that name is here",
+    "nobody": "nobody is in there but the sender",
+    "bad_payload": "it does not fit the handler's schema",
+    "handler_error": "the handler failed",
+}
+"""What the commonest reasons mean."""
+
 
 class Cause(StrEnum):
     """Where the trouble is."""
@@ -40,6 +51,8 @@ class Cause(StrEnum):
     RECEIVER = "receiver"
     """Somebody whom it sends to."""
     BROKER = "broker"
+    REFUSED = "refused"
+    """Its events are refused, or it has no handler for what it is sent."""
     VIOLATIONS = "violations"
     FINE = "fine"
 
@@ -52,6 +65,27 @@ class Waits(NamedTuple):
     oldest_age_s: float
     is_paused: bool
     """Whether the session was told to hold its further events for it."""
+
+
+class Refused(NamedTuple):
+    """Events of one topic that were refused lately."""
+
+    topic: str
+    reason: str
+    other: str
+    """Who was to get them, or who sent them; empty where nobody was named."""
+    events: int
+    """Since the broker's start."""
+    last_ago_s: float
+
+
+class Unhandled(NamedTuple):
+    """Events that wait at their receiver because it has no handler for their topic."""
+
+    receiver: str
+    sender: str
+    topic: str
+    events: int
 
 
 class Evidence(Struct, kw_only=True, frozen=True):
@@ -85,6 +119,12 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """Rules that it broke lately."""
     waits_for: list[Waits] = []
     """Receivers of its own events that have not settled them, the worst first."""
+    refused: list[Refused] = []
+    """Events of its own that were refused in the last minute, the latest first."""
+    refuses: list[Refused] = []
+    """What it was sent and refused in the last minute."""
+    unhandled: list[Unhandled] = []
+    """Events of its own, or for it, that wait for a handler and find none."""
     broker_late_p99_ms: float | None = None
     """How late the broker's loop was lately."""
     broker_late_max_ms: float | None = None
@@ -159,6 +199,30 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
         elif share >= 0.3:
             text = f"{waits.receiver} has not settled {waits.events:,} of its events, the oldest for"
             yield Verdict(Cause.RECEIVER, share, f"{text} {waits.oldest_age_s:.1f} s")
+    for refused in evidence.refused:
+        to = f" for {refused.other}" if refused.other else ""
+        yield Verdict(
+            Cause.REFUSED,
+            2.0,
+            f"{refused.events:,} of its events of {refused.topic}{to} were refused: {refused.reason}"
+            f"{_meaning(refused.reason)}, the last {refused.last_ago_s:.0f} s ago",
+        )
+    # Somebody else may have sent what nobody can handle: it is said, and is no verdict.
+    for refused in evidence.refuses:
+        whose = f" of {refused.other}" if refused.other else ""
+        yield Verdict(
+            Cause.REFUSED,
+            0.5,
+            f"it refused {refused.events:,} events of {refused.topic}{whose}: {refused.reason}"
+            f"{_meaning(refused.reason)}, the last {refused.last_ago_s:.0f} s ago",
+        )
+    for left in evidence.unhandled:
+        events = f"{left.events:,} event{'' if left.events == 1 else 's'}"
+        yield Verdict(
+            Cause.REFUSED,
+            0.9,
+            f"{left.receiver} has no handler for {left.topic}: {events} of {left.sender} will be refused",
+        )
     if evidence.violations:
         yield Verdict(Cause.VIOLATIONS, 1.0, f"{evidence.violations:,} rules broken lately")
     if evidence.broker_late_p99_ms is not None:
@@ -175,6 +239,12 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
         )
     for text in evidence.broker_fails:
         yield Verdict(Cause.BROKER, 50.0, text)
+
+
+def _meaning(reason: str) -> str:
+    """What a reason says, in words, where it does not by itself."""
+    meaning = _MEANINGS.get(reason)
+    return f" ({meaning})" if meaning else ""
 
 
 def _handling(evidence: Evidence) -> str:

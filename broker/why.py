@@ -12,16 +12,19 @@ from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
 from lanebus.broker.health import LOOP_LATE, LOOP_STILL, Condition
 from lanebus.broker.line import LATE
+from lanebus.broker.refusals import LATELY_S, Refusal
 from lanebus.broker.sessions import Session
 from lanebus.broker.slow_receivers import held
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.throttling import throttled
-from lanebus.broker.verdict import Evidence, Waits, verdicts
+from lanebus.broker.verdict import Evidence, Refused, Unhandled, Waits, verdicts
 from lanebus.wire.lanes import LANES
 from lanebus.wire.names import PREFIX
 
 MOST_WAITS: Final = 5
 """Receivers that are named."""
+MOST_REFUSED: Final = 5
+"""Topics that are named, of those that were refused, and of those without a handler."""
 _MOST_LOOKED_AT: Final = 4096
 """Parts in one queue of a receiver among which a sender's are looked for."""
 _ACKNOWLEDGED_SINCE_S: Final = 0.5
@@ -55,7 +58,10 @@ def why(core: BrokerCore, name: object, ask: Ask, now: float) -> dict[str, Any]:
             },
             "verdicts": [verdict._asdict() for verdict in verdicts(found)],
             "evidence": msgspec.structs.asdict(found)
-            | {"waits_for": [waits._asdict() for waits in found.waits_for]},
+            | {
+                name: [each._asdict() for each in getattr(found, name)]
+                for name in ("waits_for", "refused", "refuses", "unhandled")
+            },
         }
     return {**answer, "closed": closed, "closed_remembered": len(core.registry.closed)}
 
@@ -78,7 +84,9 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         if (lately := traffic.settled_lately) is not None
         if (settled_us := lately.quantile_us(0.99)) is not None
     ]
-    holding = [held(receiving, now) for receiving in session.receiving]
+    without = frozenset(each.topic for each in session.unhandled)
+    holding = [held(receiving, now, without=without) for receiving in session.receiving]
+    refusals = core.settling.refusals
     late_p99_ms, late_max_ms = core.bus.lateness_ms()
     return Evidence(
         away_s=away_s,
@@ -99,7 +107,31 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         broker_fails=_broker_fails(core),
         **_limited(session, now),
         violations=core.violations.lately(session.name, now),
+        refused=[
+            Refused(each.topic, each.reason.value, each.receiver, each.count, now - each.last)
+            for each in _lately(refusals.of_sender(session.name), now)
+        ],
+        refuses=[
+            Refused(each.topic, each.reason.value, each.sender, each.count, now - each.last)
+            for each in _lately(refusals.by_receiver(session.name), now)
+        ],
+        unhandled=_unhandled(core, session),
     )
+
+
+def _lately(refusals: list[Refusal], now: float) -> list[Refusal]:
+    return [each for each in refusals if now - each.last <= LATELY_S][:MOST_REFUSED]
+
+
+def _unhandled(core: BrokerCore, session: Session) -> list[Unhandled]:
+    """What waits for a handler that does not exist, of what it sends or is sent."""
+    found = [
+        Unhandled(receiver.name, each.sender, each.topic, each.events)
+        for receiver in core.registry.sessions()
+        for each in receiver.unhandled
+        if receiver is session or each.sender == session.name
+    ]
+    return found[:MOST_REFUSED]
 
 
 def _away(core: BrokerCore, session: Session, now: float) -> tuple[float | None, str]:
@@ -165,6 +197,7 @@ def _waits(core: BrokerCore, sender: Session, now: float) -> list[Waits]:
 def _waits_of(receiver: Session, sender: Session, now: float) -> Iterator[Waits]:
     events: list[Event] = []
     is_paused = False
+    without = {each.topic for each in receiver.unhandled}
     for lane in LANES:
         receiving = receiver.receiving[lane]
         events.extend(receiving.unsettled.get(sender.origin, {}).values())
@@ -172,6 +205,8 @@ def _waits_of(receiver: Session, sender: Session, now: float) -> Iterator[Waits]
             queued = chain(receiving.suspects, receiving.waiting)
             events.extend(event for event in islice(queued, _MOST_LOOKED_AT) if event.origin is sender)
         is_paused = is_paused or any(paused is sender for paused, _ in receiving.paused)
+    if without:
+        events = [event for event in events if event.topic() not in without]
     if events or is_paused:
         oldest = min((event.arrived for event in events), default=now)
         yield Waits(receiver.name, len(events), now - oldest, is_paused)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.cli.refusals import show_refusals
 from lanebus.cli.styles import QUALITY_STYLES, STATE_STYLES
 
 _EXPLAINED: Final = ("fair", "poor", "lost")
@@ -69,6 +70,7 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
                     ),
                 )
             )
+        show_refusals(out, peer["refused"], peer["unhandled"])
         if peer["violations"]:
             out.line(
                 Text.assemble(

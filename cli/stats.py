@@ -14,6 +14,7 @@ from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
 from lanebus.cli.rates import rates, total
+from lanebus.cli.refusals import MOST_SHOWN, refusal_text
 from lanebus.cli.styles import LANE_STYLES
 from lanebus.cli.watch import watch, watch_option
 
@@ -76,7 +77,7 @@ def stats(
     if peer is None:
         out.line(f"{out.things(len(result), 'peer')}; lanes without traffic are left out")
     else:
-        for line in _endings(result):
+        for line in _endings(out, result):
             out.line(line)
 
 
@@ -199,7 +200,7 @@ def _row(out: Out, name: str, lane: str, figures: Mapping[str, Any]) -> list[str
     ]
 
 
-def _endings(result: Sequence[Mapping[str, Any]]) -> list[str]:
+def _endings(out: Out, result: Sequence[Mapping[str, Any]]) -> list[str]:
     endings = [
         f"{lane}: {count} {reason}"
         for each in result
@@ -209,4 +210,15 @@ def _endings(result: Sequence[Mapping[str, Any]]) -> list[str]:
     violations = [
         f"violations: {count} {kind}" for each in result for kind, count in each["violations"].items()
     ]
-    return endings + violations
+    handlerless = [
+        f"no handler: {row['events']} events of {row['topic']} from {row['sender']} wait for one"
+        for each in result
+        for row in each["unhandled"]
+    ]
+    refusals = [
+        f"{what}: {refusal_text(out, row)}"
+        for each in result
+        for what, rows in (("refused", each["refused"]), ("it refused", each["refuses"]))
+        for row in rows[:MOST_SHOWN]
+    ]
+    return endings + violations + handlerless + refusals

@@ -9,6 +9,7 @@ from rich.text import Text
 from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.inspect import lane_cell, ratio, show_books
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
+from lanebus.cli.refusals import show_refusals
 from lanebus.cli.styles import HEALTH_STYLES, STATE_STYLES
 from lanebus.wire.build import with_build
 from lanebus.wire.lanes import LANE_NAMES
@@ -41,6 +42,7 @@ def status(server: str, timeout_s: float, output_format: Format) -> None:
         table = new_table(["ERROR", "COUNT"])
         add_rows(table, [[label, out.count(count)] for label, count in sorted(result["errors"].items())])
         out.table(table)
+    show_refusals(out, result["refused"], result["unhandled"])
     for name, cools_s in sorted(result["cooling_down_s"].items())[:MOST_NAMED]:
         out.line(
             Text.assemble(

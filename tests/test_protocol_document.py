@@ -12,7 +12,19 @@ import pytest
 from lanebus.broker.alerts import AlertKind
 from lanebus.broker.core import BrokerCore
 from lanebus.conf.model import Config
-from lanebus.wire import alerts, batches, fields, header, messages, names, outboxes, pings, presence, services
+from lanebus.wire import (
+    alerts,
+    batches,
+    fields,
+    header,
+    messages,
+    names,
+    outboxes,
+    pings,
+    presence,
+    reports,
+    services,
+)
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.errors import ErrorNumber
 from lanebus.wire.history import HISTORY_BYTES, LZ4, LZ4_LINKED, History
@@ -134,6 +146,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "settlement, in a settle": messages.Settlement,
     "ping": pings.Ping,
     "outbox, in a ping": outboxes.OutboxReport,
+    "session report, in a ping": reports.SessionReport,
+    "unhandled topic, in a session report": reports.UnhandledTopic,
     "pong": pings.Pong,
     "open": messages.Open,
     "close": messages.Close,
@@ -200,6 +214,8 @@ def test_the_kinds_of_alerts_are_the_codes() -> None:
     assert f"at most {alerts.ALERT_ENTRIES} alerts" in DOCUMENT
     assert f"map of at most {alerts.MAX_FIGURES} texts" in DOCUMENT
     assert f"at most {outboxes.MAX_OUTBOXES} outboxes" in DOCUMENT
+    assert f"at most {reports.MAX_REPORTS} session reports" in DOCUMENT
+    assert f"at most {reports.MAX_UNHANDLED_TOPICS} unhandled topics" in DOCUMENT
 
 
 def test_the_outcomes_and_their_reasons_are_the_codes() -> None:

@@ -10,6 +10,7 @@ from lanebus.wire.batches import Unsigned
 from lanebus.wire.fields import SessionBooks, Text
 from lanebus.wire.outboxes import MAX_OUTBOXES, OutboxReport
 from lanebus.wire.quality import Degree
+from lanebus.wire.reports import MAX_REPORTS, SessionReport
 
 
 class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -27,6 +28,8 @@ class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Why it finds it so."""
     outboxes: Annotated[list[OutboxReport], Meta(max_length=MAX_OUTBOXES)] = []
     """All sessions whose outbox is near its limit, or was at it; the fullest, if there are too many."""
+    reports: Annotated[list[SessionReport], Meta(max_length=MAX_REPORTS)] = []
+    """Sessions of which there is more to say."""
 
 
 class Pong(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,6 @@ from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.dispatch import dispatch, requeue
 from lanebus.adapters.event import Event, Gap
 from lanebus.adapters.handler_times import HandlerTimes
-from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EVENT_AFTER_GAP, EVENT_REDELIVERED
 from lanebus.wire.lanes import LANES, Lane
@@ -145,13 +144,22 @@ def test_an_event_without_a_handler_waits_unsettled_and_does_not_count_as_handle
     assert len(bench.session().unhandled) == 2
 
 
-def test_past_the_bound_the_oldest_that_wait_for_a_handler_are_refused(bench: Bench) -> None:
-    for _ in range(MAX_UNHANDLED_EVENTS + 2):
-        bench.arrive("later")
+def test_what_has_waited_for_a_handler_in_vain_is_refused_as_time_passes_and_no_session_is_forgotten() -> (
+    None
+):
+    bench = Bench(1, 2)
+    bench.core.incoming.handler_wait_s = 3.0
+    bench.on("t")
+    for to in ((1,), (2,)):
+        bench.arrive("later", to=to)
     bench.dispatch()
-    refused = [number for number, end in bench.ends().items() if end == (Outcome.REFUSED, Reason.NO_HANDLER)]
-    assert refused == [1, 2]
-    assert len(bench.session().unhandled) == MAX_UNHANDLED_EVENTS
+    assert bench.core.incoming.expires_at == bench.now + 3.0
+    bench.core.incoming.expire(bench.now + 2.9)
+    assert [len(bench.session(index).unhandled) for index in (1, 2)] == [1, 1]
+    bench.core.incoming.expire(bench.now + 3.0)
+    no_handler = (Outcome.REFUSED, Reason.NO_HANDLER)
+    assert [bench.ends(1)[1], bench.ends(2)[2]] == [no_handler, no_handler]
+    assert bench.core.incoming.to_report == {1, 2}
 
 
 def test_what_is_put_back_comes_in_order_in_front_of_all_that_waits(bench: Bench) -> None:
@@ -160,9 +168,7 @@ def test_what_is_put_back_comes_in_order_in_front_of_all_that_waits(bench: Bench
     bench.dispatch()
     bench.arrive("later")
     bench.on("later")
-    waiting = list(bench.session().unhandled)
-    bench.session().unhandled.clear()
-    requeue(bench.core, waiting)
+    requeue(bench.core, bench.session().unhandled.take(bench.session().handlers.match))
     assert bench.dispatch() == 4
     assert bench.got == [
         ("player:1", "later", 1),
@@ -218,9 +224,7 @@ def test_a_gap_is_told_once_in_front_of_all_that_is_later_whatever_has_a_handler
     gap = Gap("server:s", Lane.NORMAL, "player:1")
     assert story == [1, gap, 3, gap, 4]
     bench.on("later", lambda event: story.append(event.id))
-    waiting = list(bench.session().unhandled)
-    bench.session().unhandled.clear()
-    requeue(bench.core, waiting)
+    requeue(bench.core, bench.session().unhandled.take(bench.session().handlers.match))
     bench.dispatch()
     assert story[5:] == [2]
 

@@ -297,25 +297,34 @@ def test_what_waits_for_a_handler_or_for_its_session_ends_when_its_time_is_over(
     bench: Bench, where: str
 ) -> None:
     bench.incoming._clock.measure(0, 0.0, 0.0)
-    rows = [
-        timed_row(1, 15_000),
-        row(1, 2),
-        timed_row(3, 15_000, flags=EVENT_AFTER_GAP),
-        timed_row(4, 90_000),
-    ]
+    rows = [timed_row(1, 15_000), row(1, 2), timed_row(4, 90_000)]
     bench.take(batch(1, [ONE], rows))
     arrivals = bench.incoming.arrivals[Lane.NORMAL]
-    waiting = getattr(bench.sessions[0], where)
+    session = bench.sessions[0]
     while arrivals:
-        waiting.append(arrivals.popleft())
+        if where == "unhandled":
+            bench.incoming.wait_for_handler(session, *arrivals.popleft(), 0.0)
+        else:
+            session.unread.append(arrivals.popleft())
+    waiting = session.unhandled if where == "unhandled" else session.unread
     bench.incoming.expire(1.4)
-    assert len(waiting) == 4
+    assert len(waiting) == 3
     bench.incoming.expire(1.6)
-    # The one that tells of a gap is judged in its turn.
-    assert [event.number for _, event in waiting] == [2, 3, 4]
+    assert [event.number for _, event in waiting] == [2, 4]
     message = bench.control()
     assert message is not None
     assert isinstance(message[1], Settle)
     assert [(each.outcome, list(each.runs)) for each in message[1].settlements] == [(Outcome.EXPIRED, [1, 1])]
+    bench.incoming.expire(1.65)
+    assert bench.incoming.expires_at == pytest.approx(9.0)
+
+
+def test_one_that_tells_of_a_gap_is_judged_in_its_turn_and_not_before(bench: Bench) -> None:
+    bench.incoming._clock.measure(0, 0.0, 0.0)
+    bench.take(batch(1, [ONE], [timed_row(3, 15_000, flags=EVENT_AFTER_GAP)]))
+    unread = bench.sessions[0].unread
+    unread.append(bench.incoming.arrivals[Lane.NORMAL].popleft())
+    bench.incoming.expire(1.6)
+    assert [event.number for _, event in unread] == [3]
     bench.incoming.expire(1.65)
     assert bench.incoming.expires_at == pytest.approx(1.7)

@@ -92,7 +92,7 @@ def test_what_went_to_another_instance_waits_nowhere_any_more() -> None:
     for number in range(1, 6):
         session.inbox.arrive(stream, DownEvent(1, number, 0, 0, "t", b""))
     arrivals = session.inbox.arrivals[stream.lane]
-    session.unhandled.append(arrivals.popleft())
+    session.unhandled.put(*arrivals.popleft(), 0.0, 10.0)
     session.unread.append(arrivals.popleft())
     session.revoke(stream, {1, 2, 3})
     assert not session.unhandled

@@ -15,7 +15,9 @@ from lanebus.conf.model import EgressConfig, SessionsConfig
 from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
+from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.pings import Ping
+from lanebus.wire.reports import SessionReport, UnhandledTopic
 
 
 class Scene:
@@ -359,3 +361,67 @@ def test_the_control_endpoint_answers_with_plain_values(scene: Scene) -> None:
     result = msgspec.msgpack.decode(reply)["result"]
     assert result["evidence"]["waits_for"][0]["receiver"] == "player:1"
     assert all(set(verdict) == {"cause", "share", "text"} for verdict in result["verdicts"])
+
+
+# What nobody handles
+
+
+def test_events_without_a_handler_are_named_and_are_nobodys_slowness(scene: Scene) -> None:
+    scene.player.send("wave", "server:a")
+    waits = SessionReport(0, [UnhandledTopic("wave", "player:1", 1)])
+    for _ in range(9):
+        scene.server.say(Kind.PING, Ping(0, 20_000, [], reports=[waits]))
+        scene.player.say(Kind.PING, Ping(0, 20_000, []))
+        scene.bench.advance(1.0)
+    assert not any(scene.bench.core.alerts)
+    for name in ("server:a", "player:1"):
+        verdicts = [(each["cause"], each["text"]) for each in scene.why(name)["verdicts"]]
+        assert [cause for cause, _ in verdicts] == ["fine", "refused"]
+        assert verdicts[1][1] == "server:a has no handler for wave: 1 event of player:1 will be refused"
+    status = status_of(scene)
+    assert status["unhandled"] == [
+        {"receiver": "server:a", "sender": "player:1", "topic": "wave", "events": 1}
+    ]
+
+
+def test_what_was_refused_is_named_with_topic_and_reason_and_the_receiver_is_no_culprit(scene: Scene) -> None:
+    scene.player.send("wave", "server:a")
+    scene.bench.advance(0.1)
+    scene.server.settle(scene.server.unsettled, Outcome.REFUSED, Reason.NO_HANDLER)
+    scene.player.send("tpyo", None)
+    scene.live(3, scene.server, scene.player)
+    found = [(each["cause"], each["share"], each["text"]) for each in scene.why("player:1")["verdicts"]]
+    assert found[:2] == [
+        (
+            "refused",
+            2.0,
+            "1 of its events of tpyo were refused: no_service (no service handles this topic), the last 3 s ago",
+        ),
+        (
+            "refused",
+            2.0,
+            (
+                "1 of its events of wave for server:a were refused: no_handler "
+                "(its receiver has no handler for this topic), the last 3 s ago"
+            ),
+        ),
+    ]
+    server = scene.why("server:a")["verdicts"]
+    assert [each["cause"] for each in server] == ["fine", "refused"]
+    assert server[1]["text"].startswith("it refused 1 events of wave of player:1: no_handler")
+    refused = status_of(scene)["refused"]
+    assert [(each["topic"], each["reason"], each["sender"]) for each in refused] == [
+        ("tpyo", "no_service", "player:1"),
+        ("wave", "no_handler", "player:1"),
+    ]
+    scene.live(70, scene.server, scene.player)
+    assert scene.first("player:1")[0] == "fine"
+
+
+def status_of(scene: Scene) -> Any:
+    """What `lanebus status` would show."""
+    reply = Inspector(scene.bench.core, {}).answer(
+        [msgspec.msgpack.encode({"command": "status"})], scene.bench.now
+    )
+    assert reply is not None
+    return msgspec.msgpack.decode(reply)["result"]

@@ -81,10 +81,11 @@ def test_one_peer_is_shown_on_all_lanes_with_what_was_not_delivered(
 ) -> None:
     assert run(["stats", "server:a", "-s", control]) == Exit.OK
     shown = capsys.readouterr().out
-    assert shown.count("server:a") == 3
+    assert shown.count("\nserver:a") == 3
+    assert "refused: 1 event of tick from server:a to player:nobody: unknown_destination" in shown
     assert "low: 1 refused: unknown_destination" in shown
     shown = lanebus("stats", "1", "-s", control).stdout
-    assert shown.count("player:1") == 3
+    assert shown.count("\nplayer:1") == 3
     assert "normal: 1 refused: not_allowed" in shown
     assert "violations: 1 not_allowed" in shown
 

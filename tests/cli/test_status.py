@@ -65,6 +65,8 @@ STATUS: dict[str, Any] = {
     "errors": {"bad_magic": 3},
     "violations": {"malformed": 3},
     "cooling_down_s": {},
+    "refused": [],
+    "unhandled": [],
     "hellos_refused": 0,
     "hung_up": {"unfinished": 0, "garbage": 0, "no_hello": 0},
     "books": {"events": BOOKS, "parts": BOOKS},

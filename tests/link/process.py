@@ -162,9 +162,7 @@ class Peer:
         """What `on` of an adapter does."""
         core = self.core.sessions[session]
         core.handlers.add(topic, function)
-        waiting = list(core.unhandled)
-        core.unhandled.clear()
-        requeue(self.core, waiting)
+        requeue(self.core, core.unhandled.take(core.handlers.match))
         self.wake()
 
     def register(self, service: str, topics: list[str], **facts: Any) -> None:

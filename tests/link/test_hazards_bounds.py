@@ -8,9 +8,9 @@ from tests.link.process import Peer, payloads, settle
 
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.event import Event
-from lanebus.adapters.handlers import MAX_UNHANDLED_EVENTS
 from lanebus.adapters.requests import MAX_UNDER_WAY
 from lanebus.adapters.session import SessionCore
+from lanebus.adapters.unhandled import MAX_UNHANDLED_EVENTS
 from lanebus.broker.audit import audit
 from lanebus.broker.trial import MAX_FAILURES
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
@@ -19,6 +19,7 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.reports import UnhandledTopic
 
 TIGHT = Config(
     sessions=SessionsConfig(grace_s=10.0, recovery_s=0.0, ping_interval_s=0.5, lease_s=2.0),
@@ -256,3 +257,40 @@ def test_a_connection_that_swallows_what_one_lane_sends_is_given_up_in_the_end()
     sender.send("server:receiver", "x")
     settle(sender)
     assert list(payloads(receiver)) == ["x"]
+
+
+def test_an_event_without_a_handler_ends_and_is_nobodys_fault_but_its_topics() -> None:
+    """By its own time, at every session, and at once where it is known already; the broker blames no receiver."""
+    net = Net()
+    sender, server = Peer(net, "sender").up(), Peer(net, "server").up()
+    gateway = Peer(net, "g", Role.GATEWAY).up()
+    for name in ("one", "two"):
+        gateway.open(name)
+    net.run(1.0)
+    receivers = ("server:server", "player:one", "player:two")
+    for receiver in receivers:
+        sender.send(receiver, 0, topic="wave")
+    for _ in range(20):
+        sender.send("server:server", "more")
+        net.run(0.45)
+        assert not list(net.core.alerts)
+    assert sender.session().outbox.in_flight == len(receivers)
+    assert list(net.core.directory.peers["server:server"].unhandled) == [
+        UnhandledTopic("wave", "server:sender", 1)
+    ]
+    net.run(2.0)
+    assert sender.session().outbox.in_flight == 0
+    assert {(each.to, each.reason) for _, each in sender.told} == {
+        (receiver, Reason.NO_HANDLER) for receiver in receivers
+    }
+    sender.send("server:server", 1, topic="wave")
+    net.run(1.0)
+    assert sender.session().outbox.in_flight == 0
+    got: list[int] = []
+    server.on("wave", lambda event: got.append(event.payload))
+    sender.send("server:server", 2, topic="wave")
+    settle(sender)
+    assert got == [2]
+    assert not list(net.core.alerts)
+    (refusal,) = net.core.settling.refusals.by_receiver("server:server")
+    assert (refusal.topic, refusal.sender, refusal.count) == ("wave", "server:sender", 2)

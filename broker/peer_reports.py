@@ -1,0 +1,37 @@
+"""What peers report of their sessions: their own books, and what only their processes know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lanebus.broker.attachment import Attachment
+from lanebus.broker.sessions import Session
+from lanebus.wire.reports import SessionReport
+
+
+def take_books(attachment: Attachment, books: Iterable[tuple[int, list[list[int]]]]) -> None:
+    """Take the books of an attachment's sessions; those of sessions that are not open are too late."""
+    for index, figures in books:
+        session = attachment.sessions.get(index)
+        if session is not None:
+            session.report(figures)
+
+
+def take_reports(attachment: Attachment, reports: Sequence[SessionReport]) -> None:
+    """Take what a ping says beside that; of the sessions that it does not name there is nothing to say any more."""
+    sessions = attachment.sessions
+    for session in sessions.values():
+        session.told = None
+    for report in reports:
+        named = sessions.get(report.session)
+        if named is not None:
+            named.told = report
+
+
+def unhandled(session: Session) -> list[dict[str, Any]]:
+    """The topics of which a session has events and no handler, as rows of plain values."""
+    return [
+        {"receiver": session.name, "sender": each.sender, "topic": each.topic, "events": each.events}
+        for each in session.unhandled
+    ]
