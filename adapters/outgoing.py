@@ -215,10 +215,10 @@ class Outgoing:
                 del self._holds[key]
 
     def turn(self, now: float) -> None:
-        """End what is late, and let go what a limit held back for long enough."""
-        self.expire(now)
+        """Let go what a limit held back for long enough, and end what is late, of that too."""
         if self._holds:
             self.release(now)
+        self.expire(now)
 
     @property
     def turn_at(self) -> float:

@@ -88,7 +88,8 @@ class OutLane:
         self.queued_bytes += event.size
         if event.terms is not None:
             event.terms.paused = False
-            self.deadline = min(self.deadline, event.terms.deadline)
+            if not event.transmitted:
+                self.deadline = min(self.deadline, event.terms.deadline)
 
     def expire(self, now: float) -> None:
         """Take what is late out of the queue."""
