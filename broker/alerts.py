@@ -41,6 +41,8 @@ class AlertKind(StrEnum):
     """The broker's loop does not keep up."""
     MEMORY = "memory"
     """The broker's process, or the events that it holds, take much memory."""
+    OPEN_FILES = "open_files"
+    """The broker has too few open files for all who connect."""
 
 
 class Alert:

@@ -9,6 +9,7 @@ from typing import Final
 from lanebus.broker.budget import Budget
 from lanebus.broker.health import BrokerFigures, Symptom, broker_symptoms
 from lanebus.broker.lately import SPAN_S, Lately
+from lanebus.broker.open_files import OpenFiles
 from lanebus.broker.services import Services
 from lanebus.conf.model import AlertsConfig
 from lanebus.wire.histogram import Histogram
@@ -61,6 +62,8 @@ class Bus:
         self._past_parts: deque[tuple[int, int]] = deque([(0, 0)], maxlen=PARTS_LOOKS + 1)
         self.memory: tuple[int, int | None] | None = None
         """What the process takes and may take, in bytes; the driver sets it."""
+        self.open_files: OpenFiles | None = None
+        """Of the process; the driver sets it, and keeps it true."""
         self.symptoms: list[Symptom] = []
         """What was wrong with the broker at the last look, the gravest first."""
 
@@ -97,7 +100,7 @@ class Bus:
         if now >= self._next_parts:
             self._next_parts = now + PARTS_S
             self._past_parts.append(self._parts())
-        self.symptoms = broker_symptoms(self._figures())
+        self.symptoms = broker_symptoms(self._figures(now))
         if self.symptoms:
             # Without figures: who watches services is told when something changes, and not once a second.
             names = "; ".join(symptom.name for symptom in self.symptoms)
@@ -105,7 +108,7 @@ class Bus:
         else:
             self._services.say_bus(Health.OK)
 
-    def _figures(self) -> BrokerFigures:
+    def _figures(self, now: float) -> BrokerFigures:
         late_p99_ms, late_max_ms = self.lateness_ms()
         first, last = self._past_parts[0], self._past_parts[-1]
         resident_bytes, memory_bytes = self.memory or (None, None)
@@ -122,5 +125,8 @@ class Bus:
             resident_bytes=resident_bytes,
             memory_bytes=memory_bytes,
             large_bytes=self.large_bytes,
+            short_of_files=self.open_files is not None and self.open_files.are_short(now),
+            open_files=self.open_files.used if self.open_files is not None else 0,
+            open_files_limit=self.open_files.limit if self.open_files is not None else None,
             is_draining=self._is_draining(),
         )

@@ -65,9 +65,12 @@ class Connections:
         self.lane = lane
         self._open: dict[int, Connection] = {}
         self._strangers: dict[int, Connection] = {}
+        self._going = 0
+        """Those that were hung up on and have not ended."""
 
     def __len__(self) -> int:
-        return len(self._open)
+        """How many there are that were not hung up on."""
+        return len(self._open) - self._going
 
     def __iter__(self) -> Iterator[Connection]:
         """All of them, the earliest first, as they are now."""
@@ -101,12 +104,20 @@ class Connections:
         if connection is not None:
             connection.messages += 1
 
+    def hung_up(self, connection: Connection) -> None:
+        """One of them is about to end."""
+        if not connection.is_over:
+            connection.is_over = True
+            self._going += 1
+            self._strangers.pop(connection.descriptor, None)
+
     def ended(self, descriptor: int) -> list[bytes]:
         """One has ended; the routes of those who said hello by it."""
         connection = self._open.pop(descriptor, None)
         if connection is None:
             return []
         self._strangers.pop(descriptor, None)
+        self._going -= connection.is_over
         connection.is_over = True
         return connection.routes
 

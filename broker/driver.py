@@ -75,8 +75,14 @@ class Broker:
     """A broker on real sockets."""
 
     def __init__(self, config: Config, notifier: Notifier | None = None) -> None:
+        """
+        Raises:
+            OpenFilesError: the process may have too few open files.
+        """
         self._config = config
         self._notifier = notifier or Notifier(None)
+        # First of all: libzmq ends the process where it finds no descriptor for itself.
+        room = room_for(config.limits.attachments)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 64)
         self._sockets: list[zmq.Socket[bytes]] = []
@@ -90,6 +96,7 @@ class Broker:
         self.addresses: dict[str, str] = {}
         """Real addresses after `bind`: critical, normal, low and control."""
         self.core = BrokerCore(config, epoch=os.urandom(16), random=os.urandom, started=time.monotonic())
+        self.core.registry.room = room
         self._monitors = Monitors(self._context, self.core)
         self._unread = [False, False, False, False]
         """Whether there may be frames that were not read in this turn, on each lane and the control endpoint."""
@@ -128,7 +135,6 @@ class Broker:
         except BindError:
             self.close()
             raise
-        self.core.registry.room = room_for(config.limits.attachments)
         self.core.ports = [port_of(self.addresses[lane.label]) for lane in LANES]
 
     def stop(self) -> None:

@@ -21,6 +21,8 @@ class HangUp(StrEnum):
     """It goes on to send frames without a hello, though it was told."""
     NO_HELLO = "no_hello"
     """It has said no hello in time."""
+    NO_ROOM = "no_room"
+    """There were too few open files, and it had no link."""
 
 
 class HangUps:

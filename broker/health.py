@@ -69,6 +69,10 @@ class BrokerFigures(NamedTuple):
     """What the process may take."""
     large_bytes: int | None = None
     """From how much on it takes much."""
+    short_of_files: bool = False
+    """Whether connections had to be ended lately, so that others could be made."""
+    open_files: int = 0
+    open_files_limit: int | None = None
     is_draining: bool = False
 
 
@@ -112,6 +116,9 @@ def broker_symptoms(figures: BrokerFigures) -> list[Symptom]:
             f"{figures.failed_parts:,} of {figures.parts:,} in the last minute, {share}",
         )
     _note_memory(figures, found)
+    if figures.short_of_files:
+        text = f"{figures.open_files:,} of {figures.open_files_limit or 0:,}, connections without a link have to go"
+        note(Condition.DEGRADED, "its open files are used up", text)
     if figures.is_draining:
         note(Condition.DEGRADED, "it is draining")
     return sorted(found, key=lambda symptom: symptom.condition is not Condition.FAILING)

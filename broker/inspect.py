@@ -196,6 +196,7 @@ class Inspector:
             "cpu_s": time.process_time(),
             "rss_bytes": rss_bytes,
             "rss_peak_bytes": rss_peak_bytes,
+            **_open_files(core),
             "ping_mean_ms": found.ping_mean_ms,
             "lanes": {lane.label: self._lane(lane, found.lanes[lane]) for lane in LANES},
             "control": {
@@ -399,6 +400,15 @@ class Inspector:
     def alerts(self, now: float) -> list[dict[str, Any]]:
         """The latest alerts, those that last at the end; the oldest of them are forgotten."""
         return [{**alert.as_dict(now), "age_s": now - alert.began} for alert in self._core.alerts]
+
+
+def _open_files(core: BrokerCore) -> dict[str, int | None]:
+    found = core.bus.open_files
+    return {
+        "open_files": found.used if found is not None else None,
+        "open_files_limit": found.limit if found is not None else None,
+        "strangers": found.strangers if found is not None else None,
+    }
 
 
 def _by_lane(books: list[Book]) -> dict[str, dict[str, int]]:

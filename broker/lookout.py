@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from lanebus.broker.connections import Connection, Connections
@@ -31,7 +32,7 @@ class Lookout:
         self, core: BrokerCore, connections: Iterable[Connections], most_bytes: dict[Lane | None, int]
     ) -> None:
         self._core = core
-        self._connections = list(connections)
+        self._connections = {each.lane: each for each in connections}
         self._most_bytes = {lane: size + MARGIN_BYTES for lane, size in most_bytes.items()}
         self._hello_s = core.config.sessions.hello_timeout_s
         self._strangers = Rounds(PORTION)
@@ -50,16 +51,40 @@ class Lookout:
         """
         self._core.hang_ups.tell(now)
         self._convict(now, is_read)
+        is_short = self._make_room(now)
         process_bytes = resident_bytes()
-        strangers = self._strangers.take(
-            (each for of in self._connections for each in of.strangers()), process_bytes
-        )
+        strangers = self._strangers.take(self._of_all(Connections.strangers), process_bytes)
         looked_at = dict.fromkeys(strangers)
-        looked_at.update(
-            dict.fromkeys(self._all.take((each for of in self._connections for each in of), process_bytes))
-        )
+        looked_at.update(dict.fromkeys(self._all.take(self._of_all(list), process_bytes)))
         is_near = [self._look_at(each, now, is_read) for each in looked_at if not each.is_over]
-        return any(is_near) or self._strangers.hurries or self._all.hurries
+        return is_short or any(is_near) or self._strangers.hurries or self._all.hurries
+
+    def _of_all(self, some: Callable[[Connections], list[Connection]]) -> Iterator[Connection]:
+        return chain.from_iterable(map(some, self._connections.values()))
+
+    def _make_room(self, now: float) -> bool:
+        """Hang up on some if there are too few open files; whether there are."""
+        open_files = self._core.bus.open_files
+        if open_files is None:
+            return False
+        strangers = list(self._of_all(Connections.strangers))
+        missing = open_files.missing(sum(map(len, self._connections.values())), len(strangers), now)
+        if not missing:
+            return False
+        going = sorted(strangers, key=_least_wanted)[:missing]
+        if len(going) < missing:
+            without_link = [each for each in self._of_all(list) if each.routes and not self._has_link(each)]
+            going += sorted(without_link, key=_least_wanted)[: missing - len(going)]
+        for connection in going:
+            self._hang_up(connection, HangUp.NO_ROOM, now)
+        return True
+
+    def _has_link(self, connection: Connection) -> bool:
+        """Whether a link needs it, or a process that stands still."""
+        lane, core = connection.lane, self._core
+        return lane is not None and any(
+            core.links.get(lane, route) is not None or core.stalls.has(route) for route in connection.routes
+        )
 
     def _look_at(self, connection: Connection, now: float, is_read: dict[Lane | None, bool]) -> bool:
         """Look at one; whether it may be past its limit soon."""
@@ -94,11 +119,14 @@ class Lookout:
                 self._suspects.append((connection, heard))
 
     def _hang_up(self, connection: Connection, why: HangUp, now: float) -> None:
+        if connection.far_end is None:
+            found = came(connection.descriptor)
+            connection.far_end = found.far_end if found is not None else None
         if not hang_up(connection.descriptor, connection.far_end):
             return
-        connection.is_over = True
+        self._connections[connection.lane].hung_up(connection)
         self._core.hang_ups.note(why, connection.far_end, now)
-        if len(connection.routes) == 1 and connection.lane is not None:
+        if why is HangUp.UNFINISHED and len(connection.routes) == 1 and connection.lane is not None:
             error = ProtocolError(ErrorNumber.FLOOD, "a message without an end")
             self._core.broke(connection.lane, connection.routes[-1], error, now)
 
@@ -108,3 +136,8 @@ class Lookout:
         if not connection.routes:
             return 0.0
         return self._core.links.heard(connection.lane, connection.routes[-1])
+
+
+def _least_wanted(connection: Connection) -> tuple[bool, float]:
+    """Those who have had the longest time to say hello come first, and last those who look what is wrong."""
+    return connection.lane is None, connection.accepted_at

@@ -14,7 +14,9 @@ import zmq
 
 from lanebus.broker.connections import Connections, Doubts
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.descriptors import count_open_files, limit_of_open_files
 from lanebus.broker.lookout import Lookout
+from lanebus.broker.open_files import OpenFiles
 from lanebus.wire.lanes import LANES, Lane
 
 LOOK_S: Final = 0.1
@@ -74,6 +76,12 @@ class Monitors:
     def begin(self, now: float) -> None:
         """All sockets are watched: look from now on."""
         connections = [watched.connections for watched in self._watched.values()]
+        # Some may have come since the sockets were bound.
+        for watched in self._watched.values():
+            while self._read(watched, now):
+                pass
+        own = count_open_files() - sum(map(len, connections))
+        self._core.bus.open_files = OpenFiles(limit_of_open_files(), own)
         self._lookout = Lookout(self._core, connections, self._most_bytes)
         self.due = now
 

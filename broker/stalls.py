@@ -57,12 +57,18 @@ class Stalls:
             else:
                 self._probe(link)
 
+    def has(self, route: bytes) -> bool:
+        """Whether there is one whose connection may still be there."""
+        attachment = self._by_route.get(route)
+        return attachment is not None and attachment.stalled is not None and attachment.stalled.route == route
+
     def probe(self, route: bytes) -> bool:
         """Look at one whose connection may be gone; whether there is such a one."""
-        attachment = self._by_route.get(route)
-        if attachment is None or attachment.stalled is None or attachment.stalled.route != route:
+        if not self.has(route):
             return False
-        self._probe(attachment.stalled)
+        stalled = self._by_route[route].stalled
+        if stalled is not None:
+            self._probe(stalled)
         return True
 
     def lost(self, route: bytes, now: float) -> None:

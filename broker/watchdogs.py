@@ -12,6 +12,7 @@ from lanebus.broker.flapping import Flapping
 from lanebus.broker.loop_watch import LoopWatch
 from lanebus.broker.memory_watch import MemoryWatch
 from lanebus.broker.near_limit import NearLimit
+from lanebus.broker.open_files_watch import OpenFilesWatch
 from lanebus.broker.outboxes import Outboxes
 from lanebus.broker.outgoing import Counters
 from lanebus.broker.sessions import Session
@@ -46,6 +47,7 @@ class Watchdogs:
         self.outboxes = Outboxes(settings.limit_share, alerts)
         self.loop = LoopWatch(bus, counters, settings.loop_late_s, alerts)
         self.memory = MemoryWatch(settings.limit_share, budget, bus, alerts)
+        self.open_files = OpenFilesWatch(bus, alerts)
         self.bandwidth = Bandwidth(settings.limit_share, alerts)
         self.error_budget = NearLimit(AlertKind.ERROR_BUDGET, settings.limit_share, alerts)
 
@@ -59,5 +61,6 @@ class Watchdogs:
         """Look at the broker as a whole, about once a second, after the bus and every session were looked at."""
         self.loop.look(now)
         self.memory.look(now)
+        self.open_files.look(now)
         self.flapping.look(now)
         self._alerts.sweep(self._is_there, now)

@@ -16,8 +16,8 @@ _PEAK = "peak_"
 @click.command(
     epilog="Alerts: slow_receiver (it does not keep up with what it is sent), outbox_full (what it sends is not "
     "settled as fast), bandwidth (nearly as many bytes as its policy gives), flapping (it comes back again and again, "
-    "or processes take its name from each other), loop_late and memory (the broker itself). The section [alerts] of "
-    "the settings says when each begins, and where else it is told."
+    "or processes take its name from each other), loop_late, memory and open_files (the broker itself). The "
+    "section [alerts] of the settings says when each begins, and where else it is told."
 )
 @control_options
 @output_option

@@ -11,6 +11,7 @@ from types import FrameType
 import click
 import msgspec
 
+from lanebus.broker.descriptors import OpenFilesError
 from lanebus.broker.driver import BindError, Broker
 from lanebus.broker.notify import Notifier
 from lanebus.cli.exits import CliError, Exit
@@ -74,7 +75,10 @@ def broker(
         config = config.on_free_ports()
     set_up_logging(config.log.level, config.log.format, os.environ)
 
-    running = Broker(config, notifier=Notifier.from_environ(os.environ))
+    try:
+        running = Broker(config, notifier=Notifier.from_environ(os.environ))
+    except OpenFilesError as error:
+        raise CliError(str(error), Exit.CONFIG) from None
     _stop_on_signals(running)
     try:
         running.bind()

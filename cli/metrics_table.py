@@ -39,6 +39,11 @@ def _one(*path: str) -> Samples:
     return lambda answer: [((), _at(answer, path))]
 
 
+def _known(*path: str) -> Samples:
+    """The figure at a place in the answer, if there is one."""
+    return lambda answer: [] if _at(answer, path) is None else [((), _at(answer, path))]
+
+
 def _table(*path: str) -> Samples:
     """All figures of a table of one label."""
     return lambda answer: [((key,), number) for key, number in _at(answer, path).items()]
@@ -144,6 +149,34 @@ FAMILIES: Final = (
         (),
         "Resident memory of the broker's process.",
         _one("status", "rss_bytes"),
+    ),
+    Family(
+        "lanebus_open_files",
+        "gauge",
+        (),
+        "Open files of the broker's process, connections included.",
+        _known("status", "open_files"),
+    ),
+    Family(
+        "lanebus_open_files_limit",
+        "gauge",
+        (),
+        "How many it may have.",
+        _known("status", "open_files_limit"),
+    ),
+    Family(
+        "lanebus_strangers",
+        "gauge",
+        (),
+        "Connections by which no hello has come.",
+        _known("status", "strangers"),
+    ),
+    Family(
+        "lanebus_hung_up_total",
+        "counter",
+        ("why",),
+        "Connections that the broker has ended.",
+        _table("status", "hung_up"),
     ),
     Family(
         "lanebus_attachments",

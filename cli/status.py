@@ -93,6 +93,7 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
             "memory",
             f"{out.size(result['rss_bytes'], unit=True)}, at most {out.size(result['rss_peak_bytes'], unit=True)}",
         ),
+        ("open files", _open_files(out, result)),
         (
             "events held",
             f"{out.size(result['held_bytes'], unit=True)} of {out.size(result['budget_bytes'], unit=True)}",
@@ -101,6 +102,14 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
     ]
     for name, value in facts:
         out.line(Text.assemble(styled(f"  {name:<12}", "cyan"), styled(value, "")))
+
+
+def _open_files(out: Out, result: Mapping[str, Any]) -> str:
+    if result["open_files"] is None:
+        return "-"
+    limit = result["open_files_limit"]
+    most = "no limit" if limit is None else f"of {out.count(limit)}"
+    return f"{out.count(result['open_files'])} {most}, {out.count(result['strangers'])} connections without a hello"
 
 
 def _loop(out: Out, loop: Mapping[str, Any]) -> str:

@@ -95,6 +95,22 @@ def test_one_that_is_accepted_on_a_descriptor_ends_the_one_before() -> None:
     assert connections.strangers() == [after]
 
 
+def test_one_that_was_hung_up_on_counts_no_more_and_its_end_is_told_once() -> None:
+    connections = Connections(Lane.LOW)
+    for descriptor in (7, 8, 9):
+        connections.accepted(descriptor, 0.0)
+    connections.said_hello(8, b"a")
+    stranger, peer, _ = connections
+    for each in (stranger, stranger, peer):
+        connections.hung_up(each)
+    assert (len(connections), stranger.is_over, peer.is_over) == (1, True, True)
+    assert [each.descriptor for each in connections.strangers()] == [9]
+    assert [connections.ended(descriptor) for descriptor in (7, 8)] == [[], [b"a"]]
+    assert len(connections) == 1
+    connections.ended(9)
+    assert len(connections) == 0
+
+
 def test_requests_are_counted_by_connection() -> None:
     connections = Connections(None)
     connections.accepted(7, 0.0)

@@ -9,7 +9,7 @@ def test_each_is_counted_by_its_reason() -> None:
     hang_ups = HangUps()
     for why in (HangUp.UNFINISHED, HangUp.GARBAGE, HangUp.UNFINISHED):
         hang_ups.note(why, ("10.0.0.1", 5), 0.0)
-    assert hang_ups.totals == {HangUp.UNFINISHED: 2, HangUp.GARBAGE: 1, HangUp.NO_HELLO: 0}
+    assert hang_ups.totals == {HangUp.UNFINISHED: 2, HangUp.GARBAGE: 1, HangUp.NO_HELLO: 0, HangUp.NO_ROOM: 0}
 
 
 def test_the_first_is_told_at_once_and_the_others_together(caplog: pytest.LogCaptureFixture) -> None:

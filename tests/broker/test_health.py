@@ -26,6 +26,7 @@ MIB = 1 << 20
         BrokerFigures(parts=20, failed_parts=9),
         BrokerFigures(resident_bytes=79, memory_bytes=100, large_bytes=80),
         BrokerFigures(resident_bytes=80),
+        BrokerFigures(open_files=200, open_files_limit=200),
         BrokerFigures(still_s=2.0, tolerable_still_s=2.0, late_max_ms=2_000.0),
     ],
 )
@@ -86,6 +87,11 @@ def test_up_to_each_bound_all_is_well(figures: BrokerFigures) -> None:
             BrokerFigures(resident_bytes=96 * MIB, memory_bytes=100 * MIB),
             Condition.FAILING,
             "its memory is nearly used up: 96% of 104,857,600 bytes",
+        ),
+        (
+            BrokerFigures(short_of_files=True, open_files=1_199, open_files_limit=1_200),
+            Condition.DEGRADED,
+            "its open files are used up: 1,199 of 1,200, connections without a link have to go",
         ),
         (BrokerFigures(is_draining=True), Condition.DEGRADED, "it is draining"),
     ],

@@ -10,6 +10,7 @@ from tests.broker.peer import Peer
 from lanebus.broker.connections import Connections
 from lanebus.broker.hangups import HangUp
 from lanebus.broker.lookout import Lookout
+from lanebus.broker.open_files import SPARE, OpenFiles
 from lanebus.broker.unfinished import MARGIN_BYTES
 from lanebus.wire.lanes import LANES, Lane
 
@@ -188,6 +189,52 @@ def test_who_says_no_hello_in_time_is_hung_up_on_but_on_the_control_endpoint(sce
     assert scene.has_ended(stranger)
     assert not scene.has_ended(peer)
     assert not scene.has_ended(person)
+
+
+def crowd(scene: Scene, *, missing: int) -> None:
+    """There are so few open files that some have to go."""
+    connections = sum(map(len, scene.connections.values()))
+    limit = 1000 + connections + 2 * SPARE - missing
+    scene.core.bus.open_files = OpenFiles(limit, 1000)
+
+
+def test_where_there_are_too_few_open_files_strangers_go_the_earliest_first(scene: Scene) -> None:
+    peer = scene.dial()
+    scene.attach("server:a", peer)
+    strangers = [scene.dial(lane) for lane in (None, Lane.LOW, Lane.CRITICAL, Lane.NORMAL) for _ in range(11)]
+    for connection in scene.connections.values():
+        for each in connection:
+            each.accepted_at = 50.0 - each.descriptor
+    crowd(scene, missing=SPARE + 1)
+    assert scene.look(60.0)
+    assert scene.hung_up == {"no_room": 33}
+    gone = [far for far in strangers if scene.has_ended(far)]
+    # Of the control endpoint only if there are no others.
+    assert gone == strangers[11:]
+    assert not scene.has_ended(peer)
+    assert scene.core.bus.open_files is not None
+    assert scene.core.bus.open_files.are_short(60.0)
+    assert not scene.look(60.1)
+    assert scene.hung_up == {"no_room": 33}
+
+
+def test_then_those_go_whose_links_have_ended_and_never_one_that_a_link_or_a_stalled_process_needs(
+    scene: Scene,
+) -> None:
+    here, gone, stalled = scene.dial(), scene.dial(), scene.dial()
+    peers = [scene.attach(f"player:{number}", far) for number, far in enumerate((here, gone, stalled))]
+    core = scene.core
+    for number, is_stalled in ((1, False), (2, True)):
+        link = scene.bench.attachment(f"player:{number}").links[Lane.CRITICAL]
+        assert link is not None
+        if is_stalled:
+            core.stalls.begin(scene.bench.attachment(f"player:{number}"), link)
+        core.links.drop(link, 1.0, "it is dropped")
+    crowd(scene, missing=2 * SPARE)
+    scene.look(2.0)
+    assert scene.hung_up == {"no_room": 1}
+    assert [scene.has_ended(far) for far in (here, gone, stalled)] == [False, True, False]
+    assert peers
 
 
 def test_a_descriptor_that_is_another_connections_by_now_is_left_alone(scene: Scene) -> None:

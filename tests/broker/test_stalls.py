@@ -84,6 +84,11 @@ def test_one_whose_connection_may_be_gone_is_looked_at_when_that_is_said(bench: 
     player.cut()
     assert [bench.core.stalls.probe(route) for route in routes if route is not None] == [True, True]
     assert not bench.core.stalls.probe(b"nobody")
+    assert [bench.core.stalls.has(route) for route in (*routes, b"nobody") if route is not None] == [
+        True,
+        True,
+        False,
+    ]
     bench.turn()
     reasons = [away_reason(bench.attachment(each.name)) for each in (player, other)]
     assert reasons == ["no link", "silent"]

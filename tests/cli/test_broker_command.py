@@ -69,6 +69,15 @@ def _untouched() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def test_too_few_open_files_are_an_error_of_the_configuration() -> None:
+    command = ["sh", "-c", 'ulimit -n 16; exec "$@"', "sh", *LANEBUS, "broker", "--free-ports"]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment(), check=False
+    )
+    assert ended.returncode == Exit.CONFIG, ended.stderr
+    assert ended.stderr.startswith("lanebus: the limit of open files is 16, and a broker needs 131 at least")
+
+
 @pytest.mark.usefixtures("_untouched")
 @pytest.mark.parametrize("ports", ["--free-ports", "--port"])
 def test_in_this_process_too(ports: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from tests.broker.peer import Peer
 from tests.broker.test_inspect import answer
 
 from lanebus.broker.inspect import Inspector
+from lanebus.broker.open_files import OpenFiles
 from lanebus.cli.metrics_table import FAMILIES
 from lanebus.cli.metrics_text import EXPONENTS, exposition, up
 from lanebus.wire.kinds import Kind
@@ -42,6 +43,7 @@ def test_every_metric_is_there_with_its_kind_and_labels() -> None:
     server.ask(Kind.REGISTER, service="combat", topics=["t"])
     server.send("t", "player:1", Lane.LOW)
     player.put(b"x")
+    bench.core.bus.open_files = OpenFiles(20_000, 30)
     bench.advance(3.0)
     families = parsed(exposition(ask(bench)))
     for family in FAMILIES:

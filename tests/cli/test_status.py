@@ -68,7 +68,10 @@ STATUS: dict[str, Any] = {
     "refused": [],
     "unhandled": [],
     "hellos_refused": 0,
-    "hung_up": {"unfinished": 0, "garbage": 0, "no_hello": 0},
+    "hung_up": {"unfinished": 0, "garbage": 0, "no_hello": 0, "no_room": 0},
+    "open_files": 1234,
+    "open_files_limit": 20_000,
+    "strangers": 3,
     "books": {"events": BOOKS, "parts": BOOKS},
 }
 

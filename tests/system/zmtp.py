@@ -25,6 +25,10 @@ def unfinished(body: bytes) -> bytes:
     return frame(body, flags=_MORE)
 
 
+HANDSHAKE = _GREETING + frame(_READY, flags=_COMMAND)
+"""What the end that dials says first."""
+
+
 class Raw:
     """One connection, past the handshake.
 
