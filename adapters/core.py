@@ -60,6 +60,7 @@ from lanebus.wire.messages import (
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
 from lanebus.wire.pings import Pong
+from lanebus.wire.runs import Lookup
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -386,12 +387,13 @@ class AttachmentCore:
 
     def _settle(self, lane: Lane, message: Settle, now: float) -> None:
         self._ack(lane, message, now)
+        lookup = Lookup()
         for settlement in message.settlements:
             check_settlement(settlement)
             session = self.sessions.get(settlement.session)
             if session is not None:
                 told = session.outbox.settle(
-                    settlement.lane, settlement.outcome, settlement.reason, settlement.runs
+                    settlement.lane, settlement.outcome, settlement.reason, settlement.runs, lookup
                 )
                 self.told.extend((session, each) for each in told)
 
@@ -405,7 +407,7 @@ class AttachmentCore:
         for index, service, history in message.entries:
             session = self.sessions.get(index)
             if session is not None:
-                session.served_by[service] = history
+                session.note_served(service, history)
 
     def _kept(self, lane: Lane, message: Kept, now: float) -> None:
         for group, servers in message.entries:

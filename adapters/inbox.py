@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Final
 
@@ -18,7 +18,7 @@ from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Settlement
 from lanebus.wire.modes import EXPIRED, unseen
 from lanebus.wire.outcomes import Outcome, Reason
-from lanebus.wire.runs import add_number, forget_below, runs_of
+from lanebus.wire.runs import Lookup, add_number, forget_below, runs_of
 
 Result = tuple[Outcome, Reason]
 
@@ -77,6 +77,18 @@ class Stream:
         was none of those that the event was for when it was accepted first.
         """
         return DROPPED if any(first < number < last for first, last in self.gaps) else PASSED_OVER
+
+    def revoke(self, runs: Sequence[int]) -> set[int]:
+        """Parts went to another instance; those of them that wait for a handler are forgotten, and returned."""
+        waiting = {number: number for number, result in self.seen.items() if result is None}
+        gone = set(Lookup().take(runs, waiting))
+        for number in gone:
+            del self.seen[number]
+        if gone:
+            # They may come back: what is lower than the rest is not late then.
+            in_order = (number for number in self.seen if number not in self.values)
+            self.highest = max(in_order, default=self.base - 1)
+        return gone
 
     def report_all(self) -> None:
         """Settle everything remembered once more."""
@@ -198,17 +210,10 @@ class Inbox:
             self.arrivals[stream.lane].append((stream, event))
         return limited
 
-    def revoke(self, stream: Stream, numbers: set[int]) -> set[int]:
-        """These parts went to another instance; those of them that wait for a handler are forgotten, and returned."""
-        waiting = {number for number in numbers if number in stream.seen and stream.seen[number] is None}
-        for number in waiting:
-            del stream.seen[number]
+    def forget_deadlines(self, stream: Stream, numbers: Iterable[int]) -> None:
+        """Events of a stream will not be handled here."""
+        for number in numbers:
             self.deadlines.pop((stream, number), None)
-        if waiting:
-            # They may come back: what is lower than the rest is not late then.
-            in_order = (number for number in stream.seen if number not in stream.values)
-            stream.highest = max(in_order, default=stream.base - 1)
-        return waiting
 
     def _end_unhandled(self, stream: Stream, number: int, result: Result) -> bool:
         stream.seen[number] = result

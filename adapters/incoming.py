@@ -26,7 +26,6 @@ from lanebus.wire.history import LZ4, LZ4_LINKED, History, open_batch
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Revoked, Settle, Settlement, Welcome
-from lanebus.wire.runs import numbers_in
 
 COMPRESSIONS: Final = (LZ4, LZ4_LINKED)
 """What is undone here, as a hello names it."""
@@ -87,11 +86,23 @@ class Incoming:
 
     def revoke(self, revoked: list[Revoked]) -> None:
         """Parts went to other instances while the links were gone."""
+        runs_of: dict[Stream, list[int]] = {}
         for each in revoked:
             session = self._sessions.get(each.session)
             stream = session.inbox.stream(each.origin, each.lane) if session is not None else None
-            if session is not None and stream is not None:
-                session.revoke(stream, set(numbers_in(each.runs)))
+            if stream is not None:
+                runs_of.setdefault(stream, []).extend(each.runs)
+        gone = {stream: numbers for stream, runs in runs_of.items() if (numbers := stream.revoke(runs))}
+        if not gone:
+            return
+        for stream in gone:
+            stream.inbox.forget_deadlines(stream, gone[stream])
+        for session in self._sessions.values():
+            session.unhandled.keep(lambda stream, event: event.number not in gone.get(stream, ()))
+        for waiting in (*(session.unread for session in self._sessions.values()), *self.arrivals):
+            kept = [each for each in waiting if each[1].number not in gone.get(each[0], ())]
+            waiting.clear()
+            waiting.extend(kept)
 
     def restart(self) -> None:
         """The broker does not know the attachment: its numbers for senders mean nothing any more."""

@@ -12,7 +12,7 @@ from lanebus.wire.batches import MAX_SPREAD
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.modes import SUPERSEDED
 from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
-from lanebus.wire.runs import numbers_in
+from lanebus.wire.runs import Lookup, count_numbers
 
 EVENT_OVERHEAD_BYTES = 32
 """What an event costs beside its payload, topic and a destination: the fields around them."""
@@ -140,16 +140,20 @@ class Outbox:
         self._bases[lane] = base
         return base
 
-    def settle(self, lane: Lane, outcome: Outcome, reason: Reason, runs: list[int]) -> list[Unsettled]:
-        """Book the end of events, and return those that the program is to be told of: all but delivered ones."""
+    def settle(
+        self, lane: Lane, outcome: Outcome, reason: Reason, runs: list[int], lookup: Lookup | None = None
+    ) -> list[Unsettled]:
+        """Book the end of events, and return those that the program is to be told of: all but delivered ones.
+
+        Args:
+            lookup: of the message that says so, where there is one.
+        """
         unsettled = self.unsettled[lane]
         book = self.books[lane]
         told: list[Unsettled] = []
-        for number in numbers_in(runs):
-            event = unsettled.pop(number, None)
-            if event is None:
-                self.ignored += 1
-                continue
+        ignored = count_numbers(runs)
+        for event in (lookup or Lookup()).take(runs, unsettled):
+            ignored -= 1
             self.held_bytes -= event.size
             book.ended[outcome] += 1
             if event.terms is not None:
@@ -160,7 +164,8 @@ class Outbox:
                 event.receipt.outcome = outcome
                 event.receipt.reason = reason
             if outcome is not Outcome.DELIVERED:
-                told.append(Unsettled(number, lane, event.topic, event.to, outcome, reason))
+                told.append(Unsettled(event.number, lane, event.topic, event.to, outcome, reason))
+        self.ignored += ignored
         return told
 
     def withhold(self, event: OutEvent, outcome: Outcome, reason: Reason) -> Unsettled:

@@ -168,6 +168,8 @@ class Outgoing:
 
     def pause(self, session: int, lane: Lane, destination: str) -> None:
         """Hold what a session sends to one full destination."""
+        if session not in self._sessions:  # closed while this was on its way
+            return
         self._paused.setdefault((session, lane, destination), [])
 
     def unpause(self, session: int, lane: Lane, destination: str) -> None:
@@ -177,14 +179,15 @@ class Outgoing:
 
     def throttle(self, entries: Iterable[Throttled], now: float) -> None:
         """Sessions are over a limit on a lane: what the broker has not accepted leaves again when it may."""
-        for entry in entries:
-            self._throttle(entry, now)
+        latest = {(entry.session, entry.lane): entry for entry in entries if entry.session in self._sessions}
+        queued = [
+            lane.withdraw({index for index, each in latest if each is lane.lane}) for lane in self.lanes
+        ]
+        for entry in latest.values():
+            self._throttle(entry, queued[entry.lane].get(entry.session, []), now)
 
-    def _throttle(self, entry: Throttled, now: float) -> None:
-        session = self._sessions.get(entry.session)
-        if session is None:
-            return
-        lane = self.lanes[entry.lane]
+    def _throttle(self, entry: Throttled, queued: list[OutEvent], now: float) -> None:
+        session = self._sessions[entry.session]
         hold = self._holds.setdefault((entry.session, entry.lane), Hold())
         back = [
             event
@@ -194,7 +197,7 @@ class Outgoing:
         for event in back:
             if event.terms is not None and not event.replayed:
                 event.terms.bounced = True
-        events = dict.fromkeys([*back, *lane.withdraw(entry.session), *hold.events])
+        events = dict.fromkeys([*back, *queued, *hold.events])
         hold.throttled(entry, events, now)
         for event in events:
             if event.terms is not None:

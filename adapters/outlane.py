@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from math import inf
 from typing import Any, Final
 
@@ -228,17 +229,23 @@ class OutLane:
         unacked = sum(len(events) for _, _, events, _ in self._unacked) if is_lost else 0
         return unacked + sum(event.transmitted for event in self.queue)
 
-    def withdraw(self, session: int) -> list[OutEvent]:
-        """Take the events of a session out of the queue."""
-        mine = [event for event in self.queue if event.session == session]
-        if mine:
-            self.queue = deque(event for event in self.queue if event.session != session)
-            self.queued_bytes -= sum(event.size for event in mine)
-        return mine
+    def withdraw(self, sessions: Collection[int]) -> dict[int, list[OutEvent]]:
+        """Take the events of some sessions out of the queue; those of each are returned."""
+        taken: dict[int, list[OutEvent]] = {}
+        if sessions:
+            kept: deque[OutEvent] = deque()
+            for event in self.queue:
+                if event.session in sessions:
+                    taken.setdefault(event.session, []).append(event)
+                    self.queued_bytes -= event.size
+                else:
+                    kept.append(event)
+            self.queue = kept
+        return taken
 
     def discard(self, session: int) -> None:
         """Forget the events of a closed session: none of them leaves any more, or leaves again."""
-        self.withdraw(session)
+        self.withdraw((session,))
         self.released.pop(session, None)
         for _, _, events, _ in self._unacked:
             events[:] = [event for event in events if event.session != session]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.handlers import Handlers
-from lanebus.adapters.inbox import Arrival, Arrivals, Inbox, Stream
+from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
 from lanebus.adapters.outbox import Outbox
 from lanebus.adapters.unhandled import Unhandled
 from lanebus.wire.lanes import LANES
@@ -72,18 +72,16 @@ class SessionCore:
             except Exception:
                 log.exception("! on_gap of %s failed", self.name)
 
-    def revoke(self, stream: Stream, numbers: set[int]) -> None:
-        """These parts went to another instance while the links were gone: those that wait are not handled here."""
-        gone = self.inbox.revoke(stream, numbers)
-        self.unhandled.keep(lambda of, event: of is not stream or event.number not in gone)
-        for waiting in (self.unread, *self.inbox.arrivals):
-            kept = [each for each in waiting if each[0] is not stream or each[1].number not in gone]
-            waiting.clear()
-            waiting.extend(kept)
+    def note_served(self, service: str, history: list[tuple[str, list[int], bool]]) -> None:
+        """The broker says which instances of a service its events went to."""
+        self.served_by.pop(service, None)
+        self.served_by[service] = history
+        if len(self.served_by) > MAX_SERVED_BY:
+            del self.served_by[next(iter(self.served_by))]
 
     def instances(self) -> list[tuple[str, list[tuple[str, list[int], bool]]]]:
         """Which instances of services its events went to, for a broker that has to be told."""
-        return list(self.served_by.items())[-MAX_SERVED_BY:]
+        return list(self.served_by.items())
 
     def begin_books(self) -> None:
         """A broker begins its books of this session: what is settled is not in them, what is not will be."""

@@ -25,7 +25,7 @@ from lanebus.broker.latest import (
 from lanebus.broker.nextbatch import NextBatch
 from lanebus.broker.outgoing import Counters, Outgoing
 from lanebus.broker.overflow import Overflow
-from lanebus.broker.sessions import NO_HOLD, Receiving, Session, is_unsettled
+from lanebus.broker.sessions import NO_HOLD, Receiving, Session, forget_settled
 from lanebus.broker.shaping import Shaping
 from lanebus.broker.timers import Timers
 from lanebus.broker.trials import Trials
@@ -435,11 +435,7 @@ class Egress:
             if receiving.tellers:
                 forget_ended(receiving)
             if receiving.retried:
-                receiving.retried = {
-                    event: sendings
-                    for event, sendings in receiving.retried.items()
-                    if is_unsettled(receiving, event)
-                }
+                forget_settled(receiving)
             first = receiving.waiting[0] if receiving.waiting else None
             if first is not None and (first.arrived < now - self._age_s or keyed(first)):
                 self.overflow.trim(receiving, self._limit_bytes(session), now, now - self._age_s)

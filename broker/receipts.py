@@ -7,13 +7,13 @@ from lanebus.broker.egress import Egress
 from lanebus.broker.events import Event
 from lanebus.broker.links import attached
 from lanebus.broker.outgoing import Counters
-from lanebus.broker.sessions import Receiving
+from lanebus.broker.sessions import Receiving, forget_settled
 from lanebus.broker.settling import Settling
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle, Settlement, check_settlement
 from lanebus.wire.outcomes import RECEIVER_REASONS, Outcome
-from lanebus.wire.runs import numbers_in
+from lanebus.wire.runs import Lookup, count_numbers
 
 
 class Receipts:
@@ -58,6 +58,8 @@ class Receipts:
             check_settlement(settlement, allowed=RECEIVER_REASONS)
         self.ack(link, message, now)
         attachment = attached(link)
+        lookup = Lookup()
+        retried: dict[int, Receiving] = {}
         for settlement in message.settlements:
             session = attachment.sessions.get(settlement.session)
             if session is None:
@@ -70,38 +72,37 @@ class Receipts:
                 self._counters.ignored_settlements += 1
                 continue
             if receiving.retried:
-                _forget_retried(receiving, numbers, settlement.runs)
+                retried[id(receiving)] = receiving
             if settlement.outcome is Outcome.DELIVERED:
-                last, released, unknown = self._settling.parts_delivered(numbers, settlement.runs, now)
+                last, released, unknown = self._settling.parts_delivered(
+                    numbers, settlement.runs, lookup, now
+                )
             else:
-                last, released, unknown = self._ended(session.name, numbers, settlement, now)
+                last, released, unknown = self._ended(session.name, numbers, settlement, lookup, now)
             self._counters.ignored_settlements += unknown
             if last is not None:
                 session.traffic[lane].settled(now - last.arrived)
             if not numbers:
                 receiving.unsettled.pop(settlement.origin, None)
             self._egress.release(session, lane, released, now)
+        for receiving in retried.values():
+            forget_settled(receiving)
 
     def _ended(
-        self, receiver: str, numbers: dict[int, Event], settlement: Settlement, now: float
+        self,
+        receiver: str,
+        numbers: dict[int, Event],
+        settlement: Settlement,
+        lookup: Lookup,
+        now: float,
     ) -> tuple[Event | None, int, int]:
         """As `Settling.parts_delivered`, of parts that ended otherwise."""
         last: Event | None = None
-        released = unknown = 0
-        for number in numbers_in(settlement.runs):
-            event = numbers.pop(number, None)
-            if event is None:
-                unknown += 1
-                continue
+        released = 0
+        unknown = count_numbers(settlement.runs)
+        for event in lookup.take(settlement.runs, numbers):
+            unknown -= 1
             released += event.size
             last = event
             self._settling.part_ended(event, settlement.outcome, settlement.reason, now, receiver)
         return last, released, unknown
-
-
-def _forget_retried(receiving: Receiving, numbers: dict[int, Event], runs: list[int]) -> None:
-    """Parts that were sent again are settled; nothing is to keep them any longer."""
-    for number in numbers_in(runs):
-        event = numbers.get(number)
-        if event is not None:
-            receiving.retried.pop(event, None)

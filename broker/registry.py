@@ -16,6 +16,7 @@ from lanebus.broker.sessions import Session
 from lanebus.broker.settling import Settling
 from lanebus.broker.totals import Totals
 from lanebus.conf.model import Config
+from lanebus.wire.batches import MAX_UNSIGNED
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES
 from lanebus.wire.messages import Hello
@@ -135,7 +136,7 @@ class Registry:
             del self.attachments[old.name]
             self._absent -= old.expected
         attachment = Attachment(hello.name, hello.role, hello.process, self._random(TOKEN_BYTES), now)
-        attachment.generation = hello.generation or newest + 1
+        attachment.generation = hello.generation or min(newest + 1, MAX_UNSIGNED)
         self.attachments[hello.name] = attachment
         self._by_token[attachment.token] = attachment
         if address:

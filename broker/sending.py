@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from lanebus.broker.skipped import Skipped
 from lanebus.wire.outcomes import WITHHELD, Book, Outcome, Reason
 from lanebus.wire.runs import add_run, runs_from
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _ENDS: Final[dict[tuple[Outcome, Reason], tuple[Outcome, Reason]]] = {}
 """Each end once, for all that name it: as many as there are outcomes and reasons."""
+_TRIM_BOUNDS: Final = 64
+"""Bounds of runs that are kept before it is worth a look which of them the sender knows."""
 
 
 class Sending:
@@ -31,6 +34,7 @@ class Sending:
         "parts",
         "reasons",
         "skipped",
+        "trim_bounds",
         "unreported",
         "unresolved",
         "withheld",
@@ -41,7 +45,7 @@ class Sending:
         """Highest number that another broker, or session, may have accepted: up to it events are replayed."""
         self.last = 0
         """Highest number accepted."""
-        self.skipped: set[int] = set()
+        self.skipped = Skipped()
         """Numbers from `base` up to `last` that were never seen; every other one up to `last` is a duplicate."""
         self.base = 1
         """The sender's lowest unsettled number, as it last said."""
@@ -53,7 +57,9 @@ class Sending:
         self.reasons: dict[tuple[Outcome, Reason], int] = {}
         """How many events ended otherwise than delivered, and why; events that never came here are not among them."""
         self.ends: dict[tuple[Outcome, Reason], list[int]] = {}
-        """Runs of numbers from `base` on, by how they ended; kept so that a resumed sender can be told again."""
+        """Runs of numbers, by how they ended; kept for a resumed sender, from `base` on."""
+        self.trim_bounds = _TRIM_BOUNDS
+        """How many bounds of them there have to be before those below `base` are taken out."""
         self.unreported: dict[tuple[Outcome, Reason], list[int]] = {}
         """Runs of numbers whose end the sender has not been told."""
         self.held_from = 0
@@ -79,13 +85,10 @@ class Sending:
             self.last = number
             return True
         if number > self.last:
-            self.skipped.update(range(self.last + 1, number))
+            self.skipped.jump(self.last + 1, number - 1)
             self.last = number
             return True
-        if number in self.skipped:
-            self.skipped.discard(number)
-            return True
-        return False
+        return self.skipped.came(number)
 
     def end(self, number: int, outcome: Outcome, reason: Reason) -> None:
         """Book the end of an event."""
@@ -114,16 +117,20 @@ class Sending:
     def rebase(self, base: int) -> None:
         """Forget the ends of numbers below `base`: their sender knows them."""
         if base > self.base:
-            if self.ends:
-                kept = {end: runs_from(runs, base) for end, runs in self.ends.items()}
-                self.ends = {end: runs for end, runs in kept.items() if runs}
             self.base = base
+            if self.ends and sum(map(len, self.ends.values())) > self.trim_bounds:
+                # Seldom, so that many runs are not gone through for each step of the base.
+                self.ends = self._from_base()
+                self.trim_bounds = _TRIM_BOUNDS + 2 * sum(map(len, self.ends.values()))
             self.last = max(self.last, base - 1)
             if base > self.held_from:
                 self.held_from = 0
-            if self.skipped:
-                self.skipped = {number for number in self.skipped if number >= base}
+            self.skipped.forget_below(base)
 
     def report_again(self) -> None:
         """Queue every remembered end for its sender once more."""
-        self.unreported = {end: runs_from(runs, self.base) for end, runs in self.ends.items()}
+        self.unreported = self._from_base()
+
+    def _from_base(self) -> dict[tuple[Outcome, Reason], list[int]]:
+        kept = {end: runs_from(runs, self.base) for end, runs in self.ends.items()}
+        return {end: runs for end, runs in kept.items() if runs}

@@ -127,6 +127,13 @@ def is_unsettled(receiving: Receiving, event: Event) -> bool:
     return numbers is not None and numbers.get(event.number) is event
 
 
+def forget_settled(receiving: Receiving) -> None:
+    """What was sent again and is settled is not being tried any longer."""
+    receiving.retried = {
+        event: sendings for event, sendings in receiving.retried.items() if is_unsettled(receiving, event)
+    }
+
+
 class Served(NamedTuple):
     """An instance of a service that a session's events went to."""
 

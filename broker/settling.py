@@ -17,10 +17,12 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle, Settlement
 from lanebus.wire.outcomes import Outcome, Reason
-from lanebus.wire.runs import numbers_in
+from lanebus.wire.runs import Lookup, count_numbers
 
 MAX_SETTLEMENTS = 16_384
 """Settlements in one message; more follow in the next."""
+MAX_BOUNDS = 65_536
+"""Bounds of their runs in one message, so that it fits into a frame."""
 MANY_ENDS = 1024
 """Ends of delivered events that are not kept back until the interval is over: their sender has a limit of its own."""
 
@@ -66,26 +68,25 @@ class Settling:
             self.report(event.origin.attachment, event.origin.index, event.lane, sending, now)
 
     def parts_delivered(
-        self, numbers: dict[int, Event], runs: Sequence[int], now: float
+        self, numbers: dict[int, Event], runs: Sequence[int], lookup: Lookup, now: float
     ) -> tuple[Event | None, int, int]:
         """One receiver has handled parts of one sender on one lane: as `part_ended` for each, which it leaves as such.
 
         Args:
             numbers: the sender's events that the receiver holds; those that `runs` name are taken out.
+            lookup: of the message that says so.
 
         Returns:
             The last of them, their size in bytes, and how many numbers named none.
         """
         last_event: Event | None = None
-        size = ended_size = unknown = 0
+        size = ended_size = 0
+        unknown = count_numbers(runs)
         # No run yet: whatever comes first begins one, and 1 goes on with it.
         first, last = 1, 0
         delivered = Outcome.DELIVERED
-        for number in numbers_in(runs):
-            event = numbers.pop(number, None)
-            if event is None:
-                unknown += 1
-                continue
+        for event in lookup.take(runs, numbers):
+            unknown -= 1
             size += event.size
             last_event = event
             if event.remaining != 1 or event.worst is not delivered:
@@ -94,10 +95,10 @@ class Settling:
             # The last part of an event that every receiver has handled: all of a run end together.
             event.remaining = 0
             ended_size += event.size
-            if number != last + 1:
+            if event.number != last + 1:
                 self._delivered(last_event, first, last, now)
-                first = number
-            last = number
+                first = event.number
+            last = event.number
         self._budget.held_bytes -= ended_size
         self._delivered(last_event, first, last, now)
         return last_event, size, unknown
@@ -186,11 +187,15 @@ class Settling:
             acks[link.lane] = link.received
             owed = owed or link.received > link.acked
         settlements: list[Settlement] = []
-        while attachment.reporting and len(settlements) < MAX_SETTLEMENTS:
+        bounds = 0
+        while attachment.reporting and len(settlements) < MAX_SETTLEMENTS and bounds < MAX_BOUNDS:
             (index, lane), sending = attachment.reporting.popitem()
             for (outcome, reason), runs in sending.unreported.items():
                 settlements.append(Settlement(index, 0, lane, outcome, reason, runs))
+                bounds += len(runs)
             sending.unreported = {}
+            if bounds > MAX_BOUNDS:
+                bounds = self._hold_over(settlements, attachment, index, lane, sending, bounds)
         if settlements:
             self._outgoing.control(critical, Kind.SETTLE, Settle(acks, settlements))
         elif owed:
@@ -199,6 +204,28 @@ class Settling:
             link.acked = link.received
         if attachment.reporting:
             self.owe(attachment, now)
+
+    def _hold_over(
+        self,
+        settlements: list[Settlement],
+        attachment: Attachment,
+        index: int,
+        lane: Lane,
+        sending: Sending,
+        bounds: int,
+    ) -> int:
+        """Take back from the settlements of one sender, the last ones, what would not fit into the message."""
+        while bounds > MAX_BOUNDS:
+            settlement = settlements.pop()
+            over = min(bounds - MAX_BOUNDS, len(settlement.runs))
+            kept = settlement.runs[:-over]
+            sending.unreported[settlement.outcome, settlement.reason] = settlement.runs[-over:]
+            bounds -= over
+            if kept:
+                end = settlement.outcome, settlement.reason
+                settlements.append(Settlement(index, 0, lane, *end, kept))
+        attachment.reporting[index, lane] = sending
+        return bounds
 
     def resume(self, attachment: Attachment, now: float) -> None:
         """Tell a resumed attachment every outcome that it may have missed."""

@@ -88,7 +88,7 @@ class UpBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=True, fro
     """How long its oldest event was held before it left, ticks. The broker adds its own share to it."""
     after: Unsigned
     """The last request that these events depend on; the batch waits until the broker has carried it out."""
-    bases: list[tuple[Unsigned, Unsigned]]
+    bases: Annotated[list[tuple[Unsigned, Unsigned]], Meta(max_length=MAX_BATCH_EVENTS)]
     """For each session with events here: its index and its lowest unsettled number on this lane."""
     events: Annotated[list[UpEvent], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
 
@@ -119,6 +119,7 @@ class DownEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, f
     """As its sender gave it."""
 
 
+Sources = Annotated[list[Source], Meta(max_length=MAX_BATCH_EVENTS)]
 Targets = list[Unsigned]
 
 
@@ -127,7 +128,7 @@ class DownBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=True, f
 
     held: Unsigned
     """How long its oldest event was held on both hops, ticks."""
-    sources: list[Source]
+    sources: Sources
     events: Annotated[list[DownEvent], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
 
 
@@ -135,7 +136,7 @@ class TargetedBatch(Struct, array_like=True, gc=False, forbid_unknown_fields=Tru
     """The body of a batch to a gateway: each event with the indexes of the sessions that it is for."""
 
     held: Unsigned
-    sources: list[Source]
+    sources: Sources
     events: Annotated[list[tuple[Targets, DownEvent]], Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
 
 
@@ -253,6 +254,8 @@ def decode_up(header: Header, raw: bytes) -> UpBatch:
         raise ProtocolError(ErrorNumber.UNKNOWN_FLAGS, "only the broker targets sessions")
     batch = decode_body(_up_decoder, raw)
     _check_count(header, len(batch.events))
+    if len(batch.bases) > 1:
+        _check_once([index for index, _ in batch.bases], "session")
     return batch
 
 
@@ -270,7 +273,15 @@ def decode_down(header: Header, raw: bytes) -> DownBatch | TargetedBatch:
     else:
         batch = decode_body(_down_decoder, raw)
     _check_count(header, len(batch.events))
+    if len(batch.sources) > 1:
+        _check_once([source.origin for source in batch.sources], "sender")
     return batch
+
+
+def _check_once(numbers: list[int], what: str) -> None:
+    """Each base costs as much as is held of its sender, and is said once."""
+    if len(set(numbers)) < len(numbers):
+        raise ProtocolError(ErrorNumber.BAD_BODY, f"a batch states the base of a {what} twice")
 
 
 def _check_count(header: Header, count: int) -> None:

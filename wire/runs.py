@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 
@@ -11,6 +12,8 @@ V = TypeVar("V")
 
 MAX_RUN_NUMBERS: Final = 1 << 20
 """Numbers that one settlement may name; more than any receiver can hold unsettled."""
+_FEW: Final = 8
+"""So many numbers of a run are asked for one by one before it is looked up what there is."""
 
 
 def add_number(runs: list[int], number: int) -> None:
@@ -86,7 +89,54 @@ def check_runs(runs: Sequence[int]) -> int:
     return total
 
 
-def numbers_in(runs: Sequence[int]) -> Iterator[int]:
-    """Every number in checked `runs`."""
-    for index in range(0, len(runs), 2):
-        yield from range(runs[index], runs[index + 1] + 1)
+def count_numbers(runs: Sequence[int]) -> int:
+    """How many numbers checked `runs` name."""
+    return sum(runs[1::2]) - sum(runs[::2]) + len(runs) // 2
+
+
+class Lookup:
+    """Takes what is held out of what runs name, for one message: no number that is named and not held is walked over.
+
+    All that is taken with one of it costs as much as the runs are long and as there is held, whatever they name and
+    however often they name it. Nothing is added meanwhile to what is held.
+    """
+
+    __slots__ = ("_sorted",)
+
+    def __init__(self) -> None:
+        self._sorted: dict[int, tuple[dict[int, Any], list[int], list[int]]] = {}
+        """By identity of what is held: that, its numbers in order, and of each place the next that was not passed."""
+
+    def take(self, runs: Sequence[int], held: dict[int, V]) -> Iterator[V]:
+        """Take out of `held` what checked `runs` name, in their order; no value may be None."""
+        for index in range(0, len(runs), 2):
+            last = runs[index + 1]
+            for number in range(runs[index], last + 1):
+                value = held.pop(number, None)
+                if value is not None:
+                    yield value
+                elif last - number > _FEW:
+                    break
+            else:
+                continue
+            _, numbers, following = self._sorted.get(id(held)) or self._sort(held)
+            at = _next_place(following, bisect_left(numbers, number))
+            while at < len(numbers) and numbers[at] <= last:
+                following[at] = at + 1
+                value = held.pop(numbers[at], None)
+                if value is not None:
+                    yield value
+                at = _next_place(following, at + 1)
+
+    def _sort(self, held: dict[int, V]) -> tuple[dict[int, V], list[int], list[int]]:
+        # What is held stays alive with its entry, so that nothing else can have its identity.
+        entry = self._sorted[id(held)] = held, sorted(held), list(range(len(held) + 1))
+        return entry
+
+
+def _next_place(following: list[int], at: int) -> int:
+    """The first place from `at` on that was not passed; those on the way are led past what was."""
+    while following[at] != at:
+        following[at] = following[following[at]]
+        at = following[at]
+    return at

@@ -16,7 +16,7 @@ from lanebus.wire.header import FLAG_LINKED
 from lanebus.wire.history import History
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
-from lanebus.wire.messages import Ack, Settle
+from lanebus.wire.messages import Ack, Revoked, Settle
 from lanebus.wire.outcomes import Outcome, Reason
 
 ONE = (1, 1, "server:one", b"1" * 16)
@@ -328,3 +328,24 @@ def test_one_that_tells_of_a_gap_is_judged_in_its_turn_and_not_before(bench: Ben
     assert [event.number for _, event in unread] == [3]
     bench.incoming.expire(1.65)
     assert bench.incoming.expires_at == pytest.approx(1.7)
+
+
+def test_what_went_to_another_instance_waits_nowhere_any_more(bench: Bench) -> None:
+    bench.take(batch(1, [ONE, TWO], [row(1, number) for number in range(1, 6)] + [row(2, 1)]))
+    session, arrivals = bench.sessions[0], bench.incoming.arrivals[Lane.NORMAL]
+    session.unhandled.put(*arrivals.popleft(), 0.0, 10.0)
+    session.unread.append(arrivals.popleft())
+    stream, event = arrivals[0]
+    session.inbox.deadlines[stream, event.number] = 2.0
+    bench.incoming.revoke(
+        [
+            Revoked(0, 1, Lane.NORMAL, [1, 1, 3, 1 << 20]),
+            Revoked(0, 1, Lane.NORMAL, [2, 2]),
+            Revoked(0, 7, Lane.NORMAL, [1, 5]),
+            Revoked(9, 1, Lane.NORMAL, [1, 5]),
+        ]
+    )
+    assert not session.unhandled
+    assert not session.unread
+    assert not session.inbox.deadlines
+    assert bench.arrived() == [(0, "server:two", 1)]

@@ -8,7 +8,6 @@ from tests.adapters.parts import accept_on, sessions
 from lanebus.adapters import session as module
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.session import SessionCore, make_ping
-from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import Outcome, Reason
@@ -84,20 +83,6 @@ def test_a_session_reads_and_is_open_from_the_start() -> None:
     assert session.reading
     assert not session.closed
     assert session.inbox.session == 3
-
-
-def test_what_went_to_another_instance_waits_nowhere_any_more() -> None:
-    session = make()
-    (stream, *_) = session.inbox.know(1, "player:1", b"p" * 16)
-    for number in range(1, 6):
-        session.inbox.arrive(stream, DownEvent(1, number, 0, 0, "t", b""))
-    arrivals = session.inbox.arrivals[stream.lane]
-    session.unhandled.put(*arrivals.popleft(), 0.0, 10.0)
-    session.unread.append(arrivals.popleft())
-    session.revoke(stream, {1, 2, 3})
-    assert not session.unhandled
-    assert not session.unread
-    assert [event.number for _, event in arrivals] == [4, 5]
 
 
 def test_what_was_withheld_follows_the_book_and_only_since_this_broker_began_its_own() -> None:

@@ -7,14 +7,9 @@ from typing import Any
 
 from tests.broker.bench import Network
 from tests.broker.traffic import End, Got, Sender, Stream, key_of, sent_again
+from tests.named import numbers_in
 
-from lanebus.wire.batches import (
-    TargetedBatch,
-    UpEvent,
-    decode_down,
-    encode_batch,
-    stamp_of,
-)
+from lanebus.wire.batches import TargetedBatch, UpEvent, decode_down, encode_batch, stamp_of
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.header import VERSION, Header, decode_header, encode_header
 from lanebus.wire.history import LZ4, LZ4_LINKED, History, open_batch
@@ -39,7 +34,7 @@ from lanebus.wire.messages import (
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Book, Outcome, Reason
 from lanebus.wire.pings import Ping
-from lanebus.wire.runs import numbers_in, runs_of
+from lanebus.wire.runs import runs_of
 
 _processes = count(1)
 

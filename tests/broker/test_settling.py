@@ -10,6 +10,7 @@ from lanebus.conf.model import Config, SessionsConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.runs import Lookup
 
 INTERVAL_S = 0.2
 NO_HANDLER = (Outcome.REFUSED, Reason.NO_HANDLER)
@@ -264,7 +265,7 @@ def test_one_settlement_may_name_what_is_not_there_between_what_is(bench: Bench,
     bench.turn()
     origin = bench.session("server:a").origin
     numbers = bench.receiving("player:1").unsettled[origin]
-    ended = bench.core.settling.parts_delivered(numbers, [2, 3, 9, 9, 5, 7], bench.now)
+    ended = bench.core.settling.parts_delivered(numbers, [2, 3, 9, 9, 5, 7], Lookup(), bench.now)
     assert ended[2] == 2
     assert sorted(numbers) == [1, 4, 6][:2]
     assert bench.session("server:a").sending[Lane.CRITICAL].unreported == {DELIVERED: [2, 3, 5, 6]}
@@ -282,3 +283,32 @@ def test_many_delivered_events_are_told_without_waiting_for_the_interval() -> No
         bench.turn()
         assert (Kind.SETTLE in control_messages(server)) is told
     assert bench.session("server:a").sending[Lane.CRITICAL].unreported == {}
+
+
+def test_ends_that_would_not_fit_into_a_frame_are_told_in_several_messages(
+    bench: Bench, server: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: End = (Outcome.REFUSED, Reason.NO_HANDLER)
+    ends = {
+        DELIVERED: [bound for number in range(1, 90_001) for bound in (3 * number, 3 * number + 1)],
+        refused: [bound for number in range(1, 20_001) for bound in (3 * number + 2,) * 2],
+    }
+    sending = bench.session("server:a").sending[Lane.LOW]
+    sending.unreported = {end: list(runs) for end, runs in ends.items()}
+    bench.core.settling.report(bench.attachment("server:a"), 0, Lane.LOW, sending, bench.now)
+    monkeypatch.setattr(server, "_take_settlements", lambda settlements: None)
+    bench.advance(2.0)
+    told = [message.settlements for kind, message in server.messages if kind is Kind.SETTLE]
+    assert [sum(len(each.runs) for each in settlements) for settlements in told] == [
+        settling.MAX_BOUNDS,
+        settling.MAX_BOUNDS,
+        settling.MAX_BOUNDS,
+        220_000 - 3 * settling.MAX_BOUNDS,
+    ]
+    for end, runs in ends.items():
+        parts = [
+            each.runs for settlements in told for each in settlements if (each.outcome, each.reason) == end
+        ]
+        pairs = [pair for part in parts for pair in zip(part[::2], part[1::2], strict=True)]
+        assert sorted(pairs) == list(zip(runs[::2], runs[1::2], strict=True))
+    assert not bench.attachment("server:a").reporting

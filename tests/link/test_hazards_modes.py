@@ -20,12 +20,12 @@ from tests.link.ends import (
 )
 from tests.link.link import Net, Reaches
 from tests.link.process import Peer, payloads, settle
+from tests.named import numbers_in
 
 from lanebus.wire.batches import EVENT_QUESTION
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Outcome, Reason
-from lanebus.wire.runs import numbers_in
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def down_body(**changes: Any) -> bytes:
     st.sampled_from(LANES),
     stamps,
     unsigned,
-    st.lists(st.tuples(unsigned, unsigned), max_size=3),
+    st.lists(st.tuples(unsigned, unsigned), max_size=3, unique_by=lambda base: base[0]),
     st.lists(up_events, min_size=1, max_size=6),
     st.sampled_from([0, 1, 256]),
 )
@@ -119,7 +119,7 @@ def test_a_batch_from_a_peer_survives_the_way(
 
 @given(
     unsigned,
-    st.lists(sources, max_size=3),
+    st.lists(sources, max_size=3, unique_by=lambda source: source.origin),
     st.lists(st.tuples(st.lists(unsigned, max_size=3), down_events), min_size=1, max_size=6),
     st.booleans(),
 )
@@ -254,6 +254,7 @@ def test_a_peer_does_not_target_sessions() -> None:
         {"after": MAX_UNSIGNED + 1},
         {"after": None},
         {"bases": [[0]]},
+        {"bases": [[0, 1], [1, 1], [0, 2]]},
         {"bases": [[0, 1, 2]]},
         {"bases": [[-1, 1]]},
         {"bases": {}},
@@ -289,6 +290,7 @@ def test_a_field_of_a_peers_batch_that_is_not_of_its_type_is_refused(changes: di
     [
         {"held": -1},
         {"sources": [[9]]},
+        {"sources": [[9, 1], [8, 1], [9, 2]]},
         {"sources": [[9, 1, "a", PROCESS, 0]]},
         {"sources": [[9, 1, b"a"]]},
         {"origin": -1},

@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cost import cost_of
 from tests.wire.samples import unless_refused
 
 from lanebus.wire.bodies import (
@@ -94,6 +95,25 @@ def test_a_block_that_does_not_yield_its_declared_size_is_refused(body: bytes, r
     with pytest.raises(ProtocolError) as raised:
         opened(body, raw_bytes, FLAG_LZ4)
     assert raised.value.number is ErrorNumber.BAD_COMPRESSION
+
+
+@pytest.mark.parametrize("size_bytes", [1, 10, 1000])
+def test_a_block_takes_no_more_memory_than_one_of_its_size_can_hold(size_bytes: int) -> None:
+    def refused() -> None:
+        with pytest.raises(ProtocolError):
+            opened(b"\xff" * size_bytes, MAX_RAW_BYTES, FLAG_LZ4)
+
+    refused()
+    assert cost_of(refused).bytes < 20_000 + 300 * size_bytes
+
+
+@pytest.mark.parametrize("dictionary", [b"", bytes(2048)], ids=["alone", "linked"])
+@pytest.mark.parametrize("raw_bytes", [64, 300, 2048, 100_000, MAX_RAW_BYTES])
+def test_what_compresses_best_is_read(raw_bytes: int, dictionary: bytes) -> None:
+    body, flags = compress(bytes(raw_bytes), 64, dictionary)
+    frame = encode_header(Kind.BATCH, Lane.LOW, raw_bytes, incarnation=1, flags=flags) + body
+    header = decode_header(frame, max_raw_bytes=MAX_RAW_BYTES)
+    assert open_body(frame, header, dictionary) == bytes(raw_bytes)
 
 
 @given(st.binary(max_size=300), st.integers(0, 10_000))

@@ -3,15 +3,19 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cost import cost_of
+from tests.named import numbers_in
 
+from lanebus.wire.batches import MAX_UNSIGNED
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.runs import (
     MAX_RUN_NUMBERS,
+    Lookup,
     add_number,
     add_run,
     check_runs,
+    count_numbers,
     forget_below,
-    numbers_in,
     runs_from,
     runs_of,
 )
@@ -111,3 +115,50 @@ def test_a_run_is_added_as_its_numbers_would_be(stretches: list[tuple[int, int]]
         for number in range(first, first + more + 1):
             add_number(singly, number)
     assert at_once == singly
+
+
+pairs = st.tuples(st.integers(0, 300), st.integers(0, 60)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+
+
+@given(
+    st.sets(st.integers(0, 300), max_size=120),
+    st.lists(st.lists(pairs, max_size=5), max_size=5),
+)
+def test_a_lookup_takes_exactly_what_is_held_each_once_and_in_the_order_of_the_runs(
+    numbers: set[int], messages: list[list[tuple[int, int]]]
+) -> None:
+    held = {number: str(number) for number in numbers}
+    left = dict(held)
+    lookup = Lookup()
+    for pairs_of_one in messages:
+        runs = [bound for pair in pairs_of_one for bound in pair]
+        found = [left.pop(number, None) for number in numbers_in(runs)]
+        expected = [value for value in found if value is not None]
+        assert list(lookup.take(runs, held)) == expected
+        assert held == left
+        assert count_numbers(runs) == len(list(numbers_in(runs)))
+
+
+def test_one_lookup_serves_several_that_hold_something() -> None:
+    lookup = Lookup()
+    one, other = {1: "a", 900: "b"}, {2: "c", 900: "d"}
+    runs = [1, 1000]
+    assert list(lookup.take(runs, one)) == ["a", "b"]
+    assert list(lookup.take(runs, other)) == ["c", "d"]
+    assert one == other == {}
+
+
+@pytest.mark.parametrize("named", [1 << 20, MAX_UNSIGNED], ids=["a million", "all"])
+@pytest.mark.parametrize("spread", [1, 9, 1000])
+def test_a_lookup_costs_as_much_as_is_held_and_the_runs_are_long(named: int, spread: int) -> None:
+    held = {number * spread: "x" for number in range(1, 1001)}
+    runs = [first for number in range(500) for first in (number, named)]
+    taken: list[str] = []
+
+    def take() -> None:
+        taken.extend(Lookup().take(runs, held))
+
+    cost = cost_of(take)
+    assert len(taken) == 1000
+    assert cost.lines < 40 * (1000 + len(runs))
+    assert cost.bytes < 200 * (1000 + len(runs))
