@@ -481,6 +481,7 @@ class BrokerCore:
         self.links.drop(link, now, reason, leaves=True)
         self.failover.leave(attachment, now)
         self.registry.end_attachment(attachment, now, reason)
+        self.recovery.retry(now)
         log.info("= %s %s", attachment.name, reason)
 
     def _error(self, link: Link, message: ErrorMessage, now: float) -> None:

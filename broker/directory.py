@@ -19,6 +19,8 @@ _MEMBER: Final = "member:"
 """Begins a rule for groups that holds for their members alone."""
 
 
+MAX_LEFT: Final = 65_536
+"""Peers that have left a young broker and are remembered for that."""
 MAX_KEEPERS: Final = 64
 """Servers that a sender to a group is told of: those that put members into it."""
 
@@ -64,6 +66,8 @@ class Directory:
         self.version = 0
         self.expect: Callable[[str], Session | None] | None = None
         """After the broker's start: makes a session for a peer that is named before it has come back."""
+        self.left: dict[str, None] = {}
+        """While `expect` is there: peers whose sessions have ended here, the latest last; nobody waits for them."""
         self.on_served: Callable[[Session, str], None] | None = None
         """Called when a client's undirected events go to another instance of a service than before."""
         self.on_kept: Callable[[Session, str], None] | None = None
@@ -73,12 +77,17 @@ class Directory:
     def add(self, session: Session) -> None:
         """A session has begun."""
         self.peers[session.name] = session
+        self.left.pop(session.name, None)
         self.version += 1
 
     def remove(self, session: Session) -> None:
         """A session has ended: it leaves its groups and services."""
         if self.peers.get(session.name) is session:
             del self.peers[session.name]
+            if self.expect is not None:
+                self.left[session.name] = None
+                if len(self.left) > MAX_LEFT:
+                    del self.left[next(iter(self.left))]
         for name in list(session.groups):
             self.leave(name, session)
         for service in self.catalog.remove(session):
@@ -260,7 +269,10 @@ class Directory:
     def _for_topic(self, sender: Session, topic: str, replayed: Replayed | None) -> Plan | Reason:
         if sender.role is not Role.CLIENT:
             return Reason.UNKNOWN_DESTINATION
-        if self.expect is not None and not sender.served_by.keys() <= self.services.keys():
+        if self.expect is not None and any(
+            service not in self.services and instance not in self.left
+            for service, instance in sender.served_by.items()
+        ):
             return (
                 Reason.NO_SERVICE
             )  # one that served it, after the broker's start, may handle this topic too
@@ -296,7 +308,9 @@ class Directory:
             had = sender.had(service.name, replayed)
             wanted = wanted if had is None else had.instance
         if wanted is not None and wanted not in service.instances and self.expect is not None:
-            return self.find(wanted)
+            found = self.find(wanted)
+            if found is not None or wanted not in self.left:
+                return found
         instance = service.choose(sender.name, wanted)
         session = None if instance is None else instance.session
         if session is not None and replayed is None and sender.served_by.get(service.name) != session.name:

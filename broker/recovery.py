@@ -5,6 +5,7 @@ of a peer whose links are cut, and which the peer takes over with its hello. Eve
 yet wait, in order, at their sender's session. So do events for a group while one of the servers that put members into
 it has not come back and named them anew; the sender says which. So does what a player sends to a group that only its
 members may address, until it is a member again. Other unknown groups do not wait: an empty room is nothing unusual.
+Nor does anything wait for a peer that has been here since the start and has ended its session.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Recovery:
     def expect(self, name: str) -> Session | None:
         """A session for a peer that has not come back; None if it cannot be one."""
         role = _ROLES.get(name.partition(":")[0])
-        if not self.active or role not in (Role.CLIENT, Role.SERVER):
+        if not self.active or role not in (Role.CLIENT, Role.SERVER) or name in self._directory.left:
             return None
         return self._registry.expect(name, role, self._started)
 
@@ -72,18 +73,32 @@ class Recovery:
         if sending.unresolved:
             # What only servers wait for is overtaken by nothing that goes to players alone.
             return not (_only_players(to) and all(_only_servers(each[1][1]) for each in sending.unresolved))
-        if plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION) and (
-            _may_come(to) or self._directory.may_become_member(sender, to)
-        ):
-            return True
-        return bool(sender.kept_by) and self._half_known(sender, to)
+        return self._awaits(sender, to, plan) or (bool(sender.kept_by) and self._half_known(sender, to))
+
+    def _awaits(self, sender: Session, to: str | list[str] | None, plan: Plan | Reason) -> bool:
+        return plan in (Reason.NO_SERVICE, Reason.UNKNOWN_DESTINATION) and (
+            self._may_come(to) or self._directory.may_become_member(sender, to)
+        )
+
+    def _may_come(self, to: str | list[str] | None) -> bool:
+        """Whether a service or server is among the destinations that may be there in a moment.
+
+        Servers that servers name are expected; clients cannot make the broker expect anybody, and wait for them here.
+        """
+        return to is None or any(
+            each.startswith("service:") or (each.startswith("server:") and each not in self._directory.left)
+            for each in ((to,) if isinstance(to, str) else to)
+        )
 
     def _half_known(self, sender: Session, to: str | list[str] | None) -> bool:
         """Whether a server that put members into one of the groups in `to` has still to come back and name them."""
         for each in (to,) if isinstance(to, str) else to or ():
             for server in sender.kept_by.get(each.removeprefix("group:"), ()) if each[:6] == "group:" else ():
                 session = self._directory.peers.get(server)
-                if session is None or not session.attachment.restored:
+                if session is None:
+                    if server not in self._directory.left:
+                        return True
+                elif not session.attachment.restored:
                     return True
         return False
 
@@ -112,6 +127,7 @@ class Recovery:
         """The time is over: what is still unknown is refused."""
         self.active = False
         self._directory.expect = None
+        self._directory.left.clear()
         self._directory.version += 1
         for key in list(self._senders):
             self._release(*key, now, final=True)
@@ -133,7 +149,7 @@ class Recovery:
                 return
             plan = self._directory.resolve(session, *unresolved)
             if isinstance(plan, Reason):
-                if not final:
+                if not final and self._awaits(session, unresolved[1], plan):
                     return
                 sending.unresolved.popleft()
                 self._settling.part_ended(event, Outcome.REFUSED, plan, now)
@@ -144,16 +160,6 @@ class Recovery:
                 event.wire = flagged_wire(event.wire, 0, without=EVENT_REPLAYED)
             self._egress.deliver(event, plan)
         self._senders.pop((session, lane), None)
-
-
-def _may_come(to: str | list[str] | None) -> bool:
-    """Whether a service or server is among the destinations: who may be there in a moment.
-
-    Servers that servers name are expected; clients cannot make the broker expect anybody, and wait for them here.
-    """
-    return to is None or any(
-        each.startswith(("service:", "server:")) for each in ((to,) if isinstance(to, str) else to)
-    )
 
 
 def _only_servers(to: str | list[str] | None) -> bool:

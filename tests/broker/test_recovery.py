@@ -231,3 +231,78 @@ def test_what_a_player_says_to_a_room_waits_until_it_is_a_member_again() -> None
     assert stranger.end_of(1) == (Outcome.REFUSED, Reason.NOT_ALLOWED)
     assert started.core.violations.counts("player:2") == {}
     assert started.problems() == []
+
+
+GONE = (Outcome.REFUSED, Reason.UNKNOWN_DESTINATION)
+
+
+@pytest.mark.parametrize("to", ["player:1", ["player:1"], "server:b"])
+def test_who_has_been_here_and_said_goodbye_is_not_waited_for(started: Bench, to: str | list[str]) -> None:
+    server, player = Peer(started, "server:a").attach(), Peer(started, "player:2").attach()
+    for name in ("player:1", "server:b"):
+        Peer(started, name).attach().bye()
+    server.send("t", to)
+    if to == "server:b":
+        player.send("t", to)
+    started.advance(0.5)
+    assert server.end_of(1) == GONE
+    assert player.end_of(1) in (None, GONE)
+    assert not player.waits
+    assert started.problems() == []
+
+
+def test_a_player_that_its_gateway_has_closed_is_not_waited_for_until_it_is_there_again(
+    started: Bench,
+) -> None:
+    server, gateway = Peer(started, "server:a").attach(), Peer(started, "gateway:g").attach()
+    gateway.open(1, "player:1")
+    gateway.close(1)
+    server.send("t", "player:1")
+    started.advance(0.5)
+    assert server.end_of(1) == GONE
+    player = Peer(started, "player:1").attach()
+    server.send("t", "player:1")
+    started.advance(0.1)
+    assert player.numbers() == [2]
+
+
+def test_what_waited_for_a_server_ends_when_that_comes_and_says_goodbye(started: Bench) -> None:
+    player = Peer(started, "player:1").attach()
+    player.send("t", "server:a")
+    started.advance(0.5)
+    assert player.end_of(1) is None
+    other = Peer(started, "server:b").attach()
+    other.send("t", "server:a")
+    started.advance(0.5)
+    assert other.end_of(1) is None
+    Peer(started, "server:a").attach().bye()
+    started.advance(0.5)
+    assert player.end_of(1) is not None
+    assert other.end_of(1) is not None
+    assert started.problems() == []
+
+
+def test_a_sender_is_served_by_another_when_its_instance_has_said_goodbye(started: Bench) -> None:
+    player = Peer(started, "player:1")
+    player.say_hello(served_by=[("combat", [("server:a", [1, 1, 1], False)])])
+    started.turn()
+    for lane in (Lane.NORMAL, Lane.LOW):
+        player.say_lane_hello(lane)
+    started.turn()
+    first, second = Peer(started, "server:a").attach(), Peer(started, "server:b").attach()
+    for instance in (first, second):
+        instance.ask(Kind.REGISTER, service="combat", topics=["attack"])
+    first.bye()
+    player.send("attack", None)
+    started.advance(0.1)
+    assert second.numbers() == [1]
+
+
+def test_who_has_left_is_forgotten_when_the_time_is_over(started: Bench) -> None:
+    Peer(started, "player:1").attach().bye()
+    directory = started.core.directory
+    assert list(directory.left) == ["player:1"]
+    started.advance(RECOVERY_S)
+    assert not directory.left
+    Peer(started, "player:2").attach().bye()
+    assert not directory.left

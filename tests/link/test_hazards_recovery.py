@@ -9,7 +9,7 @@ from lanebus.adapters.errors import Closed
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig
 from lanebus.wire.lanes import Lane
 from lanebus.wire.names import Role
-from lanebus.wire.outcomes import Outcome
+from lanebus.wire.outcomes import Outcome, Reason
 
 
 @pytest.fixture
@@ -294,3 +294,26 @@ def test_requests_made_without_a_broker_are_as_many_as_what_they_change(net: Net
     assert one.receipt is not None
     assert one.receipt.state == "delivered"
     assert server.failed == gateway.failed == []
+
+
+def test_a_server_that_closes_on_a_young_broker_leaves_nothing_behind_for_those_who_have_left(
+    net: Net,
+) -> None:
+    server, player = Peer(net, "server").up(), Peer(net, "1", Role.CLIENT).up()
+    keeper = Peer(net, "keeper").up()
+    keeper.join("room", "player:1")
+    server.join("room", "server:server")
+    server.send("group:room", "hello")
+    settle(server)
+    player.close()
+    keeper.close()
+    net.restart_broker()
+    newer = Peer(net, "1", Role.CLIENT).up()
+    Peer(net, "keeper").up().close()
+    newer.close()
+    net.run_until(lambda: server.core.state is State.UP, 10.0, "the server is back")
+    server.send("player:1", "goodbye")
+    server.send("group:room", "goodbye")
+    settle(server, within_s=1.0)
+    assert [each.reason for _, each in server.told] == [Reason.UNKNOWN_DESTINATION]
+    assert list(payloads(server)) == ["hello", "goodbye"]
