@@ -492,4 +492,7 @@ class AttachmentCore:
     def _ping(self, now: float) -> None:
         self.pulse.pinged(now)
         self.line.pinged(self.pulse.ping_interval_s, now)
-        self._control(Kind.PING, make_ping(self.sessions, self.clock.rtt_s, self.line.view, now))
+        self._control(
+            Kind.PING,
+            make_ping(self.sessions, self.outgoing.waiting(), self.clock.rtt_s, self.line.view, now),
+        )

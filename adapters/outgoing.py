@@ -19,6 +19,7 @@ from lanebus.wire.batches import EncodedBatch
 from lanebus.wire.lanes import LANES, Lane, LaneTiming
 from lanebus.wire.messages import Throttled, Welcome
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.reports import WaitingLane
 
 EXPIRY_S: Final = 0.1
 """Shortest time between two looks through the queues for what is late and cannot leave."""
@@ -236,6 +237,22 @@ class Outgoing:
             )
             for (index, lane), hold in self._holds.items()
         ]
+
+    def waiting(self) -> dict[int, list[WaitingLane]]:
+        """What may not leave now, by session: held for a limit or a pause, or queued behind a full window."""
+        sums: dict[tuple[int, Lane], list[int]] = {}
+        held: list[Iterable[OutEvent]] = [lane.queue for lane in self.lanes if lane.window_full]
+        held += self._paused.values()
+        held += [hold.events for hold in self._holds.values()]
+        for events in held:
+            for event in events:
+                figures = sums.setdefault((event.session, event.lane), [0, 0])
+                figures[0] += 1
+                figures[1] += event.size
+        found: dict[int, list[WaitingLane]] = {}
+        for (session, lane), (count, size) in sorted(sums.items()):
+            found.setdefault(session, []).append(WaitingLane(lane, count, size))
+        return found
 
     def batches(self, lane: Lane, now: float, *, incarnation: int, ack: int) -> Iterator[EncodedBatch]:
         """Everything queued on a lane as batches, as far as the window allows."""

@@ -18,7 +18,7 @@ from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD
 from lanebus.wire.pings import Ping
 from lanebus.wire.quality import Degree
-from lanebus.wire.reports import SessionReport
+from lanebus.wire.reports import SessionReport, WaitingLane
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -115,10 +115,10 @@ class SessionCore:
             return None
         return OutboxReport(self.index, outbox.held_bytes, max(1, outbox.limit_bytes), turned_away)
 
-    def report(self) -> SessionReport | None:
-        """What there is to say beside that."""
+    def report(self, waiting: list[WaitingLane]) -> SessionReport | None:
+        """What there is to say beside that; `waiting` is what may not leave."""
         unhandled = self.unhandled.report()
-        return SessionReport(self.index, unhandled) if unhandled else None
+        return SessionReport(self.index, unhandled, waiting) if unhandled or waiting else None
 
     def changed_books(self) -> list[list[int]] | None:
         """The books, if they have changed since this was last asked."""
@@ -142,14 +142,27 @@ def changed_books(sessions: dict[int, SessionCore]) -> list[tuple[int, list[list
 
 
 def make_ping(
-    sessions: dict[int, SessionCore], rtt_s: float | None, view: tuple[Degree, str], now: float
+    sessions: dict[int, SessionCore],
+    waiting: dict[int, list[WaitingLane]],
+    rtt_s: float | None,
+    view: tuple[Degree, str],
+    now: float,
 ) -> Ping:
-    """A ping with all that the broker is told by it; `view` is how the attachment finds its line, and why."""
+    """A ping with all that the broker is told by it.
+
+    Args:
+        waiting: what may not leave, by session.
+        view: how the attachment finds its line, and why.
+    """
     outboxes = [report for session in sessions.values() if (report := session.outbox_report()) is not None]
     if len(outboxes) > MAX_OUTBOXES:
         outboxes.sort(key=lambda report: (report.turned_away > 0, report.held_bytes), reverse=True)
         del outboxes[MAX_OUTBOXES:]
-    reports = [more for session in sessions.values() if (more := session.report()) is not None]
+    reports = [
+        more
+        for session in sessions.values()
+        if (more := session.report(waiting.get(session.index, []))) is not None
+    ]
     return Ping(
         int(now * 1e6),
         int((rtt_s or 0.0) * 1e6),

@@ -29,7 +29,7 @@ from lanebus.broker.inspect_services import groups, members, service_health, ser
 from lanebus.broker.leases import state_of
 from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.loglevel import level, set_level
-from lanebus.broker.peer_reports import unhandled
+from lanebus.broker.peer_reports import at_sender, unhandled
 from lanebus.broker.portions import Rows, Work, complete, rows
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
@@ -266,6 +266,7 @@ class Inspector:
         queued.extend(receiving.suspects)
         # In the order of arrival: the first is the oldest, and the others need not be looked at.
         arrived = [event.arrived for event in queued] + [event.arrived for event in islice(waiting, 1)]
+        at_sender_events, at_sender_bytes = at_sender(session, lane)
         unsettled = [event for numbers in receiving.unsettled.values() for event in numbers.values()]
         return {
             "queued_events": len(queued) + len(waiting),
@@ -277,6 +278,8 @@ class Inspector:
             "expired": receiving.expired,
             "superseded": receiving.superseded,
             "paused_senders": len(receiving.paused),
+            "at_sender_events": at_sender_events,
+            "at_sender_bytes": at_sender_bytes,
             "retry": retries(session, lane, now),
         }
 
@@ -290,6 +293,7 @@ class Inspector:
         attachment = session.attachment
         holding = [held(receiving, now) for receiving in session.receiving]
         refusals = self._core.settling.refusals
+        at_sender_events, at_sender_bytes = at_sender(session)
         return {
             "name": session.name,
             "role": session.role.value,
@@ -310,6 +314,8 @@ class Inspector:
             "held_bytes": sum(each["held_bytes"] for each in holding),
             "oldest_age_s": max(each["oldest_age_s"] for each in holding),
             "dropped": sum(each["dropped"] for each in holding),
+            "at_sender_events": at_sender_events,
+            "at_sender_bytes": at_sender_bytes,
             "paused_senders": sum(each["paused_senders"] for each in holding),
             "slow": [
                 {"lane": lane.label, "for_s": now - alert.began, **alert.figures}

@@ -7,6 +7,7 @@ from typing import Any
 
 from lanebus.broker.attachment import Attachment
 from lanebus.broker.sessions import Session
+from lanebus.wire.lanes import Lane
 from lanebus.wire.reports import SessionReport
 
 
@@ -27,6 +28,13 @@ def take_reports(attachment: Attachment, reports: Sequence[SessionReport]) -> No
         named = sessions.get(report.session)
         if named is not None:
             named.told = report
+
+
+def at_sender(session: Session, lane: Lane | None = None) -> tuple[int, int]:
+    """Events and bytes that wait at a session's own process, as its last ping said: on one lane, or on all."""
+    lanes = () if session.told is None else session.told.waiting
+    chosen = [each for each in lanes if lane is None or each.lane is lane]
+    return sum(each.events for each in chosen), sum(each.size_bytes for each in chosen)
 
 
 def unhandled(session: Session) -> list[dict[str, Any]]:

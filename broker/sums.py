@@ -76,10 +76,12 @@ def _ended(summed: Totals, lane: Lane) -> list[list[Any]]:
 
 
 def _queues(lane: LaneSurvey, now: float) -> dict[str, float]:
-    """For how many sessions parts wait, the fullest of their queues, and the age of the oldest of those parts."""
+    """For how many sessions parts wait, the fullest of their queues, the oldest part; and what waits at senders."""
     return {
         "waiting_sessions": lane.waiting_sessions,
         "shaped_sessions": lane.shaped_sessions,
         "fullest_bytes": lane.fullest_bytes,
+        "at_sender_events": lane.at_sender_events,
+        "at_sender_bytes": lane.at_sender_bytes,
         "oldest_age_s": now - lane.oldest,
     }

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any, Final
 
 from lanebus.broker.attachment import Attachment
-from lanebus.broker.peer_reports import unhandled
+from lanebus.broker.peer_reports import at_sender, unhandled
 from lanebus.broker.portions import Work
 from lanebus.broker.registry import Registry
 from lanebus.broker.sessions import Session
@@ -27,6 +27,8 @@ class LaneSurvey:
     """What the broker holds on one lane."""
 
     __slots__ = (
+        "at_sender_bytes",
+        "at_sender_events",
         "fullest_bytes",
         "oldest",
         "queued_bytes",
@@ -41,6 +43,8 @@ class LaneSurvey:
         self.waiting_sessions = self.shaped_sessions = self.fullest_bytes = 0
         """Sessions for which parts wait in queues of their own, those of them that wait for their allowance, and the
         fullest of these queues."""
+        self.at_sender_events = self.at_sender_bytes = 0
+        """What waits at its senders, as they say."""
         self.oldest = now
         """When the oldest of those parts came."""
 
@@ -56,6 +60,10 @@ class LaneSurvey:
         self.queued_events += len(receiving.waiting) + len(receiving.suspects)
         self.queued_bytes += receiving.waiting_bytes + sum(event.size for event in receiving.suspects)
         self.unsettled_events += sum(map(len, receiving.unsettled.values()))
+        if session.told is not None:
+            events, size_bytes = at_sender(session, lane)
+            self.at_sender_events += events
+            self.at_sender_bytes += size_bytes
         if receiving.waiting:
             self.waiting_sessions += 1
             self.shaped_sessions += receiving.shaped

@@ -45,6 +45,8 @@ class Cause(StrEnum):
     AWAY = "away"
     NETWORK = "network"
     THROTTLED = "throttled"
+    BACKLOG = "backlog"
+    """What waits at itself, as a sender."""
     SHAPED = "shaped"
     HANDLER = "handler"
     """Its own program."""
@@ -105,6 +107,9 @@ class Evidence(Struct, kw_only=True, frozen=True):
     quality_reason: str = ""
     throttled: list[tuple[str, str, float]] = []
     """Lanes on which it is held to a limit now: lane, name of the limit, seconds that its next event waits."""
+    at_sender_events: int = 0
+    """Of its own, that a limit, a pause or a full window holds where they are."""
+    at_sender_bytes: int = 0
     shaped_bytes: int = 0
     """What waits because its allowance is used up."""
     shaped_age_s: float = 0.0
@@ -174,6 +179,12 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
             else "what is over it waits at its sender"
         )
         yield Verdict(Cause.THROTTLED, 2.0 + retry_s / TOLERABLE_WAIT_S, f"held to {limit} on {lane}, {then}")
+    if evidence.at_sender_events:
+        # What it is for is another cause: this says how much there is of it.
+        events = f"{evidence.at_sender_events:,} event{'' if evidence.at_sender_events == 1 else 's'}"
+        yield Verdict(
+            Cause.BACKLOG, 0.9, f"{events} of it, {evidence.at_sender_bytes:,} bytes, wait at their sender"
+        )
     if evidence.shaped_bytes:
         yield Verdict(
             Cause.SHAPED,

@@ -12,6 +12,7 @@ from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
 from lanebus.broker.health import LOOP_LATE, LOOP_STILL, Condition
 from lanebus.broker.line import LATE
+from lanebus.broker.peer_reports import at_sender
 from lanebus.broker.refusals import LATELY_S, Refusal
 from lanebus.broker.sessions import Session
 from lanebus.broker.slow_receivers import held
@@ -150,7 +151,10 @@ def _away(core: BrokerCore, session: Session, now: float) -> tuple[float | None,
 def _limited(session: Session, now: float) -> dict[str, Any]:
     """What limits hold back, as the fields of `Evidence` for it."""
     shaped = [receiving for receiving in session.receiving if receiving.shaped and receiving.waiting]
+    at_sender_events, at_sender_bytes = at_sender(session)
     return {
+        "at_sender_events": at_sender_events,
+        "at_sender_bytes": at_sender_bytes,
         "throttled": [
             (lane.label, over.limit, over.wait_s)
             for lane in LANES

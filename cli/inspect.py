@@ -28,6 +28,8 @@ _MAX_RETRIES: Final = 20
 def queues(show_all: bool, server: str, timeout_s: float, output_format: Format) -> None:
     """Show what waits for whom: the broker's queue of each peer and lane, the fullest first; and what is tried again.
 
+    What waits at its sender, because a limit, a pause or a full window holds it, is told below the table.
+
     A retry queue holds parts to be sent again after a reconnect (RESEND), those sent again and not settled (RESENT; how
     often, the one sent most), those that an earlier process of the peer did not settle (SUSPECT, tried in rounds,
     with the most deliveries), batches from the peer that wait for a request of its own (PARKED), and its events that
@@ -70,6 +72,9 @@ def queues(show_all: bool, server: str, timeout_s: float, output_format: Format)
     out.table(table)
     if len(shown) < len(result):
         out.line(f"{out.things(len(result) - len(shown), 'empty queue')} not listed; --all lists them")
+    for queue in result:
+        if queue["at_sender_events"]:
+            show_backlog(out, queue["peer"], queue, f" on {queue['lane']}")
     _show_retries(out, result, show_all=show_all)
 
 
@@ -135,6 +140,13 @@ def audit(server: str, timeout_s: float, output_format: Format) -> int:
             out.line(f"  {problem}")
         show_books(out, result["books"])
     return Exit.OK if result["balanced"] else Exit.FAILED
+
+
+def show_backlog(out: Out, peer: str, figures: Mapping[str, Any], where: str = "") -> None:
+    """Print what of a peer's own events waits at itself, because a limit, a pause or a full window holds it."""
+    events = out.things(figures["at_sender_events"], "event")
+    text = f"{peer}{where}: {events}, {out.size(figures['at_sender_bytes'], unit=True)}"
+    out.line(Text.assemble(styled("waits at its sender: ", "bold yellow"), styled(text, "")))
 
 
 def _ask(command: str, server: str, timeout_s: float) -> Any:

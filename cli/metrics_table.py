@@ -376,6 +376,20 @@ FAMILIES: Final = (
         _by_lane(["queues"], "fullest_bytes"),
     ),
     Family(
+        "lanebus_at_sender_events",
+        "gauge",
+        ("lane",),
+        "Events that a limit, a pause or a full window holds at their senders, as those say.",
+        _by_lane(["queues"], "at_sender_events"),
+    ),
+    Family(
+        "lanebus_at_sender_bytes",
+        "gauge",
+        ("lane",),
+        "Bytes of those events.",
+        _by_lane(["queues"], "at_sender_bytes"),
+    ),
+    Family(
         "lanebus_queue_limit_bytes",
         "gauge",
         (),

@@ -7,6 +7,7 @@ import click
 from rich.text import Text
 
 from lanebus.cli.control_client import ControlClient, control_options
+from lanebus.cli.inspect import show_backlog
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
 from lanebus.cli.refusals import show_refusals
 from lanebus.cli.styles import QUALITY_STYLES, STATE_STYLES
@@ -70,6 +71,8 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
                     ),
                 )
             )
+        if peer["at_sender_events"]:
+            show_backlog(out, peer["name"], peer)
         show_refusals(out, peer["refused"], peer["unhandled"])
         if peer["violations"]:
             out.line(

@@ -15,7 +15,9 @@ _SENTENCES: Final = {
     "away": "{} is away",
     "network": "the network of {} is the cause",
     "throttled": "{} is throttled",
+    "backlog": "{} has a backlog",
     "shaped": "{} is shaped",
+    "refused": "events of {} are refused",
     "handler": "the program of {} is the cause",
     "receiver": "{} waits for somebody else",
     "broker": "the broker is the cause, and not {}",
@@ -29,9 +31,10 @@ _MOST_SHARE: Final = 10.0
 
 
 @click.command(
-    epilog="Causes: away (no connection), network, throttled and shaped (held to a limit), handler (its own program), "
-    "receiver (somebody whom it sends to), broker, violations. Behind each stands how much of what is tolerable it "
-    "takes; from 100 % on it is a cause. Figures are of the last minute, or of now."
+    epilog="Causes: away (no connection), network, throttled and shaped (held to a limit), backlog (what waits at "
+    "itself, as a sender), handler (its own program), receiver (somebody whom it sends to), refused (with topic and "
+    "reason), broker, violations. Behind each stands how much of what is tolerable it takes; from 100 % on it is a "
+    "cause. Figures are of the last minute, or of now."
 )
 @click.argument("peer", metavar="NAME")
 @control_options

@@ -148,6 +148,7 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "outbox, in a ping": outboxes.OutboxReport,
     "session report, in a ping": reports.SessionReport,
     "unhandled topic, in a session report": reports.UnhandledTopic,
+    "waiting lane, in a session report": reports.WaitingLane,
     "pong": pings.Pong,
     "open": messages.Open,
     "close": messages.Close,

@@ -1,4 +1,4 @@
-"""What pings report of a session beside its books: what it cannot handle."""
+"""What pings report of a session beside its books: what it cannot handle, and what cannot leave it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from lanebus.wire.batches import Positive, Unsigned
 from lanebus.wire.fields import Name
+from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import MAX_TOPIC_BYTES
 
 MAX_REPORTS: Final = 1024
@@ -27,6 +28,14 @@ class UnhandledTopic(Struct, array_like=True, frozen=True, forbid_unknown_fields
     events: Positive
 
 
+class WaitingLane(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A session's own events on one lane that may not leave: a limit, a pause or a full window holds them."""
+
+    lane: Lane
+    events: Positive
+    size_bytes: Unsigned
+
+
 class SessionReport(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """One session, as its process sees it; of a session that a ping does not name there is nothing to say."""
 
@@ -34,3 +43,5 @@ class SessionReport(Struct, array_like=True, frozen=True, forbid_unknown_fields=
     """Its index."""
     unhandled: Annotated[list[UnhandledTopic], Meta(max_length=MAX_UNHANDLED_TOPICS)] = []
     """What waits for a handler; the most, if there are too many."""
+    waiting: Annotated[list[WaitingLane], Meta(max_length=len(LANES))] = []
+    """What waits at this sender, each lane at most once."""

@@ -10,7 +10,9 @@ from lanebus.adapters.event import Unsettled
 from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.wire.lanes import Lane
+from lanebus.wire.messages import Throttled
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.reports import WaitingLane
 
 
 def same(number: int) -> int:
@@ -249,3 +251,28 @@ def test_what_was_abandoned_meanwhile_is_not_ended_again(bench: Bench) -> None:
     bench.sessions[0].outbox.abandon(Reason.CLOSED)
     bench.outgoing.expire(2.0)
     assert ends(bench) == []
+
+
+def test_what_may_not_leave_is_counted_by_session_and_lane_whatever_holds_it(bench: Bench) -> None:
+    bench.put("all")
+    assert bench.outgoing.waiting() == {}, "what leaves with the next batch does not wait"
+    bench.leave()
+    bench.outgoing.pause(1, Lane.LOW, "player:9")
+    paused = [bench.put("player:9", session=1, lane=Lane.LOW) for _ in range(2)]
+    held = [bench.put("all", lane=Lane.CRITICAL) for _ in range(3)]
+    bench.leave(Lane.CRITICAL)
+    bench.outgoing.throttle(
+        [Throttled(0, Lane.CRITICAL, held[0].number, "events_per_s", 900.0, 1.0, 0.0)], 1.0
+    )
+    bench.outgoing.window.batches = 1
+    behind = [bench.put("all") for _ in range(4)]
+    assert bench.leave() == 0
+    assert bench.outgoing.waiting() == {
+        0: [
+            WaitingLane(Lane.CRITICAL, 3, sum(event.size for event in held)),
+            WaitingLane(Lane.NORMAL, 4, sum(event.size for event in behind)),
+        ],
+        1: [WaitingLane(Lane.LOW, 2, sum(event.size for event in paused))],
+    }
+    bench.outgoing.unpause(1, Lane.LOW, "player:9")
+    assert 1 not in bench.outgoing.waiting()

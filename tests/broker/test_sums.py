@@ -64,6 +64,8 @@ def test_the_fullest_queue_and_the_oldest_part_of_those_without_credit(bench: Be
         "fullest_bytes": receiving.waiting_bytes,
         "waiting_sessions": 1,
         "shaped_sessions": 0,
+        "at_sender_events": 0,
+        "at_sender_bytes": 0,
         "oldest_age_s": bench.now - receiving.waiting[0].arrived,
     }
     assert receiving.waiting_bytes > 0
@@ -71,6 +73,8 @@ def test_the_fullest_queue_and_the_oldest_part_of_those_without_credit(bench: Be
         "fullest_bytes": 0,
         "waiting_sessions": 0,
         "shaped_sessions": 0,
+        "at_sender_events": 0,
+        "at_sender_bytes": 0,
         "oldest_age_s": 0.0,
     }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanebus.broker.verdict import Cause, Evidence, Waits, verdicts
+from lanebus.broker.verdict import Cause, Evidence, Refused, Waits, verdicts
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,11 @@ from lanebus.broker.verdict import Cause, Evidence, Waits, verdicts
         (Evidence(broker_fails=["the budget is used up"]), Cause.BROKER, "the budget is used up"),
         (Evidence(quality="poor", quality_reason="jitter 130 ms"), Cause.NETWORK, "poor: jitter 130 ms"),
         (Evidence(throttled=[("low", "events_per_s", 0.2)]), Cause.THROTTLED, "events_per_s on low"),
+        (
+            Evidence(refused=[Refused("t", "no_service", "", 3, 2.0)]),
+            Cause.REFUSED,
+            "3 of its events of t were",
+        ),
         (
             Evidence(throttled=[("low", "events_per_s", 0.01)]),
             Cause.THROTTLED,
@@ -114,3 +119,9 @@ def test_parts_that_were_dropped_are_said_also_when_all_is_well_again() -> None:
     found = verdicts(Evidence(quality="excellent", settled_p99_ms=100.0, dropped=12))
     assert found[0].cause is Cause.FINE
     assert found[1].text == "handles within 100 ms (p99), 12 dropped since it came"
+
+
+def test_a_backlog_says_how_much_waits_beside_the_cause_that_it_waits_for() -> None:
+    held = Evidence(throttled=[("low", "events_per_s", 0.2)], at_sender_events=1_234, at_sender_bytes=56_000)
+    assert [verdict.cause for verdict in verdicts(held)] == [Cause.THROTTLED, Cause.BACKLOG]
+    assert verdicts(held)[1].text == "1,234 events of it, 56,000 bytes, wait at their sender"

@@ -54,6 +54,8 @@ def queue(peer: str, **changes: Any) -> dict[str, Any]:
         "dropped": 0,
         "expired": 0,
         "superseded": 0,
+        "at_sender_events": 0,
+        "at_sender_bytes": 0,
         "retry": RETRY,
     }
     return fields | changes
@@ -89,6 +91,8 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
         "shaped": [],
         "refused": [],
         "refuses": [],
+        "at_sender_events": 0,
+        "at_sender_bytes": 0,
         "unhandled": [],
         "violations": {},
         "violations_lately": 0,
@@ -278,3 +282,13 @@ def test_a_real_broker_is_shown_in_both_formats(broker: BrokerProcess, command: 
     for adapter in adapters:
         adapter.close()
     loop.close()
+
+
+@pytest.mark.parametrize(("command", "where"), [("queues", " on critical"), ("peers", "")])
+def test_what_waits_at_its_sender_is_told_below_the_table(
+    canned: dict[str, Any], command: str, where: str
+) -> None:
+    canned[command][0] |= {"at_sender_events": 1_200, "at_sender_bytes": 56_000}
+    name = canned[command][0].get("peer") or canned[command][0]["name"]
+    told = [line for line in table(command) if line.startswith("waits at its sender: ")]
+    assert told == [f"waits at its sender: {name}{where}: 1200 events, 56000 bytes"]

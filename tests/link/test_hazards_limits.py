@@ -4,14 +4,18 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
+import msgspec
 import pytest
 from tests.link.link import Net
 from tests.link.process import Peer, payloads, settle
 
 from lanebus.adapters.errors import OutboxFull
 from lanebus.broker.audit import audit
+from lanebus.broker.inspect import Inspector
 from lanebus.broker.inspect_limits import change_limits
+from lanebus.broker.peer_reports import at_sender
 from lanebus.broker.portions import complete
+from lanebus.broker.why import why
 from lanebus.conf.model import Config, SessionsConfig
 from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.kinds import Kind
@@ -248,3 +252,33 @@ def test_who_is_held_to_a_limit_slows_down_when_it_is_lowered() -> None:
     net.run(20.0)
     assert 20 <= len(server.handled["server:server"]) - began <= 60
     assert net.core.counters.throttled[Lane.NORMAL] - turned_away < 10
+
+
+def test_a_flooders_backlog_is_shown_wherever_somebody_looks_for_it() -> None:
+    net = net_with(Policy(events_per_s=20.0, events_burst=20))
+    _, player = world(net)
+    flood(player, Lane.LOW, 0)
+    net.run(3.0)
+    net.run_until(
+        lambda: bool(at_sender(net.core.directory.peers[player.name])[0]), 5.0, "a ping has said so"
+    )
+    session = net.core.directory.peers[player.name]
+    events, size_bytes = at_sender(session)
+    # The broker has accepted what does not wait, but for the few that have left since.
+    reported = session.reported
+    assert reported is not None
+    assert abs(events - (reported[Lane.LOW].accepted - session.sending[Lane.LOW].book.accepted)) <= 50
+    assert events > 500
+    assert size_bytes > 32 * events
+    inspector = Inspector(net.core, {})
+    for command, key in (("peers", "name"), ("queues", "peer")):
+        reply = inspector.answer([msgspec.msgpack.encode({"command": command})], net.now)
+        assert reply is not None
+        rows = [row for row in msgspec.msgpack.decode(reply)["result"] if row[key] == player.name]
+        assert sum(row["at_sender_events"] for row in rows) == events
+        assert sum(row["at_sender_bytes"] for row in rows) == size_bytes
+    found = why(net.core, player.name, lambda look: None, net.now)["verdicts"]
+    assert [verdict["cause"] for verdict in found][:2] == ["throttled", "backlog"]
+    assert found[1]["text"] == f"{events:,} events of it, {size_bytes:,} bytes, wait at their sender"
+    net.run(120.0)
+    assert at_sender(session) == (0, 0)

@@ -48,7 +48,7 @@ from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.pings import Ping, Pong
 from lanebus.wire.presence import Presence, PresenceEntry, What
 from lanebus.wire.quality import Degree
-from lanebus.wire.reports import SessionReport, UnhandledTopic
+from lanebus.wire.reports import SessionReport, UnhandledTopic, WaitingLane
 from lanebus.wire.services import Health, Instance, ServiceState
 
 PROCESS = bytes(range(16))
@@ -111,7 +111,11 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
             Degree.FAIR,
             "loss 3.1 %",
             [OutboxReport(0, 7_000_000, 8_388_608, 3)],
-            [SessionReport(0, [UnhandledTopic("player.wave", "player:42", 3)])],
+            [
+                SessionReport(
+                    0, [UnhandledTopic("player.wave", "player:42", 3)], [WaitingLane(Lane.LOW, 9, 900)]
+                )
+            ],
         ),
     ),
     "pong": (Kind.PONG, Lane.CRITICAL, Pong(81_000_000, 810_004)),

@@ -9,9 +9,9 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import decode_message
 from lanebus.wire.pings import Ping
-from lanebus.wire.reports import MAX_REPORTS, MAX_UNHANDLED_TOPICS, SessionReport, UnhandledTopic
+from lanebus.wire.reports import MAX_REPORTS, MAX_UNHANDLED_TOPICS, SessionReport, UnhandledTopic, WaitingLane
 
-REPORT = SessionReport(3, [UnhandledTopic("player.wave", "player:1", 7)])
+REPORT = SessionReport(3, [UnhandledTopic("player.wave", "player:1", 7)], [WaitingLane(Lane.LOW, 3, 300)])
 
 
 def ping(*reports: object) -> object:
@@ -35,6 +35,10 @@ def test_a_report_says_what_it_said() -> None:
         [1, [["t", "", 1]]],
         [1, [["t", "s"]]],
         [1, [["t", "s", 1]] * (MAX_UNHANDLED_TOPICS + 1)],
+        [1, [], [[3, 1, 1]]],
+        [1, [], [[0, 0, 1]]],
+        [1, [], [[0, 1, -1]]],
+        [1, [], [[0, 1, 1]] * 4],
         "report",
     ],
 )
