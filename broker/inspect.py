@@ -40,6 +40,7 @@ from lanebus.broker.sums import sums
 from lanebus.broker.survey import LaneSurvey, Survey, survey
 from lanebus.broker.tcpinfo import signs
 from lanebus.broker.throttling import throttled
+from lanebus.broker.unknown import Unknown, session_of
 from lanebus.broker.why import MOST_REFUSED, why
 from lanebus.wire.build import is_compiled
 from lanebus.wire.lanes import LANES, Lane
@@ -93,7 +94,8 @@ class Inspector:
         return complete(self.work(frames, now), now)
 
     def work(self, frames: list[bytes], now: float) -> Work[bytes | None]:
-        """The reply to one request: ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": text}``.
+        """The reply to one request: ``{"ok": true, "result": ...}`` or ``{"ok": false, "error": text}``,
+        with ``"unknown": true`` where it is about somebody of whom nothing is known.
 
         None for ``drain``, whose reply is what `drained` gives in the end.
         """
@@ -119,6 +121,8 @@ class Inspector:
             if isinstance(result, Rows):
                 return b"".join((_RESULT, *result))
             return msgspec.msgpack.encode({"ok": True, "result": result})
+        except Unknown as error:
+            return msgspec.msgpack.encode({"ok": False, "error": str(error), "unknown": True})
         # Figures that peers report are theirs to choose: a sum of them can be more than MessagePack holds.
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
             return msgspec.msgpack.encode({"ok": False, "error": str(error)})
@@ -365,12 +369,9 @@ class Inspector:
         """One peer's line, with its history.
 
         Raises:
-            ValueError: there is no session of that name.
+            Unknown: there is no session of that name.
         """
-        session = self._core.directory.peers.get(peer) if isinstance(peer, str) else None
-        if session is None:
-            raise ValueError(f"no session of {peer!r}")
-        return history(session, now)
+        return history(session_of(self._core, peer), now)
 
     def audit(self, now: float) -> dict[str, Any]:
         """The books of both sides, and whether they balance."""

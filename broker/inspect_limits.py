@@ -12,6 +12,7 @@ from lanebus.broker.name_rules import matches
 from lanebus.broker.portions import Work
 from lanebus.broker.sessions import Session
 from lanebus.broker.throttling import throttled
+from lanebus.broker.unknown import session_of
 from lanebus.wire.lanes import LANES
 
 
@@ -34,11 +35,9 @@ def limits_of(core: BrokerCore, name: object, now: float) -> dict[str, Any]:
     """One session's policy, and how much of it is used up.
 
     Raises:
-        ValueError: there is no session of that name.
+        Unknown: there is no session of that name.
     """
-    session = core.directory.peers.get(name) if isinstance(name, str) else None
-    if session is None:
-        raise ValueError(f"no session of {name!r}")
+    session = session_of(core, name)
     known = session.limits
     return {
         "name": session.name,

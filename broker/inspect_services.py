@@ -9,6 +9,7 @@ from lanebus.broker.core import BrokerCore
 from lanebus.broker.health import InstanceFigures, service_symptoms, shown
 from lanebus.broker.portions import Rows, Work, rows
 from lanebus.broker.sessions import Session
+from lanebus.broker.unknown import Unknown
 from lanebus.wire.services import BUS
 
 
@@ -72,11 +73,11 @@ def members(core: BrokerCore, group: object, now: float) -> Work[Rows]:
     """The members of one group.
 
     Raises:
-        ValueError: there is no such group.
+        Unknown: there is no such group.
     """
     found = core.directory.groups.get(group) if isinstance(group, str) else None
     if found is None:
-        raise ValueError(f"no group {group!r}: it has no member, or never had one")
+        raise Unknown(f"no group {group!r}: it has no member, or never had one")
     directory = core.directory
 
     def row(member: str, now: float) -> dict[str, Any] | None:

@@ -18,9 +18,9 @@ from lanebus.broker.sessions import Session
 from lanebus.broker.slow_receivers import held
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.throttling import throttled
+from lanebus.broker.unknown import unknown
 from lanebus.broker.verdict import Evidence, Refused, Unhandled, Waits, verdicts
 from lanebus.wire.lanes import LANES
-from lanebus.wire.names import PREFIX
 
 MOST_WAITS: Final = 5
 """Receivers that are named."""
@@ -39,14 +39,14 @@ def why(core: BrokerCore, name: object, ask: Ask, now: float) -> dict[str, Any]:
     """What is known of a peer: of its session a ranked verdict with its evidence, and why earlier ones ended.
 
     Raises:
-        ValueError: nothing is known of that name.
+        Unknown: nothing is known of that name.
     """
     if not isinstance(name, str):
-        raise ValueError(f"{name!r} is no name of a peer")
+        raise unknown(core, name)
     session = core.directory.peers.get(name)
     closed = core.registry.closed.of(name, now)
     if session is None and not closed:
-        raise ValueError(_unknown(core, name))
+        raise unknown(core, name)
     answer: dict[str, Any] = {"name": name, "session": None, "verdicts": [], "evidence": None}
     if session is not None:
         found = evidence(core, session, ask, now)
@@ -214,17 +214,3 @@ def _waits_of(receiver: Session, sender: Session, now: float) -> Iterator[Waits]
     if events or is_paused:
         oldest = min((event.arrived for event in events), default=now)
         yield Waits(receiver.name, len(events), now - oldest, is_paused)
-
-
-def _unknown(core: BrokerCore, name: str) -> str:
-    closed = core.registry.closed.names()
-    if name in core.registry.attachments:
-        return f"{name} is a gateway and has no session of its own: ask for a player behind it"
-    remembered = len(core.registry.closed)
-    text = f"{name!r} has no session, and none of the {remembered:,} that ended last was of that name"
-    plain = name.partition(":")[2]
-    others = [f"{prefix}:{plain}" for prefix in PREFIX.values()]
-    known = [other for other in others if other in core.directory.peers or other in closed]
-    if known:
-        return f"{text}; but {' and '.join(known)} is known"
-    return f"{text}: lanebus peers lists who is here"

@@ -18,6 +18,9 @@ ENDPOINT_VARIABLE: Final = "LANEBUS_CONTROL"
 """The environment variable that replaces the default endpoint."""
 DEFAULT_TIMEOUT_S: Final = 2.0
 
+_GREETING: Final = b"\xff"
+"""The first byte that every ZeroMQ socket sends to who connects, before it is told anything."""
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -71,8 +74,9 @@ class ControlClient:
         """The broker's answer to `command` (`status`, `peers`, and so on), as plain dicts and lists.
 
         Raises:
-            CliError: `UNAVAILABLE` when nothing listens there, `TIMEOUT` when no answer comes in time, `FAILED`
-                when the broker refuses the question, `BAD_DATA` when what answers is no broker.
+            CliError: `UNAVAILABLE` when nothing listens there, `TIMEOUT` when no answer comes in time, `UNKNOWN`
+                when it is about somebody of whom the broker knows nothing, `FAILED` when it refuses the question
+                otherwise, `BAD_DATA` when what answers is no broker.
         """
         deadline = time.monotonic() + self._timeout_s
         self.ask(command, **arguments)
@@ -84,11 +88,7 @@ class ControlClient:
             if left_ms <= 0:
                 # The late answer must not be taken for that of the next question.
                 self.close()
-                raise CliError(
-                    f"the broker at {self.endpoint} did not answer {command!r} within {self._timeout_s:g} s; "
-                    "try a longer --timeout",
-                    Exit.TIMEOUT,
-                )
+                raise self._silent(f"answer {command!r}")
 
     def ask(self, command: str, **arguments: Any) -> None:
         """Send a question whose answer `answer` will give, without waiting for it.
@@ -118,13 +118,10 @@ class ControlClient:
             reply = msgspec.msgpack.decode(parts[0])
             if reply["ok"]:
                 return (reply["result"],)
-            error = str(reply["error"])
+            error, code = str(reply["error"]), Exit.UNKNOWN if reply.get("unknown") else Exit.FAILED
         except (msgspec.DecodeError, TypeError, KeyError, UnicodeDecodeError):
-            raise CliError(
-                f"what answers at {self.endpoint} is no lanebus control endpoint; name the right one with --server",
-                Exit.BAD_DATA,
-            ) from None
-        raise CliError(f"the broker at {self.endpoint} refused: {error}", Exit.FAILED)
+            raise self._no_broker() from None
+        raise CliError(f"the broker at {self.endpoint} refused: {error}", code)
 
     def close(self) -> None:
         """Close the connection; the next question opens a new one."""
@@ -141,13 +138,26 @@ class ControlClient:
             return self._socket
         # ZeroMQ tries for ever and does not say why; a plain connection tells at once whether somebody listens.
         try:
-            socket.create_connection((self._host, self._port), timeout=self._timeout_s).close()
+            listener = socket.create_connection((self._host, self._port), timeout=self._timeout_s)
         except socket.gaierror as error:
             raise self._nobody(f"cannot be found: {error.strerror}") from None
         except TimeoutError:
             raise self._nobody("does not respond") from None
+        except UnicodeError:
+            raise self._nobody("cannot be found: its name is no name of a host") from None
         except OSError as error:
             raise self._nobody(f"is not there: {(error.strerror or str(error)).lower()}") from None
+        with listener:
+            try:
+                greeting = listener.recv(1)
+            except TimeoutError:
+                raise self._silent("say what it is") from None
+            except OSError:
+                greeting = b""
+        if not greeting:
+            raise self._nobody("hangs up at once")
+        if greeting != _GREETING:
+            raise self._no_broker()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -155,6 +165,18 @@ class ControlClient:
             self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.connect(self.endpoint)
         return self._socket
+
+    def _silent(self, to_do: str) -> CliError:
+        return CliError(
+            f"the broker at {self.endpoint} did not {to_do} within {self._timeout_s:g} s; try a longer --timeout",
+            Exit.TIMEOUT,
+        )
+
+    def _no_broker(self) -> CliError:
+        return CliError(
+            f"what answers at {self.endpoint} is no lanebus control endpoint; name the right one with --server",
+            Exit.BAD_DATA,
+        )
 
     def _nobody(self, problem: str) -> CliError:
         return CliError(
@@ -175,6 +197,6 @@ def host_and_port(endpoint: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or not port or parts.scheme != "tcp" or parts.path or parts.query:
+    if not host or not port or endpoint.lower() not in (f"tcp://{host}:{port}", f"tcp://[{host}]:{port}"):
         raise CliError(f"{endpoint!r} is no endpoint; write it as tcp://HOST:PORT", Exit.USAGE)
     return host, port

@@ -1,37 +1,68 @@
 """The exit codes of the command, and the exception that carries one."""
 
+import errno
 from enum import IntEnum
+from typing import Final
 
 
 class Exit(IntEnum):
     """What a process' end means. The numbers follow sysexits where it has one."""
 
     OK = 0
-    """Done."""
     FAILED = 1
-    """The command did its work and what it found is bad: books that do not balance, events that were lost."""
     USAGE = 2
-    """The command line itself is wrong."""
     BAD_DATA = 65
-    """An input was read and is not what it should be."""
     NO_INPUT = 66
-    """An input cannot be read."""
+    UNKNOWN = 67
     UNAVAILABLE = 69
-    """There is no broker, or it went away."""
     INTERNAL = 70
-    """A fault in lanebus itself."""
     PORT_BUSY = 71
-    """The system did not give an address to listen on."""
     CANNOT_WRITE = 73
-    """An output cannot be written."""
     TIMEOUT = 75
-    """A broker is there and did not answer in time."""
     CONFIG = 78
-    """The configuration cannot be used."""
     INTERRUPTED = 130
-    """Ended by Ctrl-C."""
     BROKEN_PIPE = 141
-    """The reader of the output went away; 128 + SIGPIPE, as shells report it."""
+
+
+MEANINGS: Final = {
+    Exit.OK: "done",
+    Exit.FAILED: "done, and what was found is bad, or the broker refused",
+    Exit.USAGE: "wrong command line",
+    Exit.BAD_DATA: "bad input",
+    Exit.NO_INPUT: "unreadable input",
+    Exit.UNKNOWN: "no such peer or group",
+    Exit.UNAVAILABLE: "no broker",
+    Exit.INTERNAL: "a fault in lanebus",
+    Exit.PORT_BUSY: "the system gives no port, file or memory",
+    Exit.CANNOT_WRITE: "output cannot be written",
+    Exit.TIMEOUT: "timeout",
+    Exit.CONFIG: "bad configuration",
+    Exit.INTERRUPTED: "Ctrl-C",
+    Exit.BROKEN_PIPE: "the reader of the output went away",
+}
+"""What each code says to a person."""
+
+_OF_THE_SYSTEM: Final = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), Exit.CANNOT_WRITE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), Exit.PORT_BUSY),
+    **dict.fromkeys((errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR), Exit.NO_INPUT),
+}
+"""Failures of the system that may happen to any command, wherever it is."""
+
+
+def table() -> str:
+    """All codes with their meanings, in one line."""
+    return ", ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items())
+
+
+def of_the_system(error: Exception) -> tuple[str, Exit] | None:
+    """What to say of a failure that is the system's, and its exit code; None for any other."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory", Exit.PORT_BUSY
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_SYSTEM:
+        return None
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason, _OF_THE_SYSTEM[error.errno]
 
 
 class CliError(Exception):

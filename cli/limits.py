@@ -9,11 +9,12 @@ import click
 import msgspec
 from rich.text import Text
 
+from lanebus.cli.command_line import suggestion
 from lanebus.cli.control_client import ControlClient, control_options
 from lanebus.cli.exits import CliError, Exit
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
 from lanebus.cli.styles import LANE_STYLES
-from lanebus.conf.policy import Policy
+from lanebus.conf.policy import PeerPolicy, Policy
 
 _SETTINGS: Final = tuple(field.name for field in msgspec.structs.fields(Policy))
 _COLUMNS: Final = ("PEERS", "FROM", "EVENTS/S", "AT ONCE", "BYTES/S UP", "DOWN", "AT ONCE S")
@@ -80,16 +81,23 @@ def _setting(text: str) -> tuple[str, float | int]:
     """One setting as it is written.
 
     Raises:
-        CliError: `USAGE` when there is no such setting, or the value is no number.
+        CliError: `USAGE` when there is no such setting, or the value is no number that it may be.
     """
     name, _, value = text.partition("=")
     if name not in _SETTINGS:
-        raise CliError(f"there is no limit {name!r}; there are {', '.join(_SETTINGS)}", Exit.USAGE)
+        hint = suggestion(name, _SETTINGS) or f"; there are {', '.join(_SETTINGS)}"
+        raise CliError(f"there is no limit {name!r}{hint}", Exit.USAGE)
     try:
         number = float(value)
     except ValueError:
         raise CliError(f"{text!r}: {value!r} is no number; write {name}=NUMBER", Exit.USAGE) from None
-    return name, int(number) if number.is_integer() else number
+    number = int(number) if number.is_integer() else number
+    try:
+        msgspec.convert({"match": "player:*", name: number}, PeerPolicy)
+    except msgspec.ValidationError as error:
+        problem = str(error).partition(" - at ")[0].replace("`", "")
+        raise CliError(f"{text!r}: {problem[0].lower()}{problem[1:]}", Exit.USAGE) from None
+    return name, number
 
 
 def _show_policies(out: Out, policies: Sequence[Mapping[str, Any]]) -> None:

@@ -1,5 +1,7 @@
 """The command `lanebus`: its subcommands, loaded when they are used, and how every failure ends."""
 
+import contextlib
+import json
 import os
 import sys
 import traceback
@@ -10,7 +12,9 @@ from typing import Final, NamedTuple
 import click
 
 import lanebus
-from lanebus.cli.exits import CliError, Exit
+from lanebus.cli.command_line import guard, suggestion, wants_json
+from lanebus.cli.exits import CliError, Exit, of_the_system, table
+from lanebus.cli.standard_output import give_up, set_up
 from lanebus.cli.text import escape
 from lanebus.wire.build import is_compiled, with_build
 
@@ -69,7 +73,14 @@ class _LazyGroup(click.Group):
             return None
         command = getattr(import_module(entry.module), entry.attribute)
         assert isinstance(command, click.Command)
-        return command
+        return guard(command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}{suggestion(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -79,8 +90,7 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 what was found is bad, 2 usage, 65 bad input, 66 unreadable input, 69 no broker, "
-    "71 port busy, 75 timeout, 78 bad configuration, 130 Ctrl-C.",
+    epilog=f"Exit codes: {table()}. With -o json a failure is a line of JSON on standard error.",
 )
 @click.version_option(with_build(lanebus.__version__, compiled=is_compiled()), prog_name="lanebus")
 def cli() -> None:
@@ -88,41 +98,61 @@ def cli() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return the process' exit code; failures are told in one line on standard error."""
+    """Run one command and return the process' exit code.
+
+    A failure is told on standard error: in one line, or as JSON where the command was to write JSON:
+    ``{"error": {"code": 69, "name": "unavailable", "message": ...}}``.
+    """
+    as_json = wants_json(arguments)
+
+    def complain(message: str, code: int) -> int:
+        _complain(message, code, as_json=as_json)
+        return code
+
     try:
         result = cli.main(args=list(arguments), prog_name="lanebus", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else Exit.OK
     except CliError as error:
-        _complain(error.message)
-        return error.code
+        if error.code == Exit.CANNOT_WRITE:
+            give_up()
+        return complain(error.message, error.code)
     except click.ClickException as error:
+        if as_json:
+            return complain(error.format_message(), error.exit_code)
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
     except (BrokenPipeError, SystemExit):
         # The second is what click makes of the first; it ends nothing else so in this mode, and neither do commands.
-        # Python would try to flush once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up()
         return Exit.BROKEN_PIPE
     except Exception as error:
+        foreseen = of_the_system(error)
+        if foreseen is not None:
+            return complain(*foreseen)
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
         text = " ".join(str(error).split())
-        _complain(f"internal fault: {type(error).__name__}: {text}; set {DEBUG_VARIABLE}=1 to see where")
-        return Exit.INTERNAL
+        return complain(
+            f"internal fault: {type(error).__name__}: {text}; set {DEBUG_VARIABLE}=1 to see where",
+            Exit.INTERNAL,
+        )
 
 
-def _complain(message: str) -> None:
-    try:
-        print(f"lanebus: {escape(message)}", file=sys.stderr, flush=True)
-    except OSError:
-        pass
+def _complain(message: str, code: int, *, as_json: bool) -> None:
+    if as_json:
+        text = json.dumps({"error": {"code": int(code), "name": Exit(code).name.lower(), "message": message}})
+    else:
+        text = f"lanebus: {escape(message)}"
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """The entry point of the `lanebus` command."""
+    set_up()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -87,7 +87,7 @@ def _ask(client: ControlClient, full_name: str | None) -> list[dict[str, Any]]:
         return result
     result = [each for each in result if each["name"] == full_name]
     if not result:
-        raise CliError(f"{full_name} has no session at this broker: lanebus peers lists them", Exit.USAGE)
+        raise CliError(f"{full_name} has no session at this broker: lanebus peers lists them", Exit.UNKNOWN)
     return result
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from lanebus.cli.command_line import suggestion
 from lanebus.wire.lanes import LANE_NAMES
 
 LINK_FAULTS: Final = (
@@ -160,7 +161,9 @@ def parse_faults(text: str) -> list[str]:
         elif word.strip() in FAULT_KINDS:
             chosen[word.strip()] = None
         else:
-            raise ValueError(f"{word.strip()!r} is no fault; there are {', '.join((*sets, *FAULT_KINDS))}")
+            known = (*sets, *FAULT_KINDS)
+            hint = suggestion(word.strip(), known) or f"; there are {', '.join(known)}"
+            raise ValueError(f"{word.strip()!r} is no fault{hint}")
     return list(chosen)
 
 

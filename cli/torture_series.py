@@ -47,9 +47,11 @@ def parse_seeds(text: str) -> list[int]:
         first, dash, last = word.partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else not last)):
             raise ValueError(f"{word!r} is no seed and no range of seeds: write 7 or 1-20")
-        seeds.extend(range(int(first), int(last or first) + 1))
-        if len(seeds) > MAX_SEEDS:
+        numbers = range(int(first), int(last or first) + 1)
+        # Before they are made: a slip of the pen must not fill the memory.
+        if numbers.stop - numbers.start > MAX_SEEDS - len(seeds):
             raise ValueError(f"{text!r} are more than {MAX_SEEDS} seeds")
+        seeds.extend(numbers)
     if not seeds:
         raise ValueError(f"{text!r} names no seed: write 7 or 1-20")
     return list(dict.fromkeys(seeds))

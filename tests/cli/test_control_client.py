@@ -1,5 +1,6 @@
 """Questions to a control endpoint: answers, refusals, silence, and what is no broker at all."""
 
+import socket
 from collections.abc import Callable, Iterator
 from threading import Thread
 from typing import Any
@@ -155,3 +156,51 @@ def test_no_endpoints(endpoint: str) -> None:
     with pytest.raises(CliError, match="tcp://HOST:PORT") as caught:
         host_and_port(endpoint)
     assert caught.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("greeting", "code", "words"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", Exit.BAD_DATA, "is no lanebus control endpoint"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Exit.BAD_DATA, "is no lanebus control endpoint"),
+        (b"", Exit.UNAVAILABLE, "hangs up at once"),
+    ],
+)
+def test_something_else_behind_the_port_is_named_at_once(greeting: bytes, code: Exit, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.sendall(greeting)
+            connection.close()
+
+        thread = Thread(target=answer)
+        thread.start()
+        with (
+            ControlClient(f"tcp://127.0.0.1:{server.getsockname()[1]}", timeout_s=30.0) as client,
+            pytest.raises(CliError, match=words) as caught,
+        ):
+            client.request("status")
+        thread.join()
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.example", "\u2024.example"])
+def test_what_is_no_name_of_a_host_cannot_be_found(host: str) -> None:
+    with ControlClient(f"tcp://{host}:5573") as client, pytest.raises(CliError, match="found") as caught:
+        client.request("status")
+    assert caught.value.code == Exit.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["tcp://me@h:1", "tcp://h:1#x", "tcp://h:1/", "tcp://h:99999", "tcp://h:0"]
+)
+def test_an_endpoint_is_a_host_and_a_port_alone(endpoint: str) -> None:
+    with pytest.raises(CliError) as caught:
+        ControlClient(endpoint)
+    assert caught.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://LOCALHOST:1", "tcp://[::1]:1"])
+def test_hosts_are_written_as_elsewhere(endpoint: str) -> None:
+    ControlClient(endpoint).close()

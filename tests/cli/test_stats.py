@@ -91,7 +91,7 @@ def test_one_peer_is_shown_on_all_lanes_with_what_was_not_delivered(
 
 
 def test_a_peer_without_a_session_is_named(control: str) -> None:
-    assert "player:9 has no session" in complaint(lanebus("stats", "9", "-s", control), Exit.USAGE)
+    assert "player:9 has no session" in complaint(lanebus("stats", "9", "-s", control), Exit.UNKNOWN)
 
 
 # Rates
@@ -172,6 +172,6 @@ def test_rates_of_a_busy_broker_line_by_line_until_ctrl_c() -> None:
 
 def test_a_peer_that_is_not_there_is_not_watched(control: str) -> None:
     assert "player:9 has no session" in complaint(
-        lanebus("stats", "9", "--watch", "1", "-s", control), Exit.USAGE
+        lanebus("stats", "9", "--watch", "1", "-s", control), Exit.UNKNOWN
     )
     assert lanebus("stats", "--watch", "soon", "-s", control).returncode == Exit.USAGE

@@ -13,6 +13,12 @@ if seen["started"].get("ActiveState") == "active":
     note("restarted", until(lambda s: s["NRestarts"] == "1" and s["ActiveState"] == "active", 20))
     note("stop", systemctl("stop").returncode)
     note("stopped", show())
+    # An edit that went wrong: the next start fails, and a thousand more would.
+    Path(sys.argv[3]).write_text("[lanes.critical]\\nprot = 1\\n")
+    note("misconfigured", {"status": systemctl("start").returncode})
+    note("given_up", until(lambda s: s["ActiveState"] == "failed", 10))
+    time.sleep(1)
+    note("later", show())
 """
 
 pytestmark = needs_systemd
@@ -25,7 +31,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         f"[{section}]\nport = 0\n" for section in ("control", "lanes.critical", "lanes.normal", "lanes.low")
     )
     work = tmp_path_factory.mktemp("systemd")
-    found, _ = run(work, config, SCENARIO, str(2.5 * WATCHDOG_S), timeout_s=100)
+    found, _ = run(work, config, SCENARIO, str(2.5 * WATCHDOG_S), str(work / "lanebus.toml"), timeout_s=120)
     return found
 
 
@@ -55,3 +61,9 @@ def test_it_stops_in_order(seen: dict[str, Any]) -> None:
         "success",
         "0",
     )
+
+
+def test_a_configuration_that_cannot_be_used_is_not_tried_again(seen: dict[str, Any]) -> None:
+    assert seen["misconfigured"]["status"] != 0
+    for state in (seen["given_up"], seen["later"]):
+        assert (state["ActiveState"], state["NRestarts"], state["ExecMainStatus"]) == ("failed", "0", "78")

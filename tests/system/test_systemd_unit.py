@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lanebus.broker.descriptors import PER_ATTACHMENT, RESERVE
+from lanebus.cli.exits import Exit
 from lanebus.conf.model import MAX_DRAIN_S, LimitsConfig
 
 UNIT = Path(__file__).parents[2] / "systemd" / "lanebus.service"
@@ -36,6 +37,10 @@ def test_verify_has_nothing_to_say() -> None:
 def test_exposure_is_low() -> None:
     result = analyze("security", "--offline=yes", f"--threshold={EXPOSURE_TENTHS}")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_configuration_that_cannot_be_used_is_no_reason_to_start_again() -> None:
+    assert f"RestartPreventExitStatus={Exit.CONFIG.value}" in UNIT.read_text().splitlines()
 
 
 def test_there_is_time_for_the_longest_drain_and_room_for_every_attachment() -> None:
