@@ -299,6 +299,7 @@ def test_requests_made_without_a_broker_are_as_many_as_what_they_change(net: Net
 def test_a_server_that_closes_on_a_young_broker_leaves_nothing_behind_for_those_who_have_left(
     net: Net,
 ) -> None:
+    net.loss = 0.0  # of goodbyes with their links
     server, player = Peer(net, "server").up(), Peer(net, "1", Role.CLIENT).up()
     keeper = Peer(net, "keeper").up()
     keeper.join("room", "player:1")
