@@ -73,6 +73,14 @@ class Adapter(Speaker):
         return self.core.state.value
 
     @property
+    def state_reason(self) -> str:
+        """Why it is not up: what a broker, or the system, said last, and what to do about it. Empty while all is well.
+
+        While it is up: the last change of state (a registration, a join) that the broker refused.
+        """
+        return self.core.state_reason
+
+    @property
     def rtt_ms(self) -> float | None:
         """The last round trip to the broker and back, milliseconds; None before the first."""
         rtt_s = self.core.clock.rtt_s
@@ -112,8 +120,8 @@ class Adapter(Speaker):
 
         The keys are:
 
-        - ``name``, ``role``, ``state``, ``ping_ms`` (as `rtt_ms`), ``quality``, ``retry`` and ``throttled`` (as the
-          properties of these names), ``reconnects``, ``requests_pending``;
+        - ``name``, ``role``, ``state``, ``state_reason``, ``ping_ms`` (as `rtt_ms`), ``quality``, ``retry`` and
+          ``throttled`` (as the properties of these names), ``reconnects``, ``requests_pending``;
         - ``in_flight``: events sent and not settled; ``outbox``: their ``bytes``, ``limit_bytes``, and the ``share`` of
           the limit that is used (behind a gateway: that of the fullest session);
         - ``lanes``, by name: ``events_out``, ``batches_out``, ``bytes_out`` (of frames, as they travel),
@@ -155,7 +163,7 @@ class Adapter(Speaker):
         """Connect, and wait until all links are up.
 
         Raises:
-            NotConnected: no broker answered in time; the adapter is closed.
+            NotConnected: no broker answered in time, and why; the adapter is closed.
             HelloRefused: the broker does not want this peer.
             Closed: the adapter was closed or fenced before.
         """
@@ -164,9 +172,9 @@ class Adapter(Speaker):
         while self.core.state is not State.UP:
             self._raise_failure()
             if time.monotonic() >= deadline:
+                said = self.core.brokers.report()
                 self.close(0.0)
-                where = self.core.brokers
-                raise NotConnected(f"no broker answered {self.name} at {where} within {timeout_s:g} s")
+                raise NotConnected(f"no broker took {self.name} in within {timeout_s:g} s: {said}")
             self._turn(time.monotonic())
             self.links.sleep(min(deadline, time.monotonic() + 0.05))
         if self.observer is None:
@@ -377,7 +385,10 @@ class Adapter(Speaker):
     def _report_failed(self) -> None:
         failed, self.core.requests.failed = self.core.requests.failed, []
         for what, number, detail in failed:
-            log.error("! %s: %s was refused: %s (error %d)", self.name, what, detail, number)
+            refusal = f"{what} was refused: {detail} (error {number})"
+            log.error("! %s: %s", self.name, refusal)
+            if self.core.state is State.UP:
+                self.core.brokers.word = refusal
 
 
 AdapterT = TypeVar("AdapterT", bound=Adapter)

@@ -2,7 +2,7 @@
 
 core.start(now)                    begin to connect
 core.receive(lane, frame, now)     for every frame that arrives
-core.lost(now)                     when the driver sees that a connection is gone
+core.gone(lane, now)               when the driver sees that a connection is gone
 core.end_turn(now, next_turn)      after every turn, and when `core.next_timer()` has come
 core.take()                        what the driver is to do, in order
 """
@@ -29,6 +29,7 @@ from lanebus.adapters.outgoing import Outgoing
 from lanebus.adapters.players import Players
 from lanebus.adapters.pulse import Pulse
 from lanebus.adapters.quality import OwnLine
+from lanebus.adapters.reporting import Reporting
 from lanebus.adapters.requests import Request, Requests
 from lanebus.adapters.retry import Backoff
 from lanebus.adapters.services import Watched
@@ -54,18 +55,13 @@ from lanebus.wire.messages import (
     Served,
     Settle,
     Welcome,
-    check_settlement,
     decode_message,
 )
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
 from lanebus.wire.pings import Pong
-from lanebus.wire.runs import Lookup
 
 log = logging.getLogger("lanebus.adapters")
-
-SOON_S = 0.05
-"""Shortest time between two settlements that are sent because the broker waits for them."""
 
 
 class AttachmentCore:
@@ -104,10 +100,7 @@ class AttachmentCore:
         self._epoch = b""
         self.backoff = Backoff()
         self.pulse = Pulse()
-        self._control_due: float | None = None
-        self._control_at = -inf
-        self._control_interval_s = 0.2
-        self._credit_bytes = 1 << 18
+        self._reporting = Reporting()
         self._suspension, self._complaints = Suspension(), Complaints()
         self._handlers: dict[Kind, Callable[[Lane, Any, float], None]] = {
             Kind.WELCOME: self._welcomed,
@@ -151,6 +144,11 @@ class AttachmentCore:
         )
         self.sessions[index] = session
         return session
+
+    @property
+    def state_reason(self) -> str:
+        """Why it is where it is; empty while all is well."""
+        return self.brokers.word if self.failure is None else str(self.failure)
 
     def end_session(self, session: SessionCore) -> None:
         """Close a gateway's session; what it has queued does not leave any more."""
@@ -208,22 +206,19 @@ class AttachmentCore:
             if out.queue and self._ready[lane] and not self.draining and out.should_leave(now, next_turn):
                 self._flush(lane, now)
         if self._ready[Lane.CRITICAL]:
-            self._plan_control(now)
-            if self._control_due is not None and self._control_due <= now + TIMER_SLACK_S:
-                self._control_at = now
+            if self._reporting.is_due(self.incoming, self.outgoing.window.batches, now):
                 self._send_control()
             self.requests.turn(now)
 
     def settle_soon(self) -> None:
         """What was handled is settled as soon as may be: the broker waits for it with all that is newer."""
         if self._ready[Lane.CRITICAL]:
-            due = self._control_at + SOON_S
-            self._control_due = due if self._control_due is None else min(due, self._control_due)
+            self._reporting.soon()
 
     def next_timer(self) -> float | None:
         """When `end_turn` is next wanted."""
         pulse = self.pulse
-        times = [self.backoff.due, pulse.give_up_at, pulse.next_ping, self._control_due, self.requests.due]
+        times = [self.backoff.due, pulse.give_up_at, pulse.next_ping, self._reporting.due, self.requests.due]
         if self.state is State.UP and not self.draining:
             times.extend(lane.due for lane in self.outgoing.lanes if lane.queue)
         if self.state is not State.CLOSED:
@@ -265,7 +260,7 @@ class AttachmentCore:
         self.incoming.relink()
         self.backoff.due = None
         self.pulse.dialled(now)
-        self._actions.append(Dial(Lane.CRITICAL, self.brokers.present))
+        self._dial(Lane.CRITICAL, self.brokers.present)
         hello = Hello(
             name=self.name,
             role=self.role,
@@ -281,17 +276,27 @@ class AttachmentCore:
         )
         self._control(Kind.HELLO, hello)
 
+    def _dial(self, lane: Lane, address: str) -> None:
+        self._actions.append(Dial(lane, self.brokers.dialled(lane, address)))
+
+    def gone(self, lane: Lane, now: float) -> None:
+        """The driver sees that a lane has no connection any more."""
+        is_ready = self._ready[lane]
+        self.lost(now, "the connection is gone" if is_ready else self.brokers.unanswered(lane))
+
     def lost(self, now: float, why: str = "the connection is gone", *, announced: bool = False) -> None:
         """A link is lost: hang up all three, and try again when the backoff says so; very soon if it was announced."""
         if self.state in (State.NEW, State.CLOSED) or self.backoff.due is not None:
             return
         self._suspension.lost(now)
+        is_new = self.brokers.failed(why)
         if self.state is State.UP:
-            log.warning("= %s lost the broker: %s", self.name, why)
+            log.warning("= %s lost the broker: %s", self.name, self.brokers.word)
             self.state = State.DOWN
+        elif is_new:
+            log.warning("= %s is not connected, and tries on: %s", self.name, self.brokers.word)
         self._unready()
         self._actions.append(HangUp(linger_s=0.0))
-        self.brokers.next()
         self.backoff.due = now + (self.backoff.jitter_s() if announced else self.backoff.next_wait_s())
 
     def _unready(self) -> None:
@@ -300,7 +305,7 @@ class AttachmentCore:
         self.requests.lost()
         self.line.away()
         self.pulse.stop()
-        self._control_due = None
+        self._reporting.stop()
 
     def _welcomed(self, lane: Lane, message: Welcome | LaneWelcome, now: float) -> None:
         self._ready[lane] = True
@@ -310,7 +315,7 @@ class AttachmentCore:
             host = message.host or urlsplit(self.brokers.present).hostname or ""
             shown = f"[{host}]" if ":" in host else host
             for other in (Lane.NORMAL, Lane.LOW):
-                self._actions.append(Dial(other, f"tcp://{shown}:{message.ports[other]}"))
+                self._dial(other, f"tcp://{shown}:{message.ports[other]}")
                 self._put(other, Kind.HELLO, encode_body(LaneHello(token=self._token)))
             # Numbers make it harmless to say things again: the broker and the receivers know what they have seen.
             if message.resumed:
@@ -325,6 +330,7 @@ class AttachmentCore:
             self.connects += 1
             self.backoff.succeeded()
             self.pulse.up(now)
+            self.brokers.up()
 
     def _adopt(self, welcome: Welcome, now: float) -> None:
         self._token, self._generation = welcome.token, welcome.generation
@@ -332,10 +338,10 @@ class AttachmentCore:
         self.outgoing.adopt(welcome)
         self.incoming.adopt(welcome)
         self.requests.adopt(welcome.limits, now)
-        self._control_interval_s = welcome.control_interval_ms / 1e3
+        self._reporting.interval_s = welcome.control_interval_ms / 1e3
         self.pulse.ping_interval_s = welcome.ping_interval_ms / 1e3
         self.pulse.lease_s = welcome.lease_ms / 1e3
-        self._credit_bytes = welcome.credit_bytes
+        self._reporting.credit_bytes = welcome.credit_bytes
         if self.role is Role.SERVER:
             self._suspension.welcomed(welcome.failover_ms / 1e3)
         if welcome.epoch != self._epoch:
@@ -362,7 +368,7 @@ class AttachmentCore:
                 )
             self.pulse.heard_at = now
             if header.ack:
-                self._acknowledged(lane, header.ack)
+                self.outgoing.acknowledged(lane, header.ack)
             if header.kind is Kind.BATCH:
                 self.incoming.batch(lane, header, frame, now)
                 return
@@ -371,31 +377,18 @@ class AttachmentCore:
             message = decode_message(header.kind, lane, open_body(frame, header))
             self._handlers[header.kind](lane, message, now)
         except ProtocolError as error:
-            log.error("! the broker broke the protocol: %s", error)
             if self._ready[Lane.CRITICAL]:
                 self._control(Kind.ERROR, ErrorMessage(number=error.number, text=error.detail[:500]))
-            self.lost(now, str(error))
-
-    def _acknowledged(self, lane: Lane, number: int) -> None:
-        if not self.outgoing.lanes[lane].acknowledged(number):
-            raise ProtocolError(ErrorNumber.BAD_ACK, f"batch {number} acknowledged, fewer were sent")
+            self.lost(now, f"the broker broke the protocol: {error}")
 
     def _ack(self, lane: Lane, message: Ack | Settle, now: float) -> None:
         for each, number in zip(LANES, message.acks, strict=True):
             if number:
-                self._acknowledged(each, number)
+                self.outgoing.acknowledged(each, number)
 
     def _settle(self, lane: Lane, message: Settle, now: float) -> None:
         self._ack(lane, message, now)
-        lookup = Lookup()
-        for settlement in message.settlements:
-            check_settlement(settlement)
-            session = self.sessions.get(settlement.session)
-            if session is not None:
-                told = session.outbox.settle(
-                    settlement.lane, settlement.outcome, settlement.reason, settlement.runs, lookup
-                )
-                self.told.extend((session, each) for each in told)
+        self.outgoing.settle(message.settlements)
 
     def _pong(self, lane: Lane, message: Pong, now: float) -> None:
         self._suspension.answered(message.clock_us)
@@ -419,8 +412,7 @@ class AttachmentCore:
 
     def _drain(self, lane: Lane, message: Drain, now: float) -> None:
         self.draining = True
-        self._control_interval_s = 0.0
-        self._control_due = now
+        self._reporting.hurry(now)
 
     def _bye(self, lane: Lane, message: Bye, now: float) -> None:
         self.lost(now, message.reason or "the broker said goodbye", announced=True)
@@ -465,26 +457,18 @@ class AttachmentCore:
         for batch in self.outgoing.batches(lane, now, incarnation=self._incarnation, ack=ack):
             self._actions.append(Send(lane, batch.frame))
 
-    def _plan_control(self, now: float) -> None:
-        owed = self.incoming.owed_batches
-        if (
-            owed >= self.outgoing.window.batches // 2
-            or self.incoming.handled_bytes >= self._credit_bytes // 4
-        ):
-            self._control_due = now
-        elif self._control_due is None and (owed or self.incoming.to_report):
-            self._control_due = now + self._control_interval_s
-
     def _send_control(self) -> None:
-        self._control_due = None
+        self._reporting.stop()
         while (message := self.incoming.take_control()) is not None:
             self._control(*message)
 
     def _timers(self, now: float) -> None:
         if self.backoff.due is not None and now + TIMER_SLACK_S >= self.backoff.due:
             self._attempt(now)
-        why = self.pulse.look(now, self.outgoing.lanes)
-        if why:
+        if silent_for_s := self.pulse.gives_up(now):
+            silent = self._ready.index(False)
+            self.lost(now, self.brokers.unanswered(LANES[silent], silent_for_s))
+        elif why := self.pulse.look(now, self.outgoing.lanes):
             self.lost(now, why)
         elif self.pulse.is_ping_due(now):
             self._ping(now)

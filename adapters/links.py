@@ -69,7 +69,7 @@ class Links:
                 # No connection is left on the socket: it does not reconnect by itself.
                 if self._may_be_gone(lane):
                     continue
-                core.lost(time.monotonic())
+                core.gone(lane, time.monotonic())
                 self.act()
                 return
 
@@ -85,14 +85,20 @@ class Links:
                 try:
                     socket.send(action.frame, NOBLOCK)
                 except zmq.Again:
-                    core.lost(time.monotonic())
+                    core.gone(action.lane, time.monotonic())
                     if observer is not None:
                         observer.touched(self._adapter)
             elif isinstance(action, Dial):
                 old = self.sockets[action.lane]
                 if old is not None:
                     self._close_socket(old, 0.0)
-                socket = dial(action.address, frame_bytes=core.limits.raw_bytes)
+                try:
+                    socket = dial(action.address, frame_bytes=core.limits.raw_bytes)
+                except (OSError, ValueError) as error:
+                    core.lost(time.monotonic(), str(error))
+                    if observer is not None:
+                        observer.touched(self._adapter)
+                    return
                 self.sockets[action.lane] = socket
                 # Its descriptor, and not the socket: that wakes for the end of a connection too.
                 self._poller.register(socket.fileno(), zmq.POLLIN)

@@ -16,10 +16,12 @@ from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import Terms
 from lanebus.adapters.throttle import Hold, ThrottledLane
 from lanebus.wire.batches import EncodedBatch
+from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane, LaneTiming
-from lanebus.wire.messages import Throttled, Welcome
+from lanebus.wire.messages import Settlement, Throttled, Welcome, check_settlement
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.reports import WaitingLane
+from lanebus.wire.runs import Lookup
 
 EXPIRY_S: Final = 0.1
 """Shortest time between two looks through the queues for what is late and cannot leave."""
@@ -263,6 +265,32 @@ class Outgoing:
             yield batch
         if out.late:
             self._end_late(out)
+
+    def acknowledged(self, lane: Lane, number: int) -> None:
+        """The broker has received every batch of a lane up to `number`.
+
+        Raises:
+            ProtocolError: that many were never sent.
+        """
+        if not self.lanes[lane].acknowledged(number):
+            raise ProtocolError(ErrorNumber.BAD_ACK, f"batch {number} acknowledged, fewer were sent")
+
+    def settle(self, settlements: Iterable[Settlement]) -> None:
+        """Events have ended.
+
+        Raises:
+            ProtocolError: a settlement names an end that is none.
+        """
+        lookup = Lookup()
+        for settlement in settlements:
+            check_settlement(settlement)
+            session = self._sessions.get(settlement.session)
+            if session is not None:
+                ended = session.outbox.settle(
+                    settlement.lane, settlement.outcome, settlement.reason, settlement.runs, lookup
+                )
+                for each in ended:
+                    self._tell(session, each)
 
     def discard(self, session: int) -> None:
         """A session was closed: what it has queued does not leave any more."""

@@ -38,6 +38,14 @@ class Pulse:
         self.give_up_at = None
         self.next_ping = now
 
+    def gives_up(self, now: float) -> float:
+        """For how long a broker that was dialled has been silent, in seconds, if that is too long; else 0."""
+        if self.give_up_at is None or now + TIMER_SLACK_S < self.give_up_at:
+            return 0.0
+        silent_for_s = self._patience.s
+        self._patience.was_in_vain()
+        return silent_for_s
+
     def stop(self) -> None:
         """There are no links."""
         self.give_up_at = self.next_ping = None
@@ -48,9 +56,6 @@ class Pulse:
         Returns:
             Why the links are lost; empty if they are not.
         """
-        if self.give_up_at is not None and now + TIMER_SLACK_S >= self.give_up_at:
-            self._patience.was_in_vain()
-            return "no welcome"
         if self.is_ping_due(now):
             if now - self.heard_at > self.lease_s:
                 return f"silent for {now - self.heard_at:.1f} s"

@@ -27,6 +27,7 @@ def adapter_stats(
         "name": core.name,
         "role": core.role.value,
         "state": core.state.value,
+        "state_reason": core.state_reason,
         "ping_ms": None if rtt_s is None else rtt_s * 1e3,
         "quality": quality._asdict() | {"label": quality.label.value},
         "reconnects": max(0, core.connects - 1),

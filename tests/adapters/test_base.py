@@ -51,9 +51,7 @@ def test_a_connect_to_nobody_raises_in_time_and_closes_the_adapter() -> None:
     adapter.on_unsettled(lambda each: ends.append((each.outcome, each.reason)))
     adapter.send("t", to="all")
     began = time.monotonic()
-    with pytest.raises(
-        NotConnected, match=r"no broker answered server:a at tcp://.*, tcp://.* within 0\.3 s"
-    ):
+    with pytest.raises(NotConnected, match=r"no broker took server:a in within 0\.3 s: tcp://.*; tcp://.*"):
         adapter.connect(timeout_s=0.3)
     assert 0.3 <= time.monotonic() - began < 2.0
     assert adapter.state == "closed"
@@ -79,13 +77,6 @@ def test_a_closed_adapter_stays_closed_and_says_so_at_once(broker: RunningBroker
 def test_a_connect_takes_the_next_broker_of_its_list(broker: RunningBroker) -> None:
     with ServerAdapter("a", broker=[nobody(), broker.address]) as adapter:
         assert adapter.state == "up"
-
-
-def test_a_malformed_address_is_refused_when_the_adapter_starts() -> None:
-    adapter = ServerAdapter("a", broker="127.0.0.1")
-    with pytest.raises(ValueError, match="is no address to connect to"):
-        adapter.start()
-    adapter.close(0.0)
 
 
 def test_a_broker_without_room_refuses_the_hello_in_the_end() -> None:

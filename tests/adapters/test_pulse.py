@@ -21,11 +21,11 @@ def up() -> Pulse:
 
 def test_a_broker_that_is_silent_after_the_dial_is_given_up_and_the_next_time_later() -> None:
     pulse = Pulse()
-    assert pulse.look(START, OUT_LANES) == ""
+    assert pulse.gives_up(START) == 0.0
     pulse.dialled(START)
     assert pulse.give_up_at == START + HELLO_TIMEOUT_S
-    assert pulse.look(START + HELLO_TIMEOUT_S - 0.1, OUT_LANES) == ""
-    assert pulse.look(START + HELLO_TIMEOUT_S, OUT_LANES) == "no welcome"
+    assert pulse.gives_up(START + HELLO_TIMEOUT_S - 0.1) == 0.0
+    assert pulse.gives_up(START + HELLO_TIMEOUT_S) == HELLO_TIMEOUT_S
     pulse.dialled(START)
     assert pulse.give_up_at == START + 2 * HELLO_TIMEOUT_S
 
@@ -39,7 +39,7 @@ def test_a_welcome_gives_the_other_links_their_time() -> None:
 
 def test_links_that_were_up_give_a_broker_longer() -> None:
     pulse = up()
-    assert pulse.look(START + RETURN_TIMEOUT_S, OUT_LANES) == ""
+    assert pulse.gives_up(START + RETURN_TIMEOUT_S) == 0.0
     pulse.stop()
     pulse.dialled(START)
     assert pulse.give_up_at == START + RETURN_TIMEOUT_S
