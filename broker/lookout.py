@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from lanebus.broker.connections import Connection, Connections
@@ -12,11 +12,23 @@ from lanebus.broker.hangup import hang_up
 from lanebus.broker.hangups import HangUp
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.tcpinfo import came, queued_bytes
-from lanebus.broker.unfinished import MARGIN_BYTES, NEAR_SHARE, Rounds, has_too_much
+from lanebus.broker.unfinished import (
+    MARGIN_BYTES,
+    MOST_FRAMES,
+    NEAR_SHARE,
+    NOTED_BYTES,
+    Holders,
+    Rounds,
+    unfinished_bytes,
+)
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import Lane
 
-PORTION: Final = 128
+LOOK_S: Final = 0.1
+"""Time between two looks."""
+SOON_S: Final = 0.01
+"""The same, while there is something to see."""
+PORTION: Final = 64
 """Connections of each kind that are looked at in one go."""
 
 
@@ -34,20 +46,21 @@ class Lookout:
         self._core = core
         self._connections = {each.lane: each for each in connections}
         self._most_bytes = {lane: size + MARGIN_BYTES for lane, size in most_bytes.items()}
+        self._holders = Holders(MOST_FRAMES * max(self._most_bytes.values()))
         self._hello_s = core.config.sessions.hello_timeout_s
         self._strangers = Rounds(PORTION)
         self._all = Rounds(PORTION)
         self._suspects: list[tuple[Connection, float]] = []
         """Those past their limit, unless a message of them was there to be read."""
 
-    def look(self, now: float, is_read: dict[Lane | None, bool]) -> bool:
+    def look(self, now: float, is_read: dict[Lane | None, bool]) -> float:
         """Look at a portion of them.
 
         Args:
             is_read: of which sockets all is read that had come by the last look.
 
         Returns:
-            Whether the next look is to be soon.
+            Seconds to the next look.
         """
         self._core.hang_ups.tell(now)
         self._convict(now, is_read)
@@ -56,8 +69,12 @@ class Lookout:
         strangers = self._strangers.take(self._of_all(Connections.strangers), process_bytes)
         looked_at = dict.fromkeys(strangers)
         looked_at.update(dict.fromkeys(self._all.take(self._of_all(list), process_bytes)))
+        looked_at.update(dict.fromkeys(islice(self._holders, PORTION)))
         is_near = [self._look_at(each, now, is_read) for each in looked_at if not each.is_over]
-        return is_short or any(is_near) or self._strangers.hurries or self._all.hurries
+        self._suspects += [(each, each.heard) for each in self._holders.too_many()]
+        if self._strangers.hurries or self._all.hurries:
+            return 0.0
+        return SOON_S if is_short or self._suspects or any(is_near) else LOOK_S
 
     def _of_all(self, some: Callable[[Connections], list[Connection]]) -> Iterator[Connection]:
         return chain.from_iterable(map(some, self._connections.values()))
@@ -96,16 +113,18 @@ class Lookout:
         elif connection.far_end != found.far_end:
             return False  # it has ended, and this is the next one
         heard, most_bytes = self._heard(connection), self._most_bytes[connection.lane]
-        if has_too_much(connection, heard, found.bytes, most_bytes, now):
+        held_bytes = unfinished_bytes(connection, heard, found.bytes, now)
+        if held_bytes > NOTED_BYTES:
             # What the kernel has is not held by libzmq, and may be the end of the message.
-            taken_bytes = found.bytes - queued_bytes(connection.descriptor)
-            if has_too_much(connection, heard, taken_bytes, most_bytes, now):
-                self._suspects.append((connection, heard))
-                return True
+            held_bytes -= queued_bytes(connection.descriptor)
+        self._holders.note(connection, held_bytes)
+        if held_bytes > most_bytes:
+            self._suspects.append((connection, heard))
+            return True
         is_late = now - connection.accepted_at > self._hello_s and not connection.routes
         if is_late and connection.lane is not None and is_read[connection.lane]:
             self._hang_up(connection, HangUp.NO_HELLO, now)
-        return found.bytes - connection.mark_bytes > NEAR_SHARE * most_bytes
+        return held_bytes > NEAR_SHARE * most_bytes
 
     def _convict(self, now: float, is_read: dict[Lane | None, bool]) -> None:
         """Hang up on suspects of whom no message was read, though all is read that had come."""

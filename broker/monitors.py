@@ -19,10 +19,6 @@ from lanebus.broker.lookout import Lookout
 from lanebus.broker.open_files import OpenFiles
 from lanebus.wire.lanes import LANES, Lane
 
-LOOK_S: Final = 0.1
-"""Time between two looks."""
-SOON_S: Final = 0.01
-"""The same, while there is something to see."""
 PORTION: Final = 512
 """Of what happened, how much is read of one socket in one go."""
 
@@ -118,14 +114,11 @@ class Monitors:
         if not unread[Lane.CRITICAL]:
             self._speak()
         has_more = [True for watched in self._watched.values() if self._read(watched, now)]
-        is_soon = False
+        wait_s = 0.0
         if self._lookout is not None and not has_more:
             is_read = {lane: not left for lane, left in zip((*LANES, None), unread, strict=True)}
-            is_soon = self._lookout.look(now, is_read)
-        if has_more or self._doubts.has_new:
-            self.due = now
-        else:
-            self.due = now + (SOON_S if is_soon else LOOK_S)
+            wait_s = self._lookout.look(now, is_read)
+        self.due = now if self._doubts.has_new else now + wait_s
 
     def _speak(self) -> None:
         """Let those in doubt be spoken to."""

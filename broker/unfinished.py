@@ -6,7 +6,7 @@ A message is one frame; whoever has sent more than the largest one is not going 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lanebus.broker.connections import Connection
@@ -17,14 +17,16 @@ DRIP_BYTES_PER_S: Final = 32.0
 """Heartbeats, which are no messages."""
 NEAR_SHARE: Final = 0.25
 """From this share of what it may send on, a connection is looked at again soon."""
+NOTED_BYTES: Final = 16_384
+"""Of whom holds less, many hold little."""
+MOST_FRAMES: Final = 64
+"""As many of the largest frames all connections together may hold that they have not finished."""
 STEP_BYTES: Final = 32 << 20
 """How much the process has to have grown by for all connections to be looked at without a pause."""
 
 
-def has_too_much(
-    connection: Connection, heard: float, came_bytes: int, most_bytes: float, now: float
-) -> bool:
-    """Whether more than `most_bytes` have come by a connection since a message of it was read.
+def unfinished_bytes(connection: Connection, heard: float, came_bytes: int, now: float) -> int:
+    """How much has come by a connection since a message of it was read, but for its heartbeats.
 
     Args:
         heard: changes with every message that is read; where it has changed, the connection is marked anew.
@@ -32,9 +34,45 @@ def has_too_much(
     """
     if heard != connection.heard:
         connection.heard, connection.mark_bytes, connection.marked_at = heard, came_bytes, now
-        return False
-    allowed = most_bytes + DRIP_BYTES_PER_S * (now - connection.marked_at)
-    return came_bytes - connection.mark_bytes > allowed
+        return 0
+    heartbeats = int(DRIP_BYTES_PER_S * (now - connection.marked_at))
+    return max(0, came_bytes - connection.mark_bytes - heartbeats)
+
+
+class Holders:
+    """Connections by which much of a message has come and not its end: each may be honest, all of them may not.
+
+    Args:
+        most_bytes: what they may hold together.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._held: dict[Connection, int] = {}
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Those that have not ended."""
+        return iter([each for each in self._held if not each.is_over])
+
+    def note(self, connection: Connection, held_bytes: int) -> None:
+        """One was looked at, and holds so much."""
+        if held_bytes > NOTED_BYTES:
+            self._held[connection] = held_bytes
+        else:
+            self._held.pop(connection, None)
+
+    def too_many(self) -> list[Connection]:
+        """Those that hold the most, of whom the others would hold little enough."""
+        self._held = {each: held for each, held in self._held.items() if not each.is_over}
+        left = sum(self._held.values())
+        going: list[Connection] = []
+        if left > self._most_bytes:
+            for connection, held in sorted(self._held.items(), key=lambda item: -item[1]):
+                going.append(connection)
+                left -= held
+                if left <= self._most_bytes:
+                    break
+        return going
 
 
 class Rounds:

@@ -9,9 +9,9 @@ from tests.broker.peer import Peer
 
 from lanebus.broker.connections import Connections
 from lanebus.broker.hangups import HangUp
-from lanebus.broker.lookout import Lookout
+from lanebus.broker.lookout import LOOK_S, SOON_S, Lookout
 from lanebus.broker.open_files import SPARE, OpenFiles
-from lanebus.broker.unfinished import MARGIN_BYTES
+from lanebus.broker.unfinished import MARGIN_BYTES, MOST_FRAMES
 from lanebus.wire.lanes import LANES, Lane
 
 pytestmark = pytest.mark.system
@@ -68,7 +68,7 @@ class Scene:
             elif sent == len(data):
                 return
 
-    def look(self, now: float = 1.0, is_read: dict[Lane | None, bool] = ALL_READ) -> bool:
+    def look(self, now: float = 1.0, is_read: dict[Lane | None, bool] = ALL_READ) -> float:
         return self.lookout.look(now, is_read)
 
     @property
@@ -101,7 +101,7 @@ def test_more_than_a_message_of_which_nothing_can_be_read_is_hung_up_on_once(
     far, other = scene.dial(lane), scene.dial(lane)
     scene.arrives(far, TOO_MUCH)
     scene.arrives(other, ENOUGH)
-    assert scene.look()
+    assert scene.look() == SOON_S
     assert scene.hung_up == {}
     scene.look(1.1)
     scene.look(1.2)
@@ -115,7 +115,7 @@ def test_nobody_is_hung_up_on_before_all_that_came_was_read(scene: Scene) -> Non
     far = scene.dial(Lane.LOW)
     scene.arrives(far, TOO_MUCH)
     for _ in range(3):
-        assert scene.look(is_read=NONE_READ)
+        assert scene.look(is_read=NONE_READ) == SOON_S
     assert scene.hung_up == {}
     scene.look()
     assert scene.hung_up == {"unfinished": 1}
@@ -141,6 +141,23 @@ def test_whose_messages_are_read_may_send_as_much_as_it_likes(scene: Scene) -> N
         scene.look()
         scene.look()
     assert scene.hung_up == {}
+
+
+def test_many_who_each_keep_within_the_limit_may_not_hold_too_much_together(scene: Scene) -> None:
+    held = FRAME_BYTES + MARGIN_BYTES // 2
+    fit = MOST_FRAMES * (FRAME_BYTES + MARGIN_BYTES) // held
+    fars = [scene.dial(lane) for _ in range(fit) for lane in (Lane.LOW, Lane.CRITICAL)]
+    for far in fars[:fit]:
+        scene.arrives(far, bytes(held))
+    for now in (1.0, 1.1, 1.2):
+        scene.look(now)
+    assert scene.hung_up == {}
+    for far in fars[fit:]:
+        scene.arrives(far, bytes(held + 100))
+    for now in (1.3, 1.4, 1.5):
+        scene.look(now)
+    assert scene.hung_up == {"unfinished": fit}
+    assert [far for far in fars if scene.has_ended(far)] == fars[fit:]
 
 
 @pytest.mark.parametrize("lane", LANES)
@@ -206,7 +223,7 @@ def test_where_there_are_too_few_open_files_strangers_go_the_earliest_first(scen
         for each in connection:
             each.accepted_at = 50.0 - each.descriptor
     crowd(scene, missing=SPARE + 1)
-    assert scene.look(60.0)
+    assert scene.look(60.0) == SOON_S
     assert scene.hung_up == {"no_room": 33}
     gone = [far for far in strangers if scene.has_ended(far)]
     # Of the control endpoint only if there are no others.
@@ -214,7 +231,7 @@ def test_where_there_are_too_few_open_files_strangers_go_the_earliest_first(scen
     assert not scene.has_ended(peer)
     assert scene.core.bus.open_files is not None
     assert scene.core.bus.open_files.are_short(60.0)
-    assert not scene.look(60.1)
+    assert scene.look(60.1) == LOOK_S
     assert scene.hung_up == {"no_room": 33}
 
 

@@ -10,7 +10,7 @@ from tests.broker.test_driver import WAIT_S, Running, Sockets
 
 from lanebus.broker.connections import DOUBTS
 from lanebus.broker.driver import Broker
-from lanebus.broker.monitors import LOOK_S
+from lanebus.broker.lookout import LOOK_S
 from lanebus.conf.model import Config, SessionsConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane

@@ -3,10 +3,15 @@
 import pytest
 
 from lanebus.broker.connections import Connection
-from lanebus.broker.unfinished import DRIP_BYTES_PER_S, STEP_BYTES, Rounds, has_too_much
+from lanebus.broker.unfinished import (
+    DRIP_BYTES_PER_S,
+    NOTED_BYTES,
+    STEP_BYTES,
+    Holders,
+    Rounds,
+    unfinished_bytes,
+)
 from lanebus.wire.lanes import Lane
-
-MOST_BYTES = 1000
 
 
 def connection(descriptor: int = 7) -> Connection:
@@ -15,24 +20,36 @@ def connection(descriptor: int = 7) -> Connection:
 
 def test_without_a_message_all_that_came_counts() -> None:
     new = connection()
-    assert [has_too_much(new, 0.0, came, MOST_BYTES, 0.0) for came in (0, 1000, 1001)] == [False, False, True]
+    assert [unfinished_bytes(new, 0.0, came, 0.0) for came in (0, 1000, 1001)] == [0, 1000, 1001]
 
 
 def test_with_every_message_that_is_read_it_counts_from_there() -> None:
     peer = connection()
-    assert not has_too_much(peer, 1.0, 5000, MOST_BYTES, 1.0)
-    assert not has_too_much(peer, 1.0, 6000, MOST_BYTES, 1.0)
-    assert has_too_much(peer, 1.0, 6001, MOST_BYTES, 1.0)
-    assert not has_too_much(peer, 1.1, 50_000, MOST_BYTES, 1.1)
-    assert not has_too_much(peer, 1.1, 51_000, MOST_BYTES, 1.1)
+    came = [(1.0, 5000), (1.0, 6000), (1.1, 50_000), (1.1, 50_001), (1.2, 60_000)]
+    assert [unfinished_bytes(peer, heard, all_bytes, 0.0) for heard, all_bytes in came] == [0, 1000, 0, 1, 0]
 
 
 def test_heartbeats_of_months_are_no_message() -> None:
     idle = connection()
     month_s = 30 * 86_400.0
     came = int(month_s * DRIP_BYTES_PER_S)
-    assert not has_too_much(idle, 0.0, came, MOST_BYTES, month_s)
-    assert has_too_much(idle, 0.0, came + MOST_BYTES + 1, MOST_BYTES, month_s)
+    assert unfinished_bytes(idle, 0.0, came // 2, month_s) == 0
+    assert unfinished_bytes(idle, 0.0, came + 1000, month_s) == 1000
+
+
+def test_of_those_who_hold_too_much_together_the_largest_go_until_it_is_not_too_much() -> None:
+    holders = Holders(5 * NOTED_BYTES)
+    small, *large = (connection(number) for number in range(5))
+    holders.note(small, NOTED_BYTES)
+    for number, each in enumerate(large):
+        holders.note(each, (number + 1) * NOTED_BYTES + 1)
+    assert set(holders) == set(large)
+    assert holders.too_many() == [large[3], large[2]]
+    large[3].is_over = True
+    assert holders.too_many() == [large[2]]
+    holders.note(large[2], 0)
+    assert holders.too_many() == []
+    assert list(holders) == large[:2]
 
 
 def test_a_round_looks_at_each_once_a_portion_at_a_time() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -27,6 +27,9 @@ MOST_BYTES = 256 << 20
 """What an attacker sends if nobody stops it; all together many times what they may cost."""
 MAY_COST_BYTES = 512 << 20
 """Many times what loopback brings between two looks, beside a frame of 1 MiB for each: but no whole attack."""
+PARTIAL = 600
+PART = unfinished(bytes(16_000)) * 62
+"""Nearly a frame."""
 PATIENCE_S = 3.0
 PIECE = unfinished(bytes(16_000)) * 64
 
@@ -112,3 +115,25 @@ def test_messages_without_an_end_cost_a_bounded_amount_of_memory_and_nobody_else
             assert peers[name]["state"] == "away"
         assert peers["player:honest"]["violations"] == peers["server:honest"]["violations"] == {}
         assert 0 < broker.log_text().count("hung up on connections") < 5
+
+
+def test_many_who_each_send_a_part_of_a_message_cost_a_bounded_amount_of_memory() -> None:
+    with ExitStack() as stack:
+        broker = stack.enter_context(
+            BrokerProcess({"sessions": {"recovery_s": 0.0, "hello_timeout_s": 300.0}})
+        )
+        control = stack.enter_context(ControlClient(broker.addresses["control"], timeout_s=20.0))
+        pair = stack.enter_context(HonestPair(broker.addresses["critical"]))
+        before_bytes = control.request("status")["rss_bytes"]
+
+        def attack() -> None:
+            for _ in range(PARTIAL):
+                raw = stack.enter_context(Raw(broker.addresses["critical"]))
+                # It may have been hung up on before all of it has left.
+                with suppress(OSError):
+                    raw.socket.sendall(PART)
+
+        pair.goes_on_during(attack)
+        status = control.request("status")
+        assert status["rss_peak_bytes"] - before_bytes < MAY_COST_BYTES < PARTIAL * len(PART)
+        assert status["hung_up"]["unfinished"] > PARTIAL / 2
