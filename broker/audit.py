@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from lanebus.broker.attachment import Attachment
 from lanebus.broker.core import BrokerCore
+from lanebus.broker.disputes import lasting
 from lanebus.broker.events import Event
 from lanebus.broker.sessions import Session
 from lanebus.wire.lanes import LANES, Lane
@@ -51,6 +52,13 @@ def audit(core: BrokerCore) -> Audit:
     live = list(registry.sessions())
     fresh = True
     held_bytes = 0
+    disputed = [session for session in live if session.disputes]
+    if disputed:
+        paused = {sender for each in live for receiving in each.receiving for sender, _ in receiving.paused}
+        for session in disputed:
+            # What waits for a pause to end is at the sender, and in its book alone.
+            if session not in paused:
+                problems.extend(lasting(session, core.config.sessions.ping_interval_s))
     for session in [*live, *registry.ended.values()]:
         for lane in LANES:
             fresh = _compare(session, lane, problems) and fresh

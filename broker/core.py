@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from lanebus.broker import disputes
 from lanebus.broker.alerts import Alerts
 from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.budget import Budget
@@ -472,6 +473,7 @@ class BrokerCore:
         self.lines.ping(attachment, message, now)
         take_books(attachment, message.books)
         take_reports(attachment, message.reports)
+        disputes.look(attachment, now)
         self.watchdogs.outboxes.pinged(attachment, message.outboxes, now)
 
     def _bye(self, link: Link, message: Bye, now: float) -> None:

@@ -22,6 +22,7 @@ from lanebus.wire.reports import SessionReport, UnhandledTopic
 
 if TYPE_CHECKING:
     from lanebus.broker.attachment import Attachment, Link
+    from lanebus.broker.disputes import Dispute
 
 NO_HOLD: Final = float("inf")
 INSTANCES_REMEMBERED: Final = 8
@@ -150,6 +151,7 @@ class Session:
     __slots__ = (
         "alone",
         "attachment",
+        "disputes",
         "ended",
         "groups",
         "index",
@@ -205,6 +207,8 @@ class Session:
         """While it is given what an earlier process of its name, or another instance, did not settle."""
         self.reported: list[Book] | None = None
         """The peer's own books, as it last reported them."""
+        self.disputes: dict[Lane, Dispute] = {}
+        """Lanes on which they have said something else than the broker's."""
         self.told: SessionReport | None = None
         """What else its process said of it in its last ping."""
         self.groups: set[str] = set()
