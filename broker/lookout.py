@@ -50,6 +50,9 @@ class Lookout:
         self._hello_s = core.config.sessions.hello_timeout_s
         self._strangers = Rounds(PORTION)
         self._all = Rounds(PORTION)
+        self._next_round = 0.0
+        self._near: list[Connection] = []
+        """Those by which much came lately: they may be past their limit soon."""
         self._suspects: list[tuple[Connection, float]] = []
         """Those past their limit, unless a message of them was there to be read."""
 
@@ -65,16 +68,23 @@ class Lookout:
         self._core.hang_ups.tell(now)
         self._convict(now, is_read)
         is_short = self._make_room(now)
-        process_bytes = resident_bytes()
-        strangers = self._strangers.take(self._of_all(Connections.strangers), process_bytes)
-        looked_at = dict.fromkeys(strangers)
-        looked_at.update(dict.fromkeys(self._all.take(self._of_all(list), process_bytes)))
+        looked_at = dict.fromkeys(self._near)
         looked_at.update(dict.fromkeys(islice(self._holders, PORTION)))
-        is_near = [self._look_at(each, now, is_read) for each in looked_at if not each.is_over]
+        if now >= self._next_round:
+            looked_at.update(dict.fromkeys(self._round()))
+            hurries = self._strangers.hurries or self._all.hurries
+            self._next_round = now if hurries else now + LOOK_S
+        near = [each for each in looked_at if not each.is_over and self._look_at(each, now, is_read)]
+        self._near = near[:PORTION]
         self._suspects += [(each, each.heard) for each in self._holders.too_many()]
-        if self._strangers.hurries or self._all.hurries:
-            return 0.0
-        return SOON_S if is_short or self._suspects or any(is_near) else LOOK_S
+        wait_s = self._next_round - now
+        return min(wait_s, SOON_S) if is_short or self._suspects or self._near else wait_s
+
+    def _round(self) -> Iterator[Connection]:
+        """A portion of those without a hello, and of all."""
+        process_bytes = resident_bytes()
+        yield from self._strangers.take(self._of_all(Connections.strangers), process_bytes)
+        yield from self._all.take(self._of_all(list), process_bytes)
 
     def _of_all(self, some: Callable[[Connections], list[Connection]]) -> Iterator[Connection]:
         return chain.from_iterable(map(some, self._connections.values()))
@@ -113,6 +123,7 @@ class Lookout:
         elif connection.far_end != found.far_end:
             return False  # it has ended, and this is the next one
         heard, most_bytes = self._heard(connection), self._most_bytes[connection.lane]
+        is_near = found.bytes - connection.mark_bytes > NEAR_SHARE * most_bytes
         held_bytes = unfinished_bytes(connection, heard, found.bytes, now)
         if held_bytes > NOTED_BYTES:
             # What the kernel has is not held by libzmq, and may be the end of the message.
@@ -124,7 +135,7 @@ class Lookout:
         is_late = now - connection.accepted_at > self._hello_s and not connection.routes
         if is_late and connection.lane is not None and is_read[connection.lane]:
             self._hang_up(connection, HangUp.NO_HELLO, now)
-        return held_bytes > NEAR_SHARE * most_bytes
+        return is_near
 
     def _convict(self, now: float, is_read: dict[Lane | None, bool]) -> None:
         """Hang up on suspects of whom no message was read, though all is read that had come."""

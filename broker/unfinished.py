@@ -16,7 +16,7 @@ MARGIN_BYTES: Final = 65_536
 DRIP_BYTES_PER_S: Final = 32.0
 """Heartbeats, which are no messages."""
 NEAR_SHARE: Final = 0.25
-"""From this share of what it may send on, a connection is looked at again soon."""
+"""Of what a connection may send; if so much has come since it was marked, it is looked at again soon."""
 NOTED_BYTES: Final = 16_384
 """Of whom holds less, many hold little."""
 MOST_FRAMES: Final = 64

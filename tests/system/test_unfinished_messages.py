@@ -23,7 +23,7 @@ from lanebus.wire.names import Role
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 STRANGERS = 8
-MOST_BYTES = 256 << 20
+MOST_BYTES = 1 << 30
 """What an attacker sends if nobody stops it; all together many times what they may cost."""
 MAY_COST_BYTES = 512 << 20
 """Many times what loopback brings between two looks, beside a frame of 1 MiB for each: but no whole attack."""
