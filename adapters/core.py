@@ -37,7 +37,7 @@ from lanebus.adapters.session import SessionCore, make_ping
 from lanebus.adapters.suspension import Suspension
 from lanebus.wire.bodies import encode_body, open_body
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.header import VERSION, decode_header, encode_header
+from lanebus.wire.header import MAX_INCARNATION, VERSION, decode_header, encode_header
 from lanebus.wire.kinds import LEGAL, Kind, LinkState, Side
 from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane
 from lanebus.wire.messages import (
@@ -256,7 +256,7 @@ class AttachmentCore:
     # Connecting
 
     def _attempt(self, now: float) -> None:
-        self._incarnation += 1
+        self._incarnation = self._incarnation % MAX_INCARNATION + 1
         self.incoming.relink()
         self.backoff.due = None
         self.pulse.dialled(now)

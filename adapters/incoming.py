@@ -125,6 +125,8 @@ class Incoming:
         batch = decode_down(header, open_batch(frame, header, self._heard[lane]))
         for source in batch.sources:
             if source.name:
+                # Those named last are the last to be forgotten.
+                self._sources.pop(source.origin, None)
                 self._sources[source.origin] = (source.name, source.process)
                 if len(self._sources) > MAX_SOURCES:
                     del self._sources[next(iter(self._sources))]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from lanebus.adapters.outlane import OutLane
 from lanebus.adapters.retry import Patience
+from lanebus.wire.header import NUMBERS_USED_UP
 from lanebus.wire.lanes import TIMER_SLACK_S
 
 
@@ -64,6 +65,8 @@ class Pulse:
                 if since is not None and now - since > self.lease_s:
                     # The others may be well: a lane on which nothing is acknowledged is lost all the same.
                     return f"nothing acknowledged on {lane.lane.label} for {now - since:.1f} s"
+                if lane.next_number > NUMBERS_USED_UP:
+                    return f"the numbers of batches on {lane.lane.label} are used up"
         return ""
 
     def is_ping_due(self, now: float) -> bool:

@@ -42,7 +42,7 @@ from lanebus.wire.messages import Pause
 from lanebus.wire.outcomes import Outcome, Reason
 
 ORIGINS_ANNOUNCED: Final = 32_768
-"""Senders that a link is taken to know by number; past it all are named again, before an adapter forgets any."""
+"""Senders that an attachment is taken to know by number; past it all are named again, before an adapter forgets any."""
 
 PartEnded = Callable[[Event, Outcome, Reason, float], None]
 
@@ -370,8 +370,10 @@ class Egress:
                 if session.origin in out.announced:
                     sources.append((session.origin, base))
                 else:
-                    if len(out.announced) >= ORIGINS_ANNOUNCED:
-                        out.announced.clear()
+                    # An adapter remembers them for all its lanes together.
+                    if sum(len(each.announced) for each in attachment.outbound) >= ORIGINS_ANNOUNCED:
+                        for each in attachment.outbound:
+                            each.announced.clear()
                     out.announced.add(session.origin)
                     sources.append((session.origin, base, session.name, session.process))
             held_s = max(0.0, now - (min(event.hold_until for event, _ in entries) - hold_s))

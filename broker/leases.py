@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lanebus.broker.attachment import Attachment
 from lanebus.conf.model import SessionsConfig
+from lanebus.wire.header import NUMBERS_USED_UP
 from lanebus.wire.lanes import Lane
 
 
@@ -30,6 +31,8 @@ def why_lost(attachment: Attachment, sessions: SessionsConfig, now: float) -> st
     if any(out.unacked and now - out.unacked[0].at > sessions.lease_s for out in attachment.outbound):
         # Other lanes may be well: one that takes nothing any more is lost all the same.
         return "acknowledges nothing on one of its lanes"
+    if any(out.next_number > NUMBERS_USED_UP for out in attachment.outbound):
+        return "needs fresh links: the numbers of batches are used up"
     if None in attachment.links and now - critical.since > sessions.hello_timeout_s:
         return "did not complete its links"
     return None

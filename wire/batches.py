@@ -292,8 +292,8 @@ def _check_count(header: Header, count: int) -> None:
 
 
 def ticks(seconds: float) -> int:
-    """`seconds` in whole ticks, never negative."""
-    return max(0, int(seconds * TICKS_PER_S))
+    """`seconds` in whole ticks, never negative, and at most what a stamp holds: longer is as good as for ever."""
+    return min(max(0, int(seconds * TICKS_PER_S)), STAMP_MODULUS - 1)
 
 
 def stamp_of(clock_s: float) -> int:

@@ -30,6 +30,12 @@ FLAG_LINKED: Final = 0x08
 """The lz4 block refers to earlier batches of its link, see `lanebus.wire.history`; batches only, with `FLAG_LZ4`."""
 KNOWN_FLAGS: Final = FLAG_LZ4 | FLAG_TARGETED | FLAG_REPLAY | FLAG_LINKED
 
+LAST_BATCH: Final = (1 << 32) - 1
+"""The highest number of a batch on its link."""
+NUMBERS_USED_UP: Final = LAST_BATCH - (1 << 24)
+"""Whoever has numbered so many batches on a link ends it, long before the numbers do: a fresh link begins at 1."""
+MAX_INCARNATION: Final = (1 << 32) - 1
+
 _KINDS: Final[dict[int, Kind]] = {kind.value: kind for kind in Kind}
 
 
@@ -42,7 +48,8 @@ class Header(NamedTuple):
     event_count: int
     """Events in a batch; 0 elsewhere."""
     incarnation: int
-    """Which connection of the attachment this frame belongs to; chosen by the peer, greater at each attempt."""
+    """Which connection of the attachment this frame belongs to; chosen by the peer, greater at each attempt; after
+    `MAX_INCARNATION` it begins at 1 again."""
     number: int
     """The batch's number on its link, from 1; 0 elsewhere."""
     ack: int
@@ -63,9 +70,7 @@ def encode_header(
     ack: int = 0,
 ) -> bytes:
     """The 24 bytes in front of a body of `raw_bytes` (before compression)."""
-    return HEADER.pack(
-        MAGIC, VERSION, kind, flags, lane, count, incarnation & 0xFFFFFFFF, number, ack, raw_bytes
-    )
+    return HEADER.pack(MAGIC, VERSION, kind, flags, lane, count, incarnation, number, ack, raw_bytes)
 
 
 def decode_header(frame: bytes, *, max_raw_bytes: int) -> Header:

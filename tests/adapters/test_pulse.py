@@ -3,7 +3,8 @@
 from lanebus.adapters.outlane import OutLane, Window
 from lanebus.adapters.pulse import Pulse
 from lanebus.adapters.retry import HELLO_TIMEOUT_S, RETURN_TIMEOUT_S
-from lanebus.wire.lanes import LANES
+from lanebus.wire.header import NUMBERS_USED_UP
+from lanebus.wire.lanes import LANES, Lane
 
 START = 100.0
 OUT_LANES = [OutLane(lane, Window()) for lane in LANES]
@@ -61,3 +62,12 @@ def test_silence_is_a_loss_after_the_lease() -> None:
     assert pulse.look(START + pulse.lease_s + 0.5, OUT_LANES) == "silent for 10.5 s"
     pulse.heard_at = START + pulse.lease_s
     assert pulse.look(START + pulse.lease_s + 0.5, OUT_LANES) == ""
+
+
+def test_a_lane_whose_batches_have_no_numbers_left_needs_fresh_links() -> None:
+    pulse = up()
+    lanes = [OutLane(lane, Window()) for lane in LANES]
+    lanes[Lane.LOW].next_number = NUMBERS_USED_UP
+    assert pulse.look(START, lanes) == ""
+    lanes[Lane.LOW].next_number += 1
+    assert pulse.look(START, lanes) == "the numbers of batches on low are used up"

@@ -5,6 +5,7 @@ import pytest
 from lanebus.broker.attachment import Attachment, Link, Sent
 from lanebus.broker.leases import state_of, why_lost, why_over
 from lanebus.conf.model import SessionsConfig
+from lanebus.wire.header import NUMBERS_USED_UP
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 
@@ -29,6 +30,13 @@ def test_links_are_lost_when_one_lane_acknowledges_nothing_for_a_lease(attachmen
     attachment.outbound[Lane.LOW].unacked.append(Sent(1, 10, [], 105.0))
     assert why_lost(attachment, SESSIONS, 115.0) is None
     assert why_lost(attachment, SESSIONS, 115.1) == "acknowledges nothing on one of its lanes"
+
+
+def test_links_are_given_up_when_one_lane_has_no_numbers_left_for_its_batches(attachment: Attachment) -> None:
+    attachment.outbound[Lane.NORMAL].next_number = NUMBERS_USED_UP
+    assert why_lost(attachment, SESSIONS, 100.0) is None
+    attachment.outbound[Lane.NORMAL].next_number += 1
+    assert why_lost(attachment, SESSIONS, 100.0) == "needs fresh links: the numbers of batches are used up"
 
 
 def test_links_are_lost_when_one_of_them_never_came(attachment: Attachment) -> None:

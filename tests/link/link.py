@@ -100,10 +100,17 @@ class Net:
 
     # The broker's life
 
-    def start_broker(self) -> None:
-        """A new broker, which knows nothing of an earlier one."""
+    def start_broker(self, *, age_s: float = 0.0) -> None:
+        """A new broker, which knows nothing of an earlier one.
+
+        Args:
+            age_s: how long ago it has started, without anybody.
+        """
         self.broker = BrokerCore(
-            self.config, epoch=self.random.randbytes(16), random=self.random.randbytes, started=self.now
+            self.config,
+            epoch=self.random.randbytes(16),
+            random=self.random.randbytes,
+            started=self.now - age_s,
         )
         self.broker.ports = PORTS
 

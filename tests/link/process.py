@@ -53,6 +53,7 @@ class Peer:
     """One process: a core, its sessions, and a driver of its own.
 
     Args:
+        core: the core that it drives, with its sessions; None for a new one.
         tick_s: the driver takes a turn this often and at no other time, as a game's loop does; None for a driver that
             waits for its sockets.
     """
@@ -63,12 +64,14 @@ class Peer:
         name: str,
         role: Role = Role.SERVER,
         *,
+        core: AttachmentCore | None = None,
         tick_s: float | None = None,
         outbox_bytes: int = 1 << 20,
     ) -> None:
         self.net = net
         self.name = full_name(name, role)
-        self.core = AttachmentCore(self.name, role, net.random.randbytes(PROCESS_BYTES), [ADDRESS])
+        process = net.random.randbytes(PROCESS_BYTES)
+        self.core = core or AttachmentCore(self.name, role, process, [ADDRESS])
         self._times = HandlerTimes(self.name)
         self.connections: list[Connection | None] = [None for _ in LANES]
         self.unread: list[deque[bytes]] = [deque() for _ in LANES]
@@ -93,8 +96,8 @@ class Peer:
         self._registrations: dict[str, Request] = {}
         self._joins: dict[tuple[str, str], Request] = {}
         self._opens: dict[int, Request] = {}
-        if role is not Role.GATEWAY:
-            self._add_session(0, self.name, self.core.process)
+        if core is None and role is not Role.GATEWAY:
+            self._add_session(0, self.name, process)
         net.peers.append(self)
 
     # What the program does

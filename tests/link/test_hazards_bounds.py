@@ -6,11 +6,13 @@ import pytest
 from tests.link.link import Net
 from tests.link.process import Peer, payloads, settle
 
+from lanebus.adapters import incoming
 from lanebus.adapters.errors import OutboxFull
 from lanebus.adapters.event import Event
 from lanebus.adapters.requests import MAX_UNDER_WAY
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.unhandled import MAX_UNHANDLED_EVENTS
+from lanebus.broker import egress
 from lanebus.broker.audit import audit
 from lanebus.broker.trial import MAX_FAILURES
 from lanebus.conf.model import Config, EgressConfig, SessionsConfig, WindowConfig
@@ -294,3 +296,24 @@ def test_an_event_without_a_handler_ends_and_is_nobodys_fault_but_its_topics() -
     assert not list(net.core.alerts)
     (refusal,) = net.core.settling.refusals.by_receiver("server:server")
     assert (refusal.topic, refusal.sender, refusal.count) == ("wave", "server:sender", 2)
+
+
+@pytest.mark.patches
+def test_a_sender_that_is_seldom_heard_of_is_known_however_many_others_there_are_on_other_lanes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(egress, "ORIGINS_ANNOUNCED", 16)
+    monkeypatch.setattr(incoming, "MAX_SOURCES", 32)
+    net = Net()
+    server, seldom, gateway = Peer(net, "s").up(), Peer(net, "seldom").up(), Peer(net, "g", Role.GATEWAY).up()
+    said = 0
+    for player in range(200):
+        if player % 50 == 0:
+            seldom.send(server.name, "seldom", lane=Lane.LOW)
+            said += 1
+        gateway.send(server.name, player, lane=LANES[player % 2], session=gateway.open(str(player)))
+        net.run(0.3)
+    settle(seldom, gateway)
+    assert server.core.connects == 1, "its links were lost"
+    assert [each.payload for each in server.handled[server.name]].count("seldom") == said
+    assert len(server.handled[server.name]) == 200 + said

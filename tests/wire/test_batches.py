@@ -354,6 +354,10 @@ def test_times_are_whole_ticks_and_never_negative(seconds: float, expected: int)
     assert ticks(seconds) == expected
 
 
+def test_a_time_that_is_longer_than_a_stamp_holds_travels_as_the_longest() -> None:
+    assert ticks(30 * 86_400.0) == STAMP_MODULUS - 1
+
+
 @given(st.floats(0, 1e7), st.floats(-100_000, 100_000))
 def test_an_age_is_right_within_a_tick_though_stamps_wrap(sent_at: float, age: float) -> None:
     stamp = stamp_of(sent_at)

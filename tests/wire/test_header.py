@@ -13,7 +13,10 @@ from lanebus.wire.header import (
     HEADER,
     HEADER_BYTES,
     KNOWN_FLAGS,
+    LAST_BATCH,
     MAGIC,
+    MAX_INCARNATION,
+    NUMBERS_USED_UP,
     VERSION,
     decode_header,
     encode_header,
@@ -80,9 +83,13 @@ def test_fields_stand_in_network_order() -> None:
     assert encoded.hex(" ") == "b5 4c 01 03 01 02 21 22 11 12 13 14 31 32 33 34 41 42 43 44 01 02 03 04"
 
 
-def test_an_incarnation_past_32_bits_wraps() -> None:
-    encoded = encode_header(Kind.PING, Lane.CRITICAL, 0, incarnation=(1 << 32) + 5)
-    assert decode_header(encoded, max_raw_bytes=0).incarnation == 5
+def test_the_greatest_numbers_fit() -> None:
+    encoded = encode_header(
+        Kind.BATCH, Lane.LOW, 0, incarnation=MAX_INCARNATION, number=LAST_BATCH, ack=LAST_BATCH
+    )
+    header = decode_header(encoded, max_raw_bytes=0)
+    assert (header.incarnation, header.number, header.ack) == (MAX_INCARNATION, LAST_BATCH, LAST_BATCH)
+    assert LAST_BATCH - NUMBERS_USED_UP > 1_000_000  # there is time to end a link in good order
 
 
 @pytest.mark.parametrize(
