@@ -16,6 +16,7 @@ from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed, NotConnected
 from lanebus.adapters.handler_times import Budgets, HandlerTimes
 from lanebus.adapters.links import Links, Observer
+from lanebus.adapters.owner import Owner
 from lanebus.adapters.quality import ConnectionQuality
 from lanebus.adapters.retry import Retry
 from lanebus.adapters.sockets import Socket
@@ -40,7 +41,11 @@ PORTION_S = 0.002
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Adapter(Speaker):
-    """A process' attachment to the broker. Everything happens in the calls of the thread that made it."""
+    """A process' attachment to the broker. Everything happens in the calls of one thread, the one that starts it.
+
+    Whatever else is called by another thread raises `WrongThread`, and in a child of a fork `WrongProcess`; properties,
+    `stats` and `book` may be read anywhere.
+    """
 
     def __init__(
         self,
@@ -61,6 +66,8 @@ class Adapter(Speaker):
         super().__init__(self, session)
         self.handler_times = HandlerTimes(name, handler_budget_ms)
         self.turns = Turns(f"{name} was not polled")
+        self.owner = Owner(name)
+        """Its thread; none before `start`."""
         self.observer: Observer | None = None
         """Who drives it together with others."""
         self.links = Links(self)
@@ -151,7 +158,13 @@ class Adapter(Speaker):
         return self.handler_times.rows()
 
     def start(self) -> None:
-        """Begin to connect without waiting; `poll`, `wait` or a `Loop` does the rest."""
+        """Begin to connect without waiting; `poll`, `wait` or a `Loop` does the rest, in the thread that calls this.
+
+        Raises:
+            WrongThread: another thread has started it.
+            WrongProcess: it was made before this process was forked.
+        """
+        self.owner.claim()
         if self.core.state is State.NEW:
             self.before_start()
             self.core.start(time.monotonic())
@@ -192,6 +205,7 @@ class Adapter(Speaker):
             Closed: the adapter was fenced by a newer process of its name.
             HelloRefused: the broker does not want this peer.
         """
+        self.owner.check()
         now = time.monotonic()
         self._begin(now)
         try:
@@ -220,6 +234,7 @@ class Adapter(Speaker):
             Closed: the adapter was fenced by a newer process of its name.
             HelloRefused: the broker does not want this peer.
         """
+        self.owner.check()
         start = time.monotonic()
         self._begin(start)
         try:
@@ -229,6 +244,7 @@ class Adapter(Speaker):
 
     def flush(self) -> None:
         """End of a tick: everything sent so far leaves now, batched."""
+        self.owner.check()
         self.core.flush(time.monotonic())
         self.links.act()
 
@@ -242,6 +258,8 @@ class Adapter(Speaker):
         """
         core = self.core
         left = 0
+        if core.state is not State.CLOSED:
+            self.owner.check()
         try:
             if core.state not in (State.NEW, State.CLOSED):
                 self._settle_all(time.monotonic() + timeout_s)
@@ -272,6 +290,7 @@ class Adapter(Speaker):
 
     def observe(self, observer: Observer | None) -> None:
         """Let a `Loop` drive this adapter, or no longer."""
+        self.owner.check()
         self.observer = observer
         self.turns.stop()
 

@@ -55,10 +55,12 @@ class ClientAdapter(Adapter):
             ValueError: `group` cannot name a group.
             Closed: the adapter is closed.
         """
+        self.owner.check()
         self._memberships.join(group, self.name)
 
     def leave(self, group: str) -> None:
         """Leave a group that players may join by themselves, whoever put this one into it; raises as `join` does."""
+        self.owner.check()
         self._memberships.leave(group, self.name)
 
     def check_undirected(self) -> None:

@@ -46,6 +46,33 @@ class NotConnected(LanebusError):
     """No broker answered within the time given."""
 
 
+class WrongThread(LanebusError):
+    """An adapter, a gateway's session or a loop was used by another thread than the one that started it.
+
+    Nothing has happened. Hand what other threads have to send to its own thread, by a `queue.Queue` for example, or
+    give each thread an adapter of its own.
+    """
+
+    def __init__(self, what: str, owner: str, caller: str) -> None:
+        super().__init__(
+            f"{what} belongs to the thread {owner!r}, and was called by {caller!r}: hand what is to be sent to its "
+            "thread (queue.Queue), or give each thread an adapter of its own"
+        )
+
+
+class WrongProcess(LanebusError):
+    """An adapter, a gateway's session or a loop was used in a child of the process in which it was made.
+
+    Nothing has happened, and the parent's is as it was. Make adapters after the fork.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was made before this process was forked, and is its parent's: make an adapter under a name of its "
+            "own after the fork"
+        )
+
+
 class HelloRefused(LanebusError):
     """The broker answered the hello with an error.
 

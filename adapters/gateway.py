@@ -37,6 +37,7 @@ class GatewaySession(Speaker):
 
     @reading.setter
     def reading(self, value: bool) -> None:
+        self._gateway.owner.check()
         session = self._session
         if value and not session.reading:
             waiting = list(session.unread)
@@ -61,6 +62,7 @@ class GatewaySession(Speaker):
         self._memberships.leave(group, self.name)
 
     def _check_open(self) -> None:
+        self._gateway.owner.check()
         if self._session.closed:
             raise Closed(f"{self.name} is closed")
 
@@ -70,6 +72,7 @@ class GatewaySession(Speaker):
         Returns:
             Events that were not settled; they end as ``unknown: closed``.
         """
+        self._gateway.owner.check()
         self._memberships.forget()
         return self._gateway._close_session(self._session, self._opening)
 
@@ -122,6 +125,7 @@ class GatewayAdapter(Adapter):
             ValueError: `player` cannot name a player.
             Closed: the gateway is closed.
         """
+        self.owner.check()
         name = full_name(player, Role.CLIENT)
         process = os.urandom(PROCESS_BYTES)
         index = self._next_index

@@ -10,6 +10,7 @@ from typing import Final
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import Adapter
+from lanebus.adapters.owner import Owner
 from lanebus.adapters.sockets import Socket
 from lanebus.adapters.turns import Turns
 from lanebus.wire.lanes import TIMER_SLACK_S
@@ -24,9 +25,14 @@ _AT_REST: Final = (State.NEW, State.CLOSED)
 
 
 class Loop:
-    """Drives adapters: bots, tests, a process with a server and its tools. Not needed for one adapter."""
+    """Drives adapters: bots, tests, a process with a server and its tools. Not needed for one adapter.
+
+    It belongs to one thread, and so do its adapters: see `Adapter`.
+    """
 
     def __init__(self) -> None:
+        self.owner = Owner("a loop of adapters")
+        """Its thread; none before the first turn."""
         self.turns = Turns("a loop of adapters was not given a turn")
         self._epoll = select.epoll()
         self._by_descriptor: dict[int, Adapter] = {}
@@ -39,6 +45,8 @@ class Loop:
 
     def add(self, adapter: Adapter) -> None:
         """Drive `adapter` from now on."""
+        self.owner.check()
+        adapter.owner.check()
         self._adapters[adapter] = None
         adapter.observe(self)
         for socket in adapter.open_sockets():
@@ -47,6 +55,7 @@ class Loop:
 
     def remove(self, adapter: Adapter) -> None:
         """Drive `adapter` no longer; it stays connected while somebody polls it."""
+        self.owner.check()
         for socket in adapter.open_sockets():
             self.closing(adapter, socket)
         adapter.observe(None)
@@ -58,7 +67,12 @@ class Loop:
 
         Returns:
             Events handled.
+
+        Raises:
+            WrongThread: it is not the thread of the first turn.
+            WrongProcess: the loop was made before this process was forked.
         """
+        self.owner.claim()
         now = time.monotonic()
         if self.turns.begin(now):
             for each in self._adapters:
@@ -126,6 +140,7 @@ class Loop:
         Returns:
             Events that were not settled in time; they end as ``unknown: closed``.
         """
+        self.owner.check()
         deadline = time.monotonic() + timeout_s
         adapters = list(self._adapters)
         try:
@@ -143,6 +158,7 @@ class Loop:
 
     def close(self) -> None:
         """Let go of all adapters; they are not closed."""
+        self.owner.check()
         for adapter in list(self._adapters):
             self.remove(adapter)
         self._epoll.close()

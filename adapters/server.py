@@ -119,6 +119,7 @@ class ServerAdapter(Adapter):
             ValueError: an argument is malformed, or this is an instance of another service.
             Closed: the adapter is closed.
         """
+        self.owner.check()
         if self.service not in (None, service):
             raise ValueError(f"{self.name} is an instance of {self.service}, and cannot be one of {service}")
         self._registration = Registration(
@@ -137,6 +138,7 @@ class ServerAdapter(Adapter):
 
     def ready(self) -> None:
         """An instance that was registered as starting may get new players now; no-op for others."""
+        self.owner.check()
         registration = self._registration
         if registration is not None and registration.starting:
             registration.ready()
@@ -158,12 +160,14 @@ class ServerAdapter(Adapter):
         Raises:
             Closed: the adapter is closed.
         """
+        self.owner.check()
         self._watch(Watched.SERVICES, on=on)
         if not on:
             self.core.services.forget()
 
     def on_service(self, function: ServiceT) -> ServiceT:
         """Decorate a function that is told of every change of an instance, after `services` shows it."""
+        self.owner.check()
         self.core.services.functions.append(function)
         return function
 
@@ -173,10 +177,12 @@ class ServerAdapter(Adapter):
         Raises:
             ValueError: `group` cannot name a group.
         """
+        self.owner.check()
         self._memberships.join(group, member or self.name)
 
     def leave(self, group: str, member: str | None = None) -> None:
         """Take a peer out of a group; itself by default."""
+        self.owner.check()
         self._memberships.leave(group, member or self.name)
 
     def assign(self, player: str, service: str, instance: str | None = None) -> None:
@@ -185,6 +191,7 @@ class ServerAdapter(Adapter):
         Raises:
             ValueError: `player` cannot name a player.
         """
+        self.owner.check()
         who = full_name(player, Role.CLIENT)
         old = self._bindings.pop((who, service), None)
         target = None if instance is None else full_name(instance, Role.SERVER)
@@ -209,12 +216,14 @@ class ServerAdapter(Adapter):
 
         No-op where it was asked before. A new broker is asked again.
         """
+        self.owner.check()
         if Watched.PLAYERS not in self._watches:
             self._watch(Watched.PLAYERS, on=True)
             self.core.players.watch(on=True)
 
     def unwatch_players(self) -> None:
         """Be told no longer; `players` is empty from now on, and handlers are not called."""
+        self.owner.check()
         if Watched.PLAYERS in self._watches:
             self.core.players.watch(on=False)
             self._watch(Watched.PLAYERS, on=False)
@@ -230,6 +239,7 @@ class ServerAdapter(Adapter):
         Raises:
             Closed: the adapter is closed.
         """
+        self.owner.check()
         if on is not (Watched.ALERTS in self._watches):
             self._watch(Watched.ALERTS, on=on)
             self.core.alerts.watch(on=on)
@@ -272,6 +282,7 @@ class ServerAdapter(Adapter):
         return self._on_player(What.QUALITY, function)
 
     def _on_player(self, what: What, function: OnPlayerT) -> OnPlayerT:
+        self.owner.check()
         self.core.players.handlers[what].append(function)
         self.watch_players()
         return function

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import zmq
 
+from lanebus.adapters.owner import all_here
+
 Socket = zmq.Socket[bytes]
 
 EVENTS = 15
@@ -28,7 +30,8 @@ def _context_of(process_id: int) -> zmq.Context[Socket]:
 
 def _end(context: zmq.Context[Socket], process_id: int) -> None:
     # The last words of adapters that were closed, a second at most; without this they end with libzmq's threads.
-    if process_id == os.getpid():
+    # Sockets of another thread, which may be waiting on them, are left alone, and end with the process.
+    if process_id == os.getpid() and all_here():
         context.destroy(linger=0)
 
 

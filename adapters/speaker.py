@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -75,6 +76,7 @@ class Speaker:
         """
 
         def register(function: HandlerT) -> HandlerT:
+            self._adapter.owner.check()
             session = self._session
             session.handlers.add(pattern, function, schema)
             waiting = session.unhandled.take(session.handlers.match)
@@ -88,6 +90,7 @@ class Speaker:
 
     def on_unsettled(self, function: UnsettledT) -> UnsettledT:
         """Decorate a function that is told of every event that ended other than delivered."""
+        self._adapter.owner.check()
         self._session.on_unsettled.append(function)
         return function
 
@@ -97,6 +100,7 @@ class Speaker:
         It happens to events for groups, lists and `all` when this receiver falls behind by more than its queue in the
         broker holds. The program can ask the sender for its present state.
         """
+        self._adapter.owner.check()
         self._session.on_gap.append(function)
         return function
 
@@ -138,10 +142,14 @@ class Speaker:
             OutboxFull: no room; nothing was accepted. A volatile event is accepted, and dropped.
             TooLarge: the payload is past the broker's limit.
             Closed: the adapter or session is closed.
+            WrongThread: another thread has started the adapter.
+            WrongProcess: the adapter was made before this process was forked.
             ValueError: the topic, the lane, a destination or the mode, key or time to live is malformed.
             TypeError: the payload does not encode.
         """
         adapter = self._adapter
+        if get_ident() != adapter.owner.thread:
+            adapter.owner.check()
         session = self._session
         core = adapter.core
         if session.closed or core.state is _CLOSED:

@@ -3,7 +3,16 @@
 from msgspec import Raw
 
 from lanebus.adapters.client import ClientAdapter
-from lanebus.adapters.errors import Closed, HelloRefused, LanebusError, NotConnected, OutboxFull, TooLarge
+from lanebus.adapters.errors import (
+    Closed,
+    HelloRefused,
+    LanebusError,
+    NotConnected,
+    OutboxFull,
+    TooLarge,
+    WrongProcess,
+    WrongThread,
+)
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.gateway import GatewayAdapter, GatewaySession
 from lanebus.adapters.loop import Loop
@@ -48,4 +57,6 @@ __all__ = [
     "ThrottledLane",
     "TooLarge",
     "Unsettled",
+    "WrongProcess",
+    "WrongThread",
 ]
