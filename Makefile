@@ -28,7 +28,7 @@ BENCH_TRACES = $(addprefix --trace ,$(if $(TRACES),$(or $(wildcard $(TRACES)),$(
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check test lint demo torture wheel test-wheel compiled test-compiled bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood bench-commands clean
+.PHONY: help check test lint longlife demo torture wheel test-wheel compiled test-compiled bench bench-quick bench-tools bench-reconnect bench-restart bench-stopped bench-flood bench-commands clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ check: lint ## style, types and the tests of wire, conf, cores and documents, wi
 test: lint ## style, types and all tests, with coverage; WORKERS=1 for one after the other
 	$(PYTEST) $(SIDE_BY_SIDE) --cov --cov-report=term --ignore tests/link
 	$(PYTEST) $(SIDE_BY_SIDE) tests/link # both cores on a link that is not: thousands of steps, too slow under coverage
+
+longlife: $(STAMP) ## what make test does for seconds, for as long as months bring: half an hour
+	LANEBUS_LONG=1 $(PYTEST) $(SIDE_BY_SIDE) --timeout 7200 --durations 5 -m longlife tests/broker tests/adapters tests/link
 
 demo: $(STAMP) ## a broker, an arena and some players on this machine
 	$(BIN)/lanebus demo
