@@ -14,6 +14,7 @@ from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.derivable import mypyc_attr
 from lanebus.adapters.dispatch import dispatch
 from lanebus.adapters.errors import Closed, NotConnected
+from lanebus.adapters.given import seconds, tell, whole
 from lanebus.adapters.handler_times import Budgets, HandlerTimes
 from lanebus.adapters.links import Links, Observer
 from lanebus.adapters.owner import Owner
@@ -33,6 +34,7 @@ log = logging.getLogger("lanebus.adapters")
 
 DEFAULT_BROKER = "tcp://127.0.0.1:5570"
 DEFAULT_OUTBOX_BYTES = 8 << 20
+MOST_OUTBOX_BYTES: Final = 1 << 50
 CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
 PORTION_S = 0.002
@@ -62,7 +64,8 @@ class Adapter(Speaker):
         self.core = AttachmentCore(name, role, process, [broker] if isinstance(broker, str) else list(broker))
         """The part without I/O."""
         self.core.incoming.handler_wait_s = checked_wait_s(handler_wait_s)
-        session = self.core.open_session(0, name, process, outbox_bytes=outbox_bytes, strict=strict)
+        outbox_bytes = whole(outbox_bytes, "outbox_bytes", 0, MOST_OUTBOX_BYTES)
+        session = self.core.open_session(0, name, process, outbox_bytes=outbox_bytes, strict=bool(strict))
         super().__init__(self, session)
         self.handler_times = HandlerTimes(name, handler_budget_ms)
         self.turns = Turns(f"{name} was not polled")
@@ -71,6 +74,10 @@ class Adapter(Speaker):
         self.observer: Observer | None = None
         """Who drives it together with others."""
         self.links = Links(self)
+        self._in_turn = False
+        """Whether this is inside of a turn: in a handler, or another function of the program's that a turn calls."""
+        self._close_within_s: float | None = None
+        """How long a closing may take that such a function has asked for."""
 
     # What the program calls
 
@@ -176,11 +183,18 @@ class Adapter(Speaker):
         """Connect, and wait until all links are up.
 
         Raises:
-            NotConnected: no broker answered in time, and why; the adapter is closed.
+            NotConnected: no broker answered in time, and why; the adapter is closed. Or this was called by a handler,
+                for which nothing can be waited.
             HelloRefused: the broker does not want this peer.
             Closed: the adapter was closed or fenced before.
         """
+        timeout_s = seconds(timeout_s, "timeout_s")
         self.start()
+        if self._in_turn and self.core.state is not State.UP:
+            self._raise_failure()
+            raise NotConnected(
+                f"{self.name} is {self.state}, and a handler cannot wait: connect outside of handlers"
+            )
         deadline = time.monotonic() + timeout_s
         while self.core.state is not State.UP:
             self._raise_failure()
@@ -196,7 +210,8 @@ class Adapter(Speaker):
     def poll(self, budget_ms: float = 4.0) -> int:
         """Read what came, run handlers (critical first) for about `budget_ms`, flush what should not wait.
 
-        For programs whose loop belongs to an engine: call it every frame. Never blocks.
+        For programs whose loop belongs to an engine: call it every frame. Never blocks. Inside of a handler it returns
+        at once: what it would do, the turn that has called the handler goes on to do.
 
         Returns:
             Events handled.
@@ -206,11 +221,14 @@ class Adapter(Speaker):
             HelloRefused: the broker does not want this peer.
         """
         self.owner.check()
+        budget_s = seconds(budget_ms, "budget_ms") / 1e3
+        if self._in_turn:
+            return 0
         now = time.monotonic()
         self._begin(now)
         try:
             self._raise_failure()
-            until = now + budget_ms / 1e3
+            until = now + budget_s
             handled = 0
             while True:
                 handled += self._turn(min(until, now + PORTION_S), next_turn_in_s=self.turns.mean_gap_s)
@@ -222,6 +240,8 @@ class Adapter(Speaker):
 
     def wait(self, timeout_s: float | None = None, *, until: float | None = None) -> int:
         """Handle what comes until the time is over; with no time given, until at least one event was handled.
+
+        Inside of a handler it returns at once, as `poll` does.
 
         Args:
             timeout_s: seconds from now.
@@ -235,10 +255,17 @@ class Adapter(Speaker):
             HelloRefused: the broker does not want this peer.
         """
         self.owner.check()
+        ends = []
         start = time.monotonic()
+        if until is not None:
+            ends.append(seconds(until, "until"))
+        if timeout_s is not None:
+            ends.append(start + seconds(timeout_s, "timeout_s"))
+        if self._in_turn:
+            return 0
         self._begin(start)
         try:
-            return self._wait(start, timeout_s, until)
+            return self._wait(min(ends, default=None))
         finally:
             self.turns.end(time.monotonic())
 
@@ -252,11 +279,25 @@ class Adapter(Speaker):
         """Flush, wait for settlements until the timeout while handling what comes, and say goodbye.
 
         Driven by a `Loop`, the wait gives the loop's other adapters their turns too; `Loop.close_all` closes many.
+        Inside of a handler it returns at once, with what is in flight by then, and all of it happens when the handler
+        has returned: the event that is being handled ends as its handler does.
 
         Returns:
             Events that were not settled in time; they end as ``unknown: closed``.
+
+        Raises:
+            TypeError: the timeout is no number.
+            ValueError: the timeout is not a number.
         """
+        timeout_s = seconds(timeout_s, "timeout_s")
         core = self.core
+        driver = self.observer
+        if self._in_turn or (driver is not None and driver.in_turn):
+            if driver is None:
+                self._close_within_s = timeout_s
+            else:
+                driver.close_within(self, timeout_s)
+            return sum(session.outbox.in_flight for session in core.sessions.values())
         left = 0
         if core.state is not State.CLOSED:
             self.owner.check()
@@ -340,15 +381,13 @@ class Adapter(Speaker):
         if self.turns.begin(now):
             self.core.line.stalled(now)
 
-    def _wait(self, start: float, timeout_s: float | None, end: float | None) -> int:
-        ends = [each for each in (end, None if timeout_s is None else start + timeout_s) if each is not None]
-        deadline = min(ends) if ends else None
+    def _wait(self, deadline: float | None) -> int:
         handled = 0
         while True:
             self._raise_failure()
             until = time.monotonic() + PORTION_S
             handled += self._turn(until if deadline is None else min(until, deadline))
-            if deadline is None and handled:
+            if (deadline is None and handled) or self._is_closed_by_handler:
                 return handled
             if deadline is not None and time.monotonic() >= deadline:
                 return handled
@@ -365,6 +404,10 @@ class Adapter(Speaker):
                 self._turn(min(deadline, time.monotonic() + PORTION_S))
                 self.links.sleep(min(deadline, time.monotonic() + 0.05))
 
+    @property
+    def _is_closed_by_handler(self) -> bool:
+        return self.core.state is State.CLOSED and self.core.failure is None
+
     def _raise_failure(self) -> None:
         if self.core.failure is not None:
             raise self.core.failure
@@ -372,6 +415,16 @@ class Adapter(Speaker):
             raise Closed(f"{self.name} is closed")
 
     def _turn(self, until: float, *, next_turn_in_s: float | None = None) -> int:
+        self._in_turn = True
+        try:
+            return self._one_turn(until, next_turn_in_s or 0.0)
+        finally:
+            self._in_turn = False
+            within_s, self._close_within_s = self._close_within_s, None
+            if within_s is not None:
+                self.close(within_s)
+
+    def _one_turn(self, until: float, next_turn_in_s: float) -> int:
         core = self.core
         core.begin_turn(time.monotonic())
         self.links.read()
@@ -388,18 +441,14 @@ class Adapter(Speaker):
         self.tell_news()
         now = time.monotonic()
         self.in_turn(now)
-        core.end_turn(now, now + (next_turn_in_s or 0.0))
+        core.end_turn(now, now + next_turn_in_s)
         self.links.act()
         return handled
 
     def _tell(self) -> None:
         told, self.core.told = self.core.told, []
         for session, unsettled in told:
-            for function in session.on_unsettled:
-                try:
-                    function(unsettled)
-                except Exception:
-                    log.exception("! on_unsettled of %s failed", session.name)
+            tell(session.on_unsettled, unsettled, f"on_unsettled of {session.name}")
 
     def _report_failed(self) -> None:
         failed, self.core.requests.failed = self.core.requests.failed, []

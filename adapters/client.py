@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
+from lanebus.adapters.given import text
 from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.unhandled import HANDLER_WAIT_S
@@ -36,7 +37,7 @@ class ClientAdapter(Adapter):
         handler_wait_s: float = HANDLER_WAIT_S,
     ) -> None:
         super().__init__(
-            full_name(name, Role.CLIENT),
+            full_name(text(name, "name"), Role.CLIENT),
             Role.CLIENT,
             broker=broker,
             outbox_bytes=outbox_bytes,

@@ -72,6 +72,14 @@ class Unsettled(NamedTuple):
     outcome: Outcome
     reason: Reason
 
+    def __repr__(self) -> str:
+        to = self.to
+        whom = (
+            "whoever handles it" if to is None else to if isinstance(to, str) else f"{len(to)} destinations"
+        )
+        end = f"{self.outcome.label}: {self.reason}"
+        return f"<Unsettled {self.topic} #{self.number} to {whom} on {self.lane.label}, {end}>"
+
 
 class Gap(NamedTuple):
     """Events of a sender that were dropped because the receiver fell behind, as `on_gap` gets it."""
@@ -79,6 +87,9 @@ class Gap(NamedTuple):
     sender: str
     lane: Lane
     receiver: str
+
+    def __repr__(self) -> str:
+        return f"<Gap in what {self.receiver} gets from {self.sender} on {self.lane.label}>"
 
 
 class Receipt:

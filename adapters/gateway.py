@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
+from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, MOST_OUTBOX_BYTES, Adapter
 from lanebus.adapters.dispatch import requeue
 from lanebus.adapters.errors import Closed
+from lanebus.adapters.given import number, text, whole
 from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.requests import Request
@@ -19,6 +20,9 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import PROCESS_BYTES, Open
 from lanebus.wire.names import Role, full_name
 from lanebus.wire.outcomes import Reason
+
+MOST_RTT_MS: Final = 3_600_000.0
+"""An hour; what takes longer is no round trip."""
 
 
 class GatewaySession(Speaker):
@@ -100,7 +104,7 @@ class GatewayAdapter(Adapter):
         handler_wait_s: float = HANDLER_WAIT_S,
     ) -> None:
         super().__init__(
-            full_name(name, Role.GATEWAY),
+            full_name(text(name, "name"), Role.GATEWAY),
             Role.GATEWAY,
             broker=broker,
             outbox_bytes=0,
@@ -110,8 +114,8 @@ class GatewayAdapter(Adapter):
         )
         # The gateway itself is no sender or receiver: index 0 stays unused on its links.
         del self.core.sessions[0]
-        self._session_outbox_bytes = session_outbox_bytes
-        self._strict = strict
+        self._session_outbox_bytes = whole(session_outbox_bytes, "session_outbox_bytes", 0, MOST_OUTBOX_BYTES)
+        self._strict = bool(strict)
         self._next_index = 1
 
     def open(self, player: str, *, rtt_ms: float | None = None) -> GatewaySession:
@@ -122,11 +126,14 @@ class GatewayAdapter(Adapter):
             rtt_ms: round trip between gateway and player, where known; the player's quality includes it.
 
         Raises:
-            ValueError: `player` cannot name a player.
+            ValueError: `player` cannot name a player, or `rtt_ms` is no time.
+            TypeError: one of them is of another kind.
             Closed: the gateway is closed.
         """
         self.owner.check()
-        name = full_name(player, Role.CLIENT)
+        name = full_name(text(player, "player"), Role.CLIENT)
+        if rtt_ms is not None:
+            rtt_ms = number(rtt_ms, "rtt_ms", 0.0, MOST_RTT_MS)
         process = os.urandom(PROCESS_BYTES)
         index = self._next_index
         opening = Request(

@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from lanebus.adapters.event import Event
+from lanebus.adapters.given import function as check_function
+from lanebus.adapters.given import ran, shown
 from lanebus.wire.alerts import ALERT_TOPIC
 from lanebus.wire.names import PatternTable
 from lanebus.wire.outcomes import Outcome, Reason
@@ -23,6 +25,42 @@ _ERROR: Final[Result] = (Outcome.REFUSED, Reason.HANDLER_ERROR)
 _BAD: Final[Result] = (Outcome.REFUSED, Reason.BAD_PAYLOAD)
 
 
+def decoder_of(schema: Any) -> Callable[[bytes], Any]:
+    """What decodes payloads as a type, and checks them.
+
+    Raises:
+        TypeError: it is no type that payloads can be decoded as.
+    """
+    decode = msgspec.msgpack.Decoder(schema).decode
+    other = _unknown_class(msgspec.inspect.type_info(schema), set())
+    if other is not None:
+        raise TypeError(
+            f"schema={shown(schema)}: payloads cannot be decoded as {other.__name__}: give a msgspec.Struct, a "
+            "dataclass, a typed dict or builtins, or none, and make it in the handler of event.payload"
+        )
+    return decode
+
+
+def _unknown_class(info: Any, seen: set[int]) -> type | None:
+    """The first class within a type that msgspec would only check to be one already; nothing decoded ever is."""
+    if id(info) in seen:
+        return None
+    seen.add(id(info))
+    if isinstance(info, msgspec.inspect.CustomType):
+        found: type = info.cls
+        return found
+    if isinstance(info, tuple):
+        parts = list(info)
+    else:
+        parts = [getattr(info, name) for name in getattr(info, "__struct_fields__", ())]
+    for part in parts:
+        if isinstance(part, tuple | msgspec.inspect.Type | msgspec.inspect.Field):
+            inner = _unknown_class(part, seen)
+            if inner is not None:
+                return inner
+    return None
+
+
 class Handler:
     """A function, and the decoder of the payloads it gets."""
 
@@ -31,9 +69,7 @@ class Handler:
     def __init__(self, pattern: str, function: HandlerFunction, schema: Any) -> None:
         self.pattern = pattern
         self.function = function
-        self.decode: Callable[[bytes], Any] | None = (
-            None if schema is None else msgspec.msgpack.Decoder(schema).decode
-        )
+        self.decode: Callable[[bytes], Any] | None = None if schema is None else decoder_of(schema)
 
 
 class Handlers:
@@ -58,8 +94,10 @@ class Handlers:
 
         Raises:
             ValueError: it is not a topic pattern.
-            TypeError: `schema` is nothing that payloads can be decoded as.
+            TypeError: `schema` is nothing that payloads can be decoded as, or the function does not run when it is
+                called.
         """
+        check_function(function, f"the handler of {pattern}")
         handler = Handler(pattern, function, schema)
         if pattern == ALERT_TOPIC:
             self.of_alerts += (handler,)
@@ -78,7 +116,8 @@ class Handlers:
             try:
                 if handler.decode is not None:
                     event.payload = handler.decode(event.raw)
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            except Exception as error:
+                # What does not fit is the sender's, whatever the schema's own code raises on it.
                 self.errors += 1
                 log.warning(
                     "! payload of %s from %s does not fit the handler of %s: %s",
@@ -90,7 +129,10 @@ class Handlers:
                 result = _BAD
                 continue
             try:
-                handler.function(event)
+                answer = handler.function(event)
+                if answer is not None and not ran(answer, f"the handler of {handler.pattern}"):
+                    self.errors += 1
+                    result = _ERROR
             except Exception:
                 self.errors += 1
                 if self._strict:

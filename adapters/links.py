@@ -23,6 +23,8 @@ class Observer(Protocol):
 
     turns: Turns
     """Its own."""
+    in_turn: bool
+    """Whether this is inside of a turn of it."""
 
     def opened(self, adapter: Adapter, socket: Socket) -> None:
         """`adapter` has a new socket."""
@@ -35,6 +37,9 @@ class Observer(Protocol):
 
     def turn(self, timeout_s: float) -> int:
         """Give every adapter its turn."""
+
+    def close_within(self, adapter: Adapter, timeout_s: float) -> None:
+        """Close `adapter` once all is settled, or that time is over."""
 
 
 class Links:

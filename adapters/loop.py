@@ -10,6 +10,7 @@ from typing import Final
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import Adapter
+from lanebus.adapters.given import seconds
 from lanebus.adapters.owner import Owner
 from lanebus.adapters.sockets import Socket
 from lanebus.adapters.turns import Turns
@@ -18,6 +19,8 @@ from lanebus.wire.lanes import TIMER_SLACK_S
 SHARE_S = 0.002
 """How long one adapter's handlers may run before the next adapter's turn."""
 
+CLOSING_LOOK_S: Final = 0.05
+"""How often adapters that a handler has closed are looked at."""
 _STALE_TIMERS: Final = 256
 """Instants that are no longer true and may be kept, beyond two for each adapter."""
 _AT_REST: Final = (State.NEW, State.CLOSED)
@@ -42,6 +45,10 @@ class Loop:
         self._timers: list[tuple[float, int, Adapter]] = []
         """A heap of these instants, with such among them that are no longer true."""
         self._order = count()
+        self.in_turn = False
+        """Whether this is inside of a turn: in a handler of one of the adapters."""
+        self._closing: dict[Adapter, float] = {}
+        """Adapters that a handler of theirs has closed, and when at the latest."""
 
     def add(self, adapter: Adapter) -> None:
         """Drive `adapter` from now on."""
@@ -61,9 +68,12 @@ class Loop:
         adapter.observe(None)
         self._adapters.pop(adapter, None)
         self._touched.pop(adapter, None)
+        self._closing.pop(adapter, None)
 
     def turn(self, timeout_s: float) -> int:
         """Give every adapter that has something to do its turn; wait up to `timeout_s` if none has.
+
+        Inside of a handler of one of them it returns at once.
 
         Returns:
             Events handled.
@@ -73,6 +83,31 @@ class Loop:
             WrongProcess: the loop was made before this process was forked.
         """
         self.owner.claim()
+        timeout_s = seconds(timeout_s, "timeout_s")
+        if self.in_turn:
+            return 0
+        self.in_turn = True
+        try:
+            return self._turn(min(timeout_s, CLOSING_LOOK_S) if self._closing else timeout_s)
+        finally:
+            self.in_turn = False
+            if self._closing:
+                self._close_what_may_be(time.monotonic())
+
+    def _close_what_may_be(self, now: float) -> None:
+        """Close the adapters that a handler has closed, as soon as all is settled or their time is over."""
+        for adapter, deadline in list(self._closing.items()):
+            if now >= deadline or not adapter.unfinished or adapter.core.state in _AT_REST:
+                del self._closing[adapter]
+                adapter.close(0.0)
+            else:
+                adapter.flush()
+
+    def close_within(self, adapter: Adapter, timeout_s: float) -> None:
+        """Close `adapter` once all is settled, or that time is over."""
+        self._closing[adapter] = time.monotonic() + timeout_s
+
+    def _turn(self, timeout_s: float) -> int:
         now = time.monotonic()
         if self.turns.begin(now):
             for each in self._adapters:
@@ -141,7 +176,7 @@ class Loop:
             Events that were not settled in time; they end as ``unknown: closed``.
         """
         self.owner.check()
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + seconds(timeout_s, "timeout_s")
         adapters = list(self._adapters)
         try:
             while (now := time.monotonic()) < deadline and any(

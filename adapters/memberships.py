@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lanebus.adapters.core import AttachmentCore
+from lanebus.adapters.given import shown, text
 from lanebus.adapters.requests import Request
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import Join, Leave
-from lanebus.wire.names import valid_group
+from lanebus.wire.names import Role, valid_group, valid_peer
 
 
 class Memberships:
@@ -27,13 +28,11 @@ class Memberships:
         """Ask for a peer to be put into a group.
 
         Raises:
-            ValueError: `group` cannot name a group.
-            TypeError: `who` is no text.
+            ValueError: `group` cannot name a group, or `who` a peer.
+            TypeError: one of them is no text.
             LanebusError: the attachment is closed.
         """
-        _check_group(group)
-        if not isinstance(who, str):
-            raise TypeError(f"a member is named by a text such as 'player:42', not by {who!r}")
+        group, who = _checked(group, who)
         request = Request(
             Kind.JOIN,
             lambda number: Join(request=number, group=group, member=who),
@@ -46,7 +45,7 @@ class Memberships:
 
     def leave(self, group: str, who: str) -> None:
         """Ask for a peer to be taken out of a group; raises as `join` does."""
-        _check_group(group)
+        group, who = _checked(group, who)
         self._core.requests.withdraw(self._joins.pop((group, who), None))
         request = Request(
             Kind.LEAVE,
@@ -64,6 +63,11 @@ class Memberships:
         self._joins.clear()
 
 
-def _check_group(group: str) -> None:
+def _checked(group: object, who: object) -> tuple[str, str]:
+    """A group and one of its members by name, as they travel."""
+    group, who = text(group, "group"), text(who, "member")
     if not valid_group(group):
-        raise ValueError(f"{group!r} cannot name a group: letters, digits, '_', '.', ':' and '-'")
+        raise ValueError(f"{shown(group)} cannot name a group: letters, digits, '_', '.', ':' and '-'")
+    if not any(valid_peer(who, role) for role in (Role.CLIENT, Role.SERVER)):
+        raise ValueError(f"{shown(who)} cannot be a member of a group: give a name such as 'player:42'")
+    return group, who

@@ -169,12 +169,10 @@ class OutLane:
                 rows.append((*row, event.exclude) if event.exclude else row)
             size += event.size
             events.append(event)
-            event.transmitted = True
             if event.after > after:
                 after = event.after
         if not events:
             return None
-        self.queued_bytes -= size
         speakers = {event.session for event in events}
         since = events[0].sent_at
         if self.released:
@@ -184,17 +182,25 @@ class OutLane:
             after,
             [(index, sessions[index].outbox.base(self.lane)) for index in speakers],
         )
-        batch = encode_batch(
-            self.lane,
-            preamble,
-            rows,
-            incarnation=incarnation,
-            number=self.next_number,
-            ack=ack,
-            threshold_bytes=self._window.threshold_bytes,
-            flags=FLAG_REPLAY if first.replayed else 0,
-            history=self._history,
-        )
+        try:
+            batch = encode_batch(
+                self.lane,
+                preamble,
+                rows,
+                incarnation=incarnation,
+                number=self.next_number,
+                ack=ack,
+                threshold_bytes=self._window.threshold_bytes,
+                flags=FLAG_REPLAY if first.replayed else 0,
+                history=self._history,
+            )
+        except BaseException:
+            # All that an event holds was encoded when it was sent. If one does not encode all the same, none has left.
+            queue.extendleft(reversed(events))
+            raise
+        for event in events:
+            event.transmitted = True
+        self.queued_bytes -= size
         self._unacked.append((self.next_number, size, events, now))
         self._unacked_bytes += size
         self.next_number += 1

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from lanebus.adapters.given import tell
 from lanebus.adapters.incoming import Incoming
 from lanebus.adapters.news import News
 from lanebus.wire.lanes import Lane
@@ -104,11 +105,7 @@ class Players(Mapping[str, Player]):
     def tell(self) -> None:
         """Call the program's handlers for what has happened; what they raise is logged."""
         for change in self.news.take():
-            for function in self.handlers[change.what]:
-                try:
-                    function(change)
-                except Exception:
-                    log.exception("! the handler of players that %s failed", change.what.value)
+            tell(self.handlers[change.what], change, f"the handler of players that {change.what.value}")
 
     def _take(self, entry: PresenceEntry, after: list[int], now: float) -> None:
         known = self._by_name.get(entry.player)

@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
+from lanebus.adapters.errors import Closed
+from lanebus.adapters.given import function as check_function
+from lanebus.adapters.given import shown, text
 from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships
 from lanebus.adapters.players import OnPlayer, Player
@@ -16,7 +19,7 @@ from lanebus.adapters.services import HEALTH_INTERVAL_S, HealthCheck, Registrati
 from lanebus.adapters.unhandled import HANDLER_WAIT_S
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import Assign, Watch, Watched
-from lanebus.wire.names import Role, full_name
+from lanebus.wire.names import Role, full_name, valid_service
 from lanebus.wire.presence import What
 from lanebus.wire.services import Instance
 
@@ -69,7 +72,7 @@ class ServerAdapter(Adapter):
         handler_wait_s: float = HANDLER_WAIT_S,
     ) -> None:
         super().__init__(
-            full_name(name, Role.SERVER),
+            full_name(text(name, "name"), Role.SERVER),
             Role.SERVER,
             broker=broker,
             outbox_bytes=outbox_bytes,
@@ -120,9 +123,7 @@ class ServerAdapter(Adapter):
             Closed: the adapter is closed.
         """
         self.owner.check()
-        if self.service not in (None, service):
-            raise ValueError(f"{self.name} is an instance of {self.service}, and cannot be one of {service}")
-        self._registration = Registration(
+        registration = Registration(
             service,
             version=version,
             priority=priority,
@@ -133,6 +134,13 @@ class ServerAdapter(Adapter):
             health_interval_s=health_interval_s,
             starting=starting,
         )
+        if self.service not in (None, registration.service):
+            raise ValueError(
+                f"{self.name} is an instance of {self.service}, and cannot be one of {registration.service}"
+            )
+        if self.core.state is State.CLOSED:
+            raise self.core.failure or Closed(f"{self.name} is closed")
+        self._registration = registration
         if self.core.state is not State.NEW:
             self._register()
 
@@ -168,6 +176,7 @@ class ServerAdapter(Adapter):
     def on_service(self, function: ServiceT) -> ServiceT:
         """Decorate a function that is told of every change of an instance, after `services` shows it."""
         self.owner.check()
+        check_function(function, "on_service")
         self.core.services.functions.append(function)
         return function
 
@@ -178,23 +187,28 @@ class ServerAdapter(Adapter):
             ValueError: `group` cannot name a group.
         """
         self.owner.check()
-        self._memberships.join(group, member or self.name)
+        self._memberships.join(group, self.name if member is None else member)
 
     def leave(self, group: str, member: str | None = None) -> None:
         """Take a peer out of a group; itself by default."""
         self.owner.check()
-        self._memberships.leave(group, member or self.name)
+        self._memberships.leave(group, self.name if member is None else member)
 
     def assign(self, player: str, service: str, instance: str | None = None) -> None:
         """Bind a player to an instance of a service, whatever the broker would have chosen; None takes it away.
 
         Raises:
-            ValueError: `player` cannot name a player.
+            ValueError: `player` cannot name a player, `service` a service, or `instance` a server.
+            TypeError: one of them is no text.
+            Closed: the adapter is closed.
         """
         self.owner.check()
-        who = full_name(player, Role.CLIENT)
+        who = full_name(text(player, "player"), Role.CLIENT)
+        service = text(service, "service")
+        if not valid_service(service):
+            raise ValueError(f"{shown(service)} cannot name a service: letters, digits, '_', '.' and '-'")
+        target = None if instance is None else full_name(text(instance, "instance"), Role.SERVER)
         old = self._bindings.pop((who, service), None)
-        target = None if instance is None else full_name(instance, Role.SERVER)
         request = self._request(
             Kind.ASSIGN,
             lambda number: Assign(request=number, player=who, service=service, instance=target),
@@ -283,8 +297,9 @@ class ServerAdapter(Adapter):
 
     def _on_player(self, what: What, function: OnPlayerT) -> OnPlayerT:
         self.owner.check()
-        self.core.players.handlers[what].append(function)
+        check_function(function, f"the handler of players that {what.value}")
         self.watch_players()
+        self.core.players.handlers[what].append(function)
         return function
 
     def _request(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from lanebus.adapters.given import function, ran, seconds, shown, tell, text, texts, whole
 from lanebus.adapters.incoming import Incoming
 from lanebus.adapters.news import News
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -13,6 +14,7 @@ from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import HealthReport, Register, Services
 from lanebus.wire.names import valid_service
 from lanebus.wire.services import (
+    BUS,
     MAX_DEPENDENCIES,
     MAX_INSTANCES,
     MAX_PRIORITY,
@@ -50,6 +52,7 @@ class Registration:
 
     Raises:
         ValueError: one of them is malformed.
+        TypeError: one of them is of another kind.
     """
 
     def __init__(
@@ -65,31 +68,30 @@ class Registration:
         health_interval_s: float = HEALTH_INTERVAL_S,
         starting: bool = False,
     ) -> None:
-        for name in (service, *([depends_on] if isinstance(depends_on, str) else depends_on)):
+        self.service = text(service, "service")
+        self.depends_on = texts(depends_on, "depends_on")
+        for name in (self.service, *self.depends_on):
             if not valid_service(name):
-                raise ValueError(f"{name!r} cannot name a service: letters, digits, '_', '.' and '-'")
-        for what, value, (least, most) in (
-            ("priority", priority, (-MAX_PRIORITY, MAX_PRIORITY)),
-            ("weight", weight, (1, MAX_WEIGHT)),
-        ):
-            if int(value) != value or not least <= value <= most:
-                raise ValueError(f"{what} is {value!r}: give a whole number from {least} to {most}")
-        if len(version) > MAX_VERSION_CHARACTERS:
-            raise ValueError(f"the version has {len(version)} characters, at most {MAX_VERSION_CHARACTERS}")
-        if isinstance(tags, str) or isinstance(depends_on, str):
-            raise ValueError("tags and depends_on are lists of texts, and not one text")
-        if len(tags) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG_CHARACTERS for tag in tags):
+                raise ValueError(f"{shown(name)} cannot name a service: letters, digits, '_', '.' and '-'")
+        if self.service == BUS:
+            raise ValueError(f"the service {BUS} is the broker itself: choose another name")
+        self.priority = whole(priority, "priority", -MAX_PRIORITY, MAX_PRIORITY)
+        self.weight = whole(weight, "weight", 1, MAX_WEIGHT)
+        self.version = text(version, "version")
+        if len(self.version) > MAX_VERSION_CHARACTERS:
+            raise ValueError(
+                f"the version has {len(self.version)} characters, at most {MAX_VERSION_CHARACTERS}"
+            )
+        self.tags = texts(tags, "tags")
+        if len(self.tags) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG_CHARACTERS for tag in self.tags):
             raise ValueError(f"tags are at most {MAX_TAGS} texts of 1 to {MAX_TAG_CHARACTERS} characters")
-        if len(depends_on) > MAX_DEPENDENCIES:
-            raise ValueError(f"depends on {len(depends_on)} services, at most {MAX_DEPENDENCIES}")
+        if len(self.depends_on) > MAX_DEPENDENCIES:
+            raise ValueError(f"depends on {len(self.depends_on)} services, at most {MAX_DEPENDENCIES}")
+        if health is not None:
+            function(health, "health")
+        health_interval_s = seconds(health_interval_s, "health_interval_s")
         if not health_interval_s > 0:
             raise ValueError(f"health_interval_s is {health_interval_s!r}: give seconds, more than 0")
-        self.service = service
-        self.version = str(version)
-        self.priority = priority
-        self.weight = weight
-        self.tags = list(map(str, tags))
-        self.depends_on = list(map(str, depends_on))
         self.said = (Health.STARTING if starting else Health.OK), ""
         """How it is, and why."""
         self._check = health
@@ -113,7 +115,10 @@ class Registration:
         self._due = now + self._interval_s
         before = self.said
         try:
-            self.said = _understood(self._check())
+            answer: object = self._check()
+            if answer is not None and not ran(answer, f"the health check of {self.service}"):
+                answer = "its check does not run when it is called"
+            self.said = _understood(answer)
         except Exception as error:
             log.exception("! the health check of %s failed", self.service)
             self.said = _understood(f"its check failed: {type(error).__name__}")
@@ -141,12 +146,16 @@ class Registration:
         return HealthReport(request=number, service=self.service, health=health, reason=reason)
 
 
-def _understood(answer: str | bool | None) -> tuple[Health, str]:
+def _understood(answer: object) -> tuple[Health, str]:
     if answer is None or answer is True or answer == "ok":
         return Health.OK, ""
     if answer is False or answer == "degraded":
         return Health.DEGRADED, ""
-    return Health.DEGRADED, str(answer)[:MAX_REASON_CHARACTERS]
+    # Whatever a check says reaches the broker, half of a surrogate pair too.
+    reason = (
+        (str.__str__(answer) if isinstance(answer, str) else str(answer)).encode(errors="replace").decode()
+    )
+    return Health.DEGRADED, reason[:MAX_REASON_CHARACTERS]
 
 
 class ServiceChange(NamedTuple):
@@ -207,11 +216,7 @@ class Watched:
     def tell(self) -> None:
         """Tell the program of what has changed; what it raises is logged."""
         for change in self.news.take():
-            for function in self.functions:
-                try:
-                    function(change)
-                except Exception:
-                    log.exception("! on_service failed on %s", change.instance.name)
+            tell(self.functions, change, f"on_service for {change.instance.name}")
 
     def _note(self, entry: Instance, after: list[int]) -> None:
         instances = self.services.get(entry.service, {})

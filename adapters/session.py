@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from lanebus.adapters.event import Gap, Unsettled
+from lanebus.adapters.given import tell
 from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
 from lanebus.adapters.outbox import Outbox
@@ -66,11 +67,7 @@ class SessionCore:
 
     def tell_gap(self, gap: Gap) -> None:
         """Tell the program of a gap; what it raises is logged."""
-        for function in self.on_gap:
-            try:
-                function(gap)
-            except Exception:
-                log.exception("! on_gap of %s failed", self.name)
+        tell(self.on_gap, gap, f"on_gap of {self.name}")
 
     def note_served(self, service: str, history: list[tuple[str, list[int], bool]]) -> None:
         """The broker says which instances of a service its events went to."""

@@ -14,13 +14,16 @@ from lanebus.adapters.derivable import mypyc_attr
 from lanebus.adapters.dispatch import requeue
 from lanebus.adapters.errors import Closed, TooLarge
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
+from lanebus.adapters.given import function as check_function
+from lanebus.adapters.given import shown, text, texts
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
 from lanebus.wire.alerts import ALERT_TOPIC
+from lanebus.wire.batches import MAX_EXCLUDED
 from lanebus.wire.errors import ProtocolError
 from lanebus.wire.lanes import Lane, lane_of
 from lanebus.wire.modes import Mode
-from lanebus.wire.names import Destination, DestinationKind, parse_destination, valid_topic
+from lanebus.wire.names import Destination, DestinationKind, check_pattern, parse_destination, valid_topic
 from lanebus.wire.outcomes import Book
 
 if TYPE_CHECKING:
@@ -73,12 +76,16 @@ class Speaker:
 
         Raises:
             ValueError: it is not a topic pattern.
+            TypeError: what is decorated is no function that runs when it is called, or `schema` is nothing that
+                payloads can be decoded as.
         """
+        plain = text(pattern, "pattern")
+        check_pattern(plain)
 
         def register(function: HandlerT) -> HandlerT:
             self._adapter.owner.check()
             session = self._session
-            session.handlers.add(pattern, function, schema)
+            session.handlers.add(plain, function, schema)
             waiting = session.unhandled.take(session.handlers.match)
             if waiting:
                 requeue(self._adapter.core, waiting)
@@ -91,6 +98,7 @@ class Speaker:
     def on_unsettled(self, function: UnsettledT) -> UnsettledT:
         """Decorate a function that is told of every event that ended other than delivered."""
         self._adapter.owner.check()
+        check_function(function, "on_unsettled")
         self._session.on_unsettled.append(function)
         return function
 
@@ -101,6 +109,7 @@ class Speaker:
         broker holds. The program can ask the sender for its present state.
         """
         self._adapter.owner.check()
+        check_function(function, "on_gap")
         self._session.on_gap.append(function)
         return function
 
@@ -145,7 +154,7 @@ class Speaker:
             WrongThread: another thread has started the adapter.
             WrongProcess: the adapter was made before this process was forked.
             ValueError: the topic, the lane, a destination or the mode, key or time to live is malformed.
-            TypeError: the payload does not encode.
+            TypeError: one of them is of another kind, or the payload does not encode.
         """
         adapter = self._adapter
         if get_ident() != adapter.owner.thread:
@@ -164,13 +173,16 @@ class Speaker:
         elif isinstance(to, str):
             destination = _DESTINATIONS.get(to) or _remember_destination(to)
         else:
-            destination = list(map(str, to))
+            destination = texts(to, "to")
             _check_destinations(destination, core.limits.destinations)
         left_out: list[str] = []
         if exclude:
-            left_out = list(map(str, exclude))
-            _check_excluded(exclude, left_out)
-        encoded = _encode(payload)
+            left_out = texts(exclude, "exclude")
+            _check_excluded(left_out)
+        try:
+            encoded = _encode(payload)
+        except Exception as error:
+            raise TypeError(f"the payload of {topic} does not encode as MessagePack: {error}") from error
         if len(encoded) > core.limits.event_bytes:
             raise TooLarge(topic, len(encoded), core.limits.event_bytes)
         now = time.monotonic()
@@ -202,32 +214,33 @@ class Speaker:
 
 
 def _remember_topic(topic: str) -> str:
-    if not valid_topic(topic):
+    plain = text(topic, "topic")
+    if not valid_topic(plain):
         raise ValueError(
-            f"{topic!r} is no topic: dotted words of letters, digits, '_' and '-', at most 128 bytes"
+            f"{shown(plain)} is no topic: dotted words of letters, digits, '_' and '-', at most 128 bytes"
         )
-    if topic == ALERT_TOPIC:
+    if plain == ALERT_TOPIC:
         raise ValueError(
-            f"{topic!r} is the bus's own: its handlers get no events of peers; choose another topic"
+            f"{plain!r} is the bus's own: its handlers get no events of peers; choose another topic"
         )
     if len(_TOPICS) >= _REMEMBERED:
         _TOPICS.clear()
-    plain = _TOPICS[topic] = str(topic)
+    _TOPICS[topic] = plain
     return plain
 
 
-def _remember_destination(text: str) -> str:
-    plain = str(text)
+def _remember_destination(destination: str) -> str:
+    plain = text(destination, "to")
     _check_destination(plain)
     if len(_DESTINATIONS) >= _REMEMBERED:
         _DESTINATIONS.clear()
-    _DESTINATIONS[plain] = plain
+    _DESTINATIONS[destination] = plain
     return plain
 
 
-def _check_destination(text: str) -> Destination:
+def _check_destination(plain: str) -> Destination:
     try:
-        return parse_destination(text)
+        return parse_destination(plain)
     except ProtocolError as error:
         raise ValueError(error.detail) from None
 
@@ -241,9 +254,11 @@ def _check_destinations(destinations: list[str], most: int) -> None:
         _check_destination(each)
 
 
-def _check_excluded(given: Sequence[str], names: list[str]) -> None:
-    if isinstance(given, str):
-        raise ValueError(f"exclude={given!r} is one text: give a list of names")
+def _check_excluded(names: list[str]) -> None:
+    if len(names) > MAX_EXCLUDED:
+        raise ValueError(
+            f"{len(names)} names in exclude, at most {MAX_EXCLUDED} are allowed: use another group"
+        )
     for each in names:
         if _check_destination(each).kind not in (DestinationKind.PLAYER, DestinationKind.SERVER):
             raise ValueError(f"{each!r} cannot be left out: only a player or a server can")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
+from lanebus.adapters.given import number, shown, text
 from lanebus.wire.batches import (
     EVENT_AGAIN,
     EVENT_LATEST,
@@ -111,23 +112,38 @@ def terms_of(
 
     Raises:
         ValueError: there is no such mode, a key is missing, too long or given for nothing, or the time is none.
+        TypeError: the key or the time is of another kind.
     """
     if mode not in MODES:
-        raise ValueError(f"no mode {mode!r}: use one of {', '.join(MODES)}")
+        raise ValueError(f"no mode {shown(mode)}: use one of {', '.join(MODES)}")
     if (key is not None) is not (mode == "latest"):
         raise ValueError(
             "mode='latest' needs key=, the name of what this is the latest value of"
             if key is None
-            else f"key={key!r} goes with mode='latest' alone, not with {mode!r}"
+            else f"key={shown(key)} goes with mode='latest' alone, not with {shown(mode)}"
         )
-    text = "" if key is None else str(key)
-    if key is not None and not 0 < len(text) <= MAX_KEY_CHARACTERS:
-        raise ValueError(f"a key of {len(text)} characters: 1 to {MAX_KEY_CHARACTERS} are allowed")
-    if ttl_ms is not None and not 0 < ttl_ms <= MAX_TTL_MS:
-        raise ValueError(f"ttl_ms={ttl_ms!r}: a time to live is more than 0 and at most a day ({MAX_TTL_MS})")
+    name = "" if key is None else _key(key)
+    if key is not None and not 0 < len(name) <= MAX_KEY_CHARACTERS:
+        raise ValueError(f"a key of {len(name)} characters: 1 to {MAX_KEY_CHARACTERS} are allowed")
+    if ttl_ms is not None:
+        ttl_ms = number(ttl_ms, "ttl_ms")
+        if not 0 < ttl_ms <= MAX_TTL_MS:
+            raise ValueError(
+                f"ttl_ms={ttl_ms!r}: a time to live is more than 0 and at most a day ({MAX_TTL_MS})"
+            )
     if mode == "reliable" and ttl_ms is None:
         return None
-    terms = Terms(mode, text, ttl_ms, sent_at)
+    terms = Terms(mode, name, ttl_ms, sent_at)
     if key is not None:
-        terms.value_key = (lane, topic, tuple(to) if isinstance(to, list) else to, tuple(exclude), text)
+        terms.value_key = (lane, topic, tuple(to) if isinstance(to, list) else to, tuple(exclude), name)
     return terms
+
+
+def _key(key: object) -> str:
+    """A key as it travels: a text, or a whole number's digits."""
+    if isinstance(key, int) and not isinstance(key, bool):
+        try:
+            return int.__repr__(key)
+        except ValueError:
+            raise ValueError(f"a key of more digits than {MAX_KEY_CHARACTERS}") from None
+    return text(key, "key")

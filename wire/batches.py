@@ -46,6 +46,8 @@ UP_FLAGS: Final = EVENT_AGAIN | EVENT_VOLATILE | EVENT_LATEST | EVENT_QUESTION
 """The flags that a sender may give."""
 MAX_KEY_CHARACTERS: Final = 128
 """Longest key of a latest value."""
+MAX_EXCLUDED: Final = 1024
+"""Names that one event may leave out."""
 MAX_SPREAD: Final = 1 << 20
 """How far a sender's numbers may go past its lowest unsettled one."""
 
@@ -72,7 +74,7 @@ class UpEvent(Struct, array_like=True, gc=False, forbid_unknown_fields=True, fro
     """Where to; none from a client that leaves the choice to the broker."""
     payload: bytes
     """Opaque to the broker."""
-    exclude: list[str] = []
+    exclude: Annotated[list[str], Meta(max_length=MAX_EXCLUDED)] = []
     """Peers left out of a group or list."""
     flags: Unsigned = 0
     ttl: Stamp = 0

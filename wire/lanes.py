@@ -54,6 +54,7 @@ def lane_of(name: str | Lane) -> Lane:
     if isinstance(name, Lane):
         return name
     try:
-        return _BY_NAME[name]
+        # By its value: the hash of an enumeration's member is that of its name.
+        return _BY_NAME[str.__str__(name)]
     except (KeyError, TypeError):
         raise ValueError(f"no lane {name!r}: use one of {', '.join(LANE_NAMES)}") from None

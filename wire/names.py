@@ -116,16 +116,25 @@ def full_name(name: str, role: Role) -> str:
     return full
 
 
+def check_pattern(pattern: str) -> None:
+    """See that a text is a topic pattern.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not valid_pattern(pattern):
+        raise ValueError(
+            f"{pattern[:80]!r} is no topic pattern: dotted words, '*' for one word, a last '**' for one or more"
+        )
+
+
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """The regular expression that matches the topics of `pattern`.
 
     Raises:
         ValueError: it is not a topic pattern.
     """
-    if not valid_pattern(pattern):
-        raise ValueError(
-            f"{pattern[:80]!r} is no topic pattern: dotted words, '*' for one word, a last '**' for one or more"
-        )
+    check_pattern(pattern)
     word = r"[^.]+"
     parts = [
         word if part == "*" else rf"{word}(?:\.{word})*" if part == "**" else re.escape(part)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from lanebus.adapters.event import Event, Receipt, Unsettled
+from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Outcome, Reason
 
@@ -50,3 +50,13 @@ def test_an_unsettled_event_is_a_plain_tuple_with_names() -> None:
     unsettled = Unsettled(1, Lane.NORMAL, "t", ["all"], Outcome.DROPPED, Reason.SLOW_RECEIVER)
     assert unsettled.to == ["all"]
     assert unsettled[4:] == (Outcome.DROPPED, Reason.SLOW_RECEIVER)
+
+
+@pytest.mark.parametrize(
+    ("to", "whom"),
+    [("player:2", "player:2"), (None, "whoever handles it"), (["player:1"] * 200, "200 destinations")],
+)
+def test_what_became_of_an_event_reads_as_a_line(to: str | list[str] | None, whom: str) -> None:
+    told = Unsettled(7, Lane.LOW, "chat.line", to, Outcome.REFUSED, Reason.NO_SERVICE)
+    assert repr(told) == f"<Unsettled chat.line #7 to {whom} on low, refused: no_service>"
+    assert repr(Gap("server:a", Lane.LOW, "player:1")) == "<Gap in what player:1 gets from server:a on low>"

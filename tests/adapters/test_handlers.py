@@ -1,8 +1,10 @@
 """Handlers: topics to functions, payloads to schemas, and what a failure costs."""
 
+import dataclasses
+import datetime as dt
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -136,3 +138,41 @@ def test_strict_does_not_raise_what_a_sender_did_wrong() -> None:
     handlers = Handlers(strict=True)
     handlers.add("a", lambda _: None, schema=Attack)
     assert run(handlers, event([], "a")) == BAD_PAYLOAD
+
+
+class Foreign:
+    """A class that makes itself of what it is given, as models of other libraries do."""
+
+
+@dataclasses.dataclass
+class Outer:
+    inner: list[Foreign | None]
+
+
+class Tree(msgspec.Struct):
+    children: list["Tree"] = []
+
+
+@pytest.mark.parametrize("schema", [Foreign, list[Foreign], dict[str, tuple[int, Foreign]], Outer])
+def test_a_class_that_no_payload_is_ever_decoded_as_is_refused_with_the_remedy(schema: Any) -> None:
+    with pytest.raises(TypeError, match=r"cannot be decoded as Foreign: give a msgspec\.Struct, a dataclass"):
+        Handlers().add("t", print, schema)
+
+
+@pytest.mark.parametrize(
+    "schema", [Attack, Tree, int, list[Attack], dict[str, Any], Any, Literal["a"], dt.datetime]
+)
+def test_whatever_payloads_are_decoded_as_is_taken(schema: Any) -> None:
+    Handlers().add("t", print, schema)
+
+
+def test_whatever_a_schemas_own_code_raises_is_a_payload_that_does_not_fit() -> None:
+    class Strange(msgspec.Struct):
+        n: int
+
+        def __post_init__(self) -> None:
+            raise OverflowError("too much")
+
+    handlers = Handlers()
+    handlers.add("player.attack", fail, Strange)
+    assert run(handlers, event({"n": 1})) == BAD_PAYLOAD

@@ -266,3 +266,20 @@ def test_batches_are_linked_where_the_broker_takes_them_and_every_link_begins_an
     bench.out.relink([])
     heard = None
     assert flags(2) == [0, 0]
+
+
+def test_a_batch_that_does_not_encode_leaves_everything_where_it_was(bench: Bench) -> None:
+    good = [bench.put(10.0), bench.put(10.0)]
+    bad = bench.put(10.0)
+    bad.topic = "\ud800"
+    for _ in range(2):
+        with pytest.raises(UnicodeEncodeError):
+            bench.batch(10.1)
+    assert [*bench.out.queue] == [*good, bad]
+    assert not any(event.transmitted for event in (*good, bad))
+    assert bench.out.queued_bytes == sum(event.size for event in bench.out.queue)
+    bad.topic = "t"
+    batch = bench.batch(10.2)
+    assert batch is not None
+    assert [event.number for event in batch.events] == [1, 2, 3]
+    assert bench.out.queued_bytes == 0

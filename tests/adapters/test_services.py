@@ -25,9 +25,9 @@ OK = (Health.OK, "")
     [
         ({"service": "two words"}, "cannot name a service"),
         ({"depends_on": ["two words"]}, "cannot name a service"),
-        ({"depends_on": "world"}, "lists of texts"),
+        ({"depends_on": "world"}, "give a list of texts"),
         ({"depends_on": ["world"] * 17}, "17 services"),
-        ({"tags": "eu"}, "lists of texts"),
+        ({"tags": "eu"}, "give a list of texts"),
         ({"tags": [""]}, "tags are at most"),
         ({"tags": ["x" * 33]}, "tags are at most"),
         ({"tags": ["x"] * 17}, "tags are at most"),
@@ -183,7 +183,7 @@ def test_a_function_that_fails_does_not_keep_others_from_hearing(
     knowing.watched.functions.insert(0, fail)
     knowing.told(an_instance("combat", "a"))
     assert knowing.heard() == [("server:a", None, READY)]
-    assert "on_service failed on server:a" in caplog.text
+    assert "on_service for server:a failed" in caplog.text
 
 
 def test_nothing_is_kept_for_nobody() -> None:

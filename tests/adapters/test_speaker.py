@@ -98,8 +98,8 @@ def test_what_is_no_name_of_a_lane_is_refused(server: ServerAdapter, lane: Any) 
         ("gateway:g", "is no destination"),
         (["player:1", "42"], "'42' is no destination"),
         ([], "an empty list of destinations"),
-        ([42], "'42' is no destination"),
-        (b"all", "'97' is no destination"),
+        ([42], "to is 42: give a text"),
+        (b"all", "to is 97: give a text"),
         (
             [f"player:{number}" for number in range(257)],
             "257 destinations, at most 256 are allowed: use a group",
@@ -107,7 +107,7 @@ def test_what_is_no_name_of_a_lane_is_refused(server: ServerAdapter, lane: Any) 
     ],
 )
 def test_a_malformed_destination_is_refused_at_once(server: ServerAdapter, to: Any, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
         server.send("t", to=to)
     assert nothing_accepted(server)
 
@@ -115,16 +115,16 @@ def test_a_malformed_destination_is_refused_at_once(server: ServerAdapter, to: A
 @pytest.mark.parametrize(
     ("exclude", "complaint"),
     [
-        ("player:1", "exclude='player:1' is one text: give a list of names"),
+        ("player:1", "exclude is 'player:1', one text: give a list of texts"),
         (["1"], "'1' is no destination"),
-        ([1], "'1' is no destination"),
+        ([1], "exclude is 1: give a text"),
         (["group:room"], "'group:room' cannot be left out: only a player or a server can"),
     ],
 )
 def test_malformed_exclusions_are_refused_at_once(
     server: ServerAdapter, exclude: Any, complaint: str
 ) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
         server.send("t", to="all", exclude=exclude)
     assert nothing_accepted(server)
 

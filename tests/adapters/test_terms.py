@@ -60,7 +60,7 @@ def test_an_event_is_late_after_its_time_and_a_volatile_one_after_a_second(
         ("reliable", None, 0, "ttl_ms=0"),
         ("reliable", None, -1.0, "ttl_ms=-1.0"),
         ("reliable", None, MAX_TTL_MS + 1, "at most a day"),
-        ("reliable", None, float("nan"), "ttl_ms=nan"),
+        ("reliable", None, float("nan"), "ttl_ms is nan"),
     ],
 )
 def test_what_makes_no_sense_is_named(
