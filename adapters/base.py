@@ -291,6 +291,8 @@ class Adapter(Speaker):
         """
         timeout_s = seconds(timeout_s, "timeout_s")
         core = self.core
+        if core.state is not State.CLOSED:
+            self.owner.check()
         driver = self.observer
         if self._in_turn or (driver is not None and driver.in_turn):
             if driver is None:
@@ -299,8 +301,6 @@ class Adapter(Speaker):
                 driver.close_within(self, timeout_s)
             return sum(session.outbox.in_flight for session in core.sessions.values())
         left = 0
-        if core.state is not State.CLOSED:
-            self.owner.check()
         try:
             if core.state not in (State.NEW, State.CLOSED):
                 self._settle_all(time.monotonic() + timeout_s)

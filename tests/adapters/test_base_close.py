@@ -149,6 +149,7 @@ def test_a_wait_in_which_the_adapter_is_closed_ends_at_once(broker: RunningBroke
     adapter.on("t")(lambda event: adapter.close(0.0))
     adapter.send("t", to="server:a")
     began = time.monotonic()
+    assert adapter.wait(60.0) == 1
     with pytest.raises(Closed, match="server:a is closed"):
         adapter.wait(60.0)
     assert time.monotonic() - began < 30.0

@@ -33,7 +33,7 @@ READS = {"book", "stats", "handler_stats", "open_sockets"}
 """What anybody may call."""
 DRIVERS = {
     *("before_start", "check_undirected", "handlers_changed", "in_turn", "tell_news", "touch", "turn"),
-    *("opened", "closing", "touched", "observe"),
+    *("opened", "closing", "touched", "observe", "close_within"),
 }
 """What adapters, sessions and loops call of each other, in turns that have been checked."""
 
