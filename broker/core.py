@@ -281,7 +281,7 @@ class BrokerCore:
             if not self._pushed_back:
                 log.warning("! the budget of %d bytes is used up", self.budget.limit_bytes)
                 self._pushed_back = True
-            self.egress.overflow.relieve(self.registry.sessions(), now)
+            self.egress.overflow.relieve(now)
         if not self.budget.pushes_back:
             self._pushed_back = False
             for link in [link for link in self.links if link.parked]:

@@ -13,7 +13,7 @@ import msgspec
 from lanebus.broker.attachment import Entry
 from lanebus.broker.egress import Egress, PartEnded
 from lanebus.broker.events import Event
-from lanebus.broker.latest import note_all_queued, note_all_waiting
+from lanebus.broker.latest import note_all_queued
 from lanebus.broker.sessions import Session, under_way
 from lanebus.broker.trial import MAX_FAILURES, Trial, Verdict, accept, judge
 from lanebus.wire.batches import DownEvent
@@ -106,7 +106,6 @@ class Departures:
         suspects, receiving.suspects = _split(receiving.suspects, which)
         waiting = receiving.waiting.take(which)
         receiving.waiting_bytes -= sum(event.size for event in waiting)
-        note_all_waiting(receiving)
         # One that was to be tried next had not left yet.
         tried = [(event, deliveries.get(event, 1)) for event in sent]
         tried += [(event, deliveries[event] - 1) for event in queued if event in deliveries]
@@ -144,7 +143,7 @@ class Departures:
             accept(session.trial, verdict, lane, suspects)
         receiving.waiting.extend(taken.fresh)
         receiving.waiting_bytes += sum(event.size for event in taken.fresh)
-        note_all_waiting(receiving)
+        self._egress.overflow.note(receiving)
         receiving.gated = bool(receiving.suspects or receiving.waiting)
 
     def _poison(self, event: Event, receiver: Session, deliveries: int, now: float) -> None:

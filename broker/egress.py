@@ -17,10 +17,7 @@ from lanebus.broker.gaps import forget_ended, leaves
 from lanebus.broker.lateness import Lateness
 from lanebus.broker.latest import (
     Latest,
-    forget_waiting,
-    keyed,
     note_queued,
-    note_waiting,
 )
 from lanebus.broker.nextbatch import NextBatch
 from lanebus.broker.outgoing import Counters, Outgoing
@@ -66,7 +63,7 @@ class Egress:
         self._counters = counters
         self._timers = timers
         self._part_ended = part_ended
-        self._latest = Latest(part_ended)
+        self._latest = Latest(part_ended, self._bound)
         self._lateness = Lateness(part_ended, self.release)
         self.overflow = Overflow(budget, part_ended)
         self.shaping = Shaping(timers, self.refill)
@@ -209,19 +206,22 @@ class Egress:
         if is_shaped:
             receiving.shaped = True
             self.shaping.wait(session, event.lane, event.arrived)
-        if terms is not None:
-            if terms.volatile and not is_shaped:
-                receiving.dropped += 1
-                self._part_ended(event, Outcome.DROPPED, Reason.SLOW_RECEIVER, event.arrived)
-                return
-            receiving.expires = min(receiving.expires, terms.deadline)
+        if terms is not None and terms.volatile and not is_shaped:
+            receiving.dropped += 1
+            self._part_ended(event, Outcome.DROPPED, Reason.SLOW_RECEIVER, event.arrived)
+            return
         receiving.gated = True
         receiving.waiting.append(event)
-        if terms is not None:
-            note_waiting(receiving, len(receiving.waiting) - 1)
         receiving.waiting_bytes += event.size
         if held_back:
             self.shaping.charge(session, receiving, event)
+        if event.shared:
+            self.overflow.note(receiving)
+        self._bound(session, event)
+
+    def _bound(self, session: Session, event: Event) -> None:
+        """What waits for a session has become more by `event`: keep it within its limit."""
+        receiving = session.receiving[event.lane]
         limit_bytes = self._limit_bytes(session)
         if event.shared:
             if receiving.waiting_bytes > limit_bytes:
@@ -280,8 +280,6 @@ class Egress:
             and (receiving.charged_bytes > 0 or self._may_have(receiving, lane, now))
         ):
             event = receiving.waiting.popleft()
-            receiving.places.moved(1)
-            forget_waiting(receiving, event)
             receiving.waiting_bytes -= event.size
             if receiving.charged_bytes > 0:
                 receiving.charged_bytes -= event.size
@@ -438,8 +436,7 @@ class Egress:
                 forget_ended(receiving)
             if receiving.retried:
                 forget_settled(receiving)
-            first = receiving.waiting[0] if receiving.waiting else None
-            if first is not None and (first.arrived < now - self._age_s or keyed(first)):
+            if receiving.waiting:
                 self.overflow.trim(receiving, self._limit_bytes(session), now, now - self._age_s)
         self._lateness.sweep(session, now)
 

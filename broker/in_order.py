@@ -74,7 +74,7 @@ def waits_since(attachment: Attachment, instant: float) -> bool:
             return True
     for session in attachment.sessions.values():
         for receiving in session.receiving:
-            if receiving.waiting and receiving.waiting[0].arrived <= instant:
+            if receiving.waiting and receiving.waiting.oldest.arrived <= instant:
                 return True
     return False
 

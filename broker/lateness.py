@@ -8,7 +8,7 @@ from math import inf
 from lanebus.broker.attachment import Entry, Outbound
 from lanebus.broker.events import Event
 from lanebus.broker.gaps import passes_on
-from lanebus.broker.latest import note_all_queued, note_all_waiting
+from lanebus.broker.latest import note_all_queued
 from lanebus.broker.sessions import Receiving, Session
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.outcomes import Outcome, Reason
@@ -42,10 +42,9 @@ class Lateness:
         """End what is too late of that which waits for a session's credit."""
         for lane in LANES:
             receiving = session.receiving[lane]
-            if receiving.expires > now:
+            if receiving.waiting.expires > now:
                 continue
             late = receiving.waiting.take(lambda event: _deadline(event) <= now, packed=False)
-            note_all_waiting(receiving)
             for event in late:
                 receiving.waiting_bytes -= event.size
                 self._end(receiving, event, now)

@@ -20,10 +20,16 @@ class Latest:
 
     Args:
         part_ended: books the end of an older one's part.
+        grew: what waits for a session has become more by a larger value.
     """
 
-    def __init__(self, part_ended: Callable[[Event, Outcome, Reason, float], None]) -> None:
+    def __init__(
+        self,
+        part_ended: Callable[[Event, Outcome, Reason, float], None],
+        grew: Callable[[Session, Event], None],
+    ) -> None:
         self._part_ended = part_ended
+        self._grew = grew
 
     def without_places(self, event: Event, groups: Groups) -> Groups:
         """Let a newer value take the places of older ones of its key; the receivers for whom there is none."""
@@ -42,12 +48,15 @@ class Latest:
         rest = []
         for session in sessions:
             receiving = session.receiving[out.lane]
-            index = receiving.places.index(key)
             # What waits for credit is newer than what has it.
-            if index is None:
+            older = receiving.waiting.replace(key, event)
+            if older is None:
                 rest.append(session)
-            else:
-                self._take_waiting(receiving, index, event)
+                continue
+            receiving.waiting_bytes += event.size - older.size
+            self._end(receiving, older, event)
+            if event.size > older.size:
+                self._grew(session, event)
         left: list[Session] = []
         # A copy for several is replaced as a whole, for the same ones; else each has its own, or none.
         for group in (tuple(rest),) if _share_a_place(out, key, rest) else tuple(s.alone for s in rest):
@@ -57,13 +66,6 @@ class Latest:
             else:
                 self._take_queued(out, index, event, group)
         return sessions if len(left) == len(sessions) else tuple(left)
-
-    def _take_waiting(self, receiving: Receiving, index: int, event: Event) -> None:
-        older = receiving.waiting[index]
-        receiving.waiting[index] = event
-        receiving.waiting_bytes += event.size - older.size
-        note_waiting(receiving, index)
-        self._end(receiving, older, event)
 
     def _take_queued(self, out: Outbound, index: int, event: Event, sessions: tuple[Session, ...]) -> None:
         older = out.queue[index][0]
@@ -89,29 +91,6 @@ def _share_a_place(out: Outbound, key: Hashable, sessions: list[Session]) -> boo
     return len(sessions) > 1 and len(places) == 1 and None not in places
 
 
-def keyed(event: Event) -> bool:
-    """Whether a newer value may take its place."""
-    return event.terms is not None and event.terms.key is not None
-
-
-def note_waiting(receiving: Receiving, index: int) -> None:
-    """Remember what stands at `index` of those that wait for credit: its key, and its deadline."""
-    _note_waiting(receiving, index, receiving.waiting[index])
-
-
-def _note_waiting(receiving: Receiving, index: int, event: Event) -> None:
-    if event.terms is not None:
-        receiving.expires = min(receiving.expires, event.terms.deadline)
-        if event.terms.key is not None:
-            receiving.places.note(event.terms.key, index, event)
-
-
-def forget_waiting(receiving: Receiving, event: Event) -> None:
-    """`event` does not wait for credit any more."""
-    if event.terms is not None and event.terms.key is not None:
-        receiving.places.forget(event.terms.key, event)
-
-
 def note_queued(out: Outbound, index: int) -> None:
     """Remember what stands at `index` of a link's queue: its key, for each of its sessions, and its deadline."""
     event, sessions = out.queue[index]
@@ -128,23 +107,6 @@ def forget_queued(out: Outbound, entry: Entry) -> None:
     if event.terms is not None and event.terms.key is not None:
         for session in sessions:
             out.places.forget((event.terms.key, session), event)
-
-
-def put_back_waiting(receiving: Receiving, kept: list[Event], before: int) -> None:
-    """Give back what was taken from the left of those that wait, of which there were so many before."""
-    receiving.waiting.extendleft(reversed(kept))
-    receiving.places.moved(before - len(receiving.waiting))
-    for index in range(len(kept)):
-        note_waiting(receiving, index)
-
-
-def note_all_waiting(receiving: Receiving) -> None:
-    """The queue of those that wait for credit was made anew."""
-    receiving.places.restart()
-    receiving.expires = float("inf")
-    # What is packed has no terms.
-    for index, event in receiving.waiting.loose():
-        _note_waiting(receiving, index, event)
 
 
 def note_all_queued(out: Outbound) -> None:

@@ -129,7 +129,7 @@ def queue_ms(session: Session, now: float) -> float:
         if out.queue:
             oldest = min(oldest, out.queue[0][0].arrived)
         if receiving.waiting:
-            oldest = min(oldest, receiving.waiting[0].arrived)
+            oldest = min(oldest, receiving.waiting.oldest.arrived)
         if receiving.suspects:
             oldest = min(oldest, receiving.suspects[0].arrived)
     return (now - oldest) * 1e3

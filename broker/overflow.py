@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import attrgetter
+from typing import Final
 
 from lanebus.broker.budget import Budget
 from lanebus.broker.events import Event
 from lanebus.broker.gaps import dropped
-from lanebus.broker.latest import forget_waiting, keyed, put_back_waiting
-from lanebus.broker.sessions import NO_HOLD, Receiving, Session
+from lanebus.broker.sessions import NO_HOLD, Receiving
 from lanebus.wire.outcomes import Outcome, Reason
+
+_FEWEST: Final = 64
+"""Receivers that are remembered before it is worth a look whose parts still wait."""
 
 
 class Overflow:
@@ -23,48 +26,37 @@ class Overflow:
     def __init__(self, budget: Budget, part_ended: Callable[[Event, Outcome, Reason, float], None]) -> None:
         self._budget = budget
         self._part_ended = part_ended
+        self._receivers: dict[Receiving, None] = {}
+        """All for whom shared parts wait, and some for whom none do any more."""
+        self._look_at = _FEWEST
+        """How many of them there have to be for the next look who still belongs there."""
 
-    def trim(self, receiving: Receiving, limit_bytes: int, now: float, older_than: float = NO_HOLD) -> None:
+    def note(self, receiving: Receiving) -> None:
+        """Shared parts may wait for a receiver."""
+        self._receivers[receiving] = None
+        if len(self._receivers) > self._look_at:
+            self._look()
+
+    def _look(self) -> None:
+        self._receivers = {each: None for each in self._receivers if each.waiting.has_shared}
+        self._look_at = _FEWEST + 2 * len(self._receivers)
+
+    def trim(self, receiving: Receiving, limit_bytes: int, now: float, older_than: float = -NO_HOLD) -> None:
         """Drop shared parts, oldest first, until `limit_bytes` are left; and those that are `older_than` an instant."""
-        kept: list[Event] = []
-        before = len(receiving.waiting)
-        aged = older_than != NO_HOLD
-        while receiving.waiting:
-            event = receiving.waiting[0]
-            full = receiving.waiting_bytes > limit_bytes
-            old = aged and event.arrived < older_than
-            # A fresh value in an old place says nothing of those behind it.
-            if not full and not old and not (aged and keyed(event)):
-                break
-            receiving.waiting.popleft()
-            if event.shared and (full or old):
-                forget_waiting(receiving, event)
-                self._drop(receiving, event, Reason.SLOW_RECEIVER, now)
-            else:
-                kept.append(event)
-                if len(kept) > 1024:
-                    break
-        put_back_waiting(receiving, kept, before)
+        waiting = receiving.waiting
+        while receiving.waiting_bytes > limit_bytes and waiting.has_shared:
+            self._drop(receiving, waiting.pop_shared(), Reason.SLOW_RECEIVER, now)
+        for event in waiting.take_older(older_than):
+            self._drop(receiving, event, Reason.SLOW_RECEIVER, now)
 
-    def relieve(self, sessions: Iterable[Session], now: float) -> None:
+    def relieve(self, now: float) -> None:
         """Drop shared parts that wait for slow receivers, of the slowest first, until the budget has room again."""
-        waiting = [receiving for session in sessions for receiving in session.receiving if receiving.waiting]
-        for receiving in sorted(waiting, key=attrgetter("waiting_bytes"), reverse=True):
-            if self._budget.excess_bytes < 0:
-                return
-            self._drop_shared(receiving, now)
-
-    def _drop_shared(self, receiving: Receiving, now: float) -> None:
-        kept: list[Event] = []
-        before = len(receiving.waiting)
-        while receiving.waiting and self._budget.excess_bytes >= 0:
-            event = receiving.waiting.popleft()
-            if event.shared:
-                forget_waiting(receiving, event)
-                self._drop(receiving, event, Reason.BROKER_FULL, now)
-            else:
-                kept.append(event)
-        put_back_waiting(receiving, kept, before)
+        self._look()
+        for receiving in sorted(self._receivers, key=attrgetter("waiting_bytes"), reverse=True):
+            while receiving.waiting.has_shared:
+                if self._budget.excess_bytes < 0:
+                    return
+                self._drop(receiving, receiving.waiting.pop_shared(), Reason.BROKER_FULL, now)
 
     def _drop(self, receiving: Receiving, event: Event, reason: Reason, now: float) -> None:
         """End a part that was taken out of those that wait; the receiver will hear of the gap."""

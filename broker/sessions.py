@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lanebus.broker.allowance import Allowance
+from lanebus.broker.backlog import Backlog
 from lanebus.broker.events import Event
-from lanebus.broker.places import Places
 from lanebus.broker.policies import Limits
 from lanebus.broker.quality import Quality
 from lanebus.broker.sending import Sending
 from lanebus.broker.traffic import Traffic
 from lanebus.broker.trial import Trial
-from lanebus.broker.waiting import Waiting
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD, Book
@@ -52,11 +51,9 @@ class Receiving:
         "deliveries",
         "dropped",
         "expired",
-        "expires",
         "gaps",
         "gated",
         "paused",
-        "places",
         "retried",
         "shaped",
         "shaped_until",
@@ -91,12 +88,8 @@ class Receiving:
         """Parts sent and not settled: origin, then number."""
         self.retried: dict[Event, int] = {}
         """Parts sent again on a fresh link, and how often they were sent; settled ones are forgotten later."""
-        self.waiting = Waiting()
+        self.waiting = Backlog()
         """Parts that found the credit used up."""
-        self.places = Places()
-        """Of the latest values among them."""
-        self.expires = NO_HOLD
-        """None of them is late before this."""
         self.waiting_bytes = 0
         self.charged_bytes = 0
         """Bytes of the oldest of them for which the allowance has been taken already."""

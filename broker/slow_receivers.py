@@ -74,7 +74,7 @@ def held(
         without: topics whose events do not count as old.
     """
     waits = waiting and receiving.waiting
-    oldest = receiving.waiting[0].arrived if waits else now
+    oldest = receiving.waiting.oldest.arrived if waits else now
     for numbers in receiving.unsettled.values():
         # In the order of sending: each sender's first is its oldest, but for what came back after a restart.
         for event in islice(numbers.values(), _MOST_LOOKED_AT):

@@ -68,7 +68,7 @@ class LaneSurvey:
             self.waiting_sessions += 1
             self.shaped_sessions += receiving.shaped
             self.fullest_bytes = max(self.fullest_bytes, receiving.waiting_bytes)
-            self.oldest = min(self.oldest, receiving.waiting[0].arrived)
+            self.oldest = min(self.oldest, receiving.waiting.oldest.arrived)
 
 
 class Survey:

@@ -144,11 +144,6 @@ class Waiting:
         if len(self._tail) >= self._pack_at:
             self._pack(event.arrived)
 
-    def extend(self, events: Iterable[Event]) -> None:
-        """Several that come behind all others, oldest first."""
-        for event in events:
-            self.append(event)
-
     def extendleft(self, events: Iterable[Event]) -> None:
         """Give back what was taken from the left, the last one first."""
         before = len(self._head)
@@ -163,14 +158,20 @@ class Waiting:
             self._advance()
         return event
 
-    def take(self, which: Callable[[Event], bool], *, packed: bool = True) -> list[Event]:
-        """Take those for which `which` holds, oldest first; with `packed` False only of those that are not packed."""
-        taken: list[Event] = []
-        segments = [
-            segment if isinstance(segment, Pack) and not packed else _without(segment, which, taken)
-            for segment in (list(self._head), *self._middle)
-        ]
-        self._tail = _without_events(self._tail, which, taken)
+    def take(self, which: Callable[[Event], bool], *, packed: bool = True) -> list[tuple[int, Event]]:
+        """Take those for which `which` holds, oldest first, with where each stood before.
+
+        Args:
+            packed: whether also of those that are packed.
+        """
+        taken: list[tuple[int, Event]] = []
+        segments: list[Pack | list[Event]] = []
+        index = 0
+        for segment in (list(self._head), *self._middle):
+            is_passed = isinstance(segment, Pack) and not packed
+            segments.append(segment if is_passed else _without(segment, which, index, taken))
+            index += len(segment)
+        self._tail = _without_events(self._tail, which, index, taken)
         self._middle = [segment for segment in segments if segment]
         self._head = deque()
         self._parts -= len(taken)
@@ -194,7 +195,10 @@ class Waiting:
             index += len(segment)
 
     def _find(self, index: int) -> tuple[deque[Event] | list[Event], int]:
-        for segment in chain((self._head,), self._middle, (self._tail,)):
+        in_tail = index - (self._parts - len(self._tail))
+        if 0 <= in_tail < len(self._tail):
+            return self._tail, in_tail
+        for segment in chain((self._head,), self._middle):
             if index < len(segment):
                 if index < 0 or isinstance(segment, Pack):
                     break
@@ -242,16 +246,26 @@ def _may_be_packed(event: Event) -> bool:
 
 
 def _without(
-    segment: Pack | list[Event], which: Callable[[Event], bool], taken: list[Event]
+    segment: Pack | list[Event], which: Callable[[Event], bool], index: int, taken: list[tuple[int, Event]]
 ) -> Pack | list[Event]:
-    """What is left when those for which `which` holds are `taken`; a pack, if all of it is."""
+    """What is left when those for which `which` holds are `taken`; a pack, if all of it is.
+
+    Args:
+        index: where the segment's first part stands.
+    """
     if not isinstance(segment, Pack):
-        return _without_events(segment, which, taken)
-    events = _without_events(segment.events(), which, taken)
+        return _without_events(segment, which, index, taken)
+    events = _without_events(segment.events(), which, index, taken)
     return segment if len(events) == len(segment) else events
 
 
-def _without_events(events: list[Event], which: Callable[[Event], bool], taken: list[Event]) -> list[Event]:
-    found = {event for event in events if which(event)}
-    taken.extend(event for event in events if event in found)
-    return [event for event in events if event not in found]
+def _without_events(
+    events: list[Event], which: Callable[[Event], bool], index: int, taken: list[tuple[int, Event]]
+) -> list[Event]:
+    kept: list[Event] = []
+    for at, event in enumerate(events, index):
+        if which(event):
+            taken.append((at, event))
+        else:
+            kept.append(event)
+    return kept

@@ -161,7 +161,7 @@ def _limited(session: Session, now: float) -> dict[str, Any]:
             if (over := throttled(session, lane, now)) is not None
         ],
         "shaped_bytes": sum(receiving.waiting_bytes for receiving in shaped),
-        "shaped_age_s": max((now - receiving.waiting[0].arrived for receiving in shaped), default=0.0),
+        "shaped_age_s": max((now - receiving.waiting.oldest.arrived for receiving in shaped), default=0.0),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from lanebus.broker.attachment import Attachment
 from lanebus.broker.audit import audit
+from lanebus.broker.backlog import Backlog
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
 from lanebus.broker.places import Places
@@ -196,7 +197,7 @@ class Bench:
                 if receiving.committed_bytes != committed:
                     held = receiving.committed_bytes
                     yield f"{session.name} {lane.label}: {held} bytes on credit, really {committed}"
-                if not places_are_right(receiving.places, list(receiving.waiting)):
+                if not values_are_right(receiving.waiting):
                     yield f"{session.name} {lane.label}: a latest value is not where it should be"
                 if not all(receiving.unsettled.values()):
                     yield f"{session.name} {lane.label}: empty entries of senders"
@@ -207,4 +208,13 @@ def places_are_right(places: Places, queue: list[Event]) -> bool:
     return all(
         0 <= position - places._head < len(queue) and queue[position - places._head] is event
         for position, event in places._at.values()
+    )
+
+
+def values_are_right(backlog: Backlog) -> bool:
+    """Whether each place of a latest value that waits is that of an event which waits."""
+    return all(
+        places_are_right(parts.places, [event for event in backlog if event.shared is shared])
+        for parts, shared in ((backlog._own, False), (backlog._shared, True))
+        if parts is not None
     )

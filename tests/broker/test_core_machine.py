@@ -319,7 +319,7 @@ class CoreMachine(RuleBasedStateMachine):
         for each in core.registry.sessions():
             assert not any(sending.book.in_flight or sending.parts.in_flight for sending in each.sending)
             assert not any(r.committed_bytes or r.unsettled or r.paused for r in each.receiving)
-            assert not any(len(r.places) for r in each.receiving)
+            assert not any(r.waiting.values for r in each.receiving)
         assert not core.registry.ended
 
 

@@ -157,7 +157,7 @@ def test_queues_shows_every_session_and_lane(scene: Scene) -> None:
     assert slow["queued_bytes"] == receiving.waiting_bytes
     assert slow["unsettled_events"] == 7
     assert slow["unsettled_bytes"] == receiving.committed_bytes
-    assert slow["oldest_age_s"] == pytest.approx(scene.bench.now - receiving.waiting[0].arrived)
+    assert slow["oldest_age_s"] == pytest.approx(scene.bench.now - receiving.waiting.oldest.arrived)
     assert slow["limit_bytes"] == scene.bench.core.config.egress.queue_bytes
     assert slow["credit_bytes"] == scene.bench.core.config.egress.credit_bytes
     assert slow["retry"] == retries(scene.bench.session("player:1"), Lane.CRITICAL, scene.bench.now)

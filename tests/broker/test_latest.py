@@ -180,3 +180,18 @@ def test_a_fresh_value_in_an_old_place_neither_ages_nor_hides_what_is_old(bench:
     assert server.end_of(old) == (Outcome.DROPPED, Reason.SLOW_RECEIVER)
     assert last in [event.number for event in receiving.waiting]
     assert bench.problems() == []
+
+
+def test_a_larger_value_in_an_older_ones_place_is_kept_within_the_limit_of_the_queue(
+    bench: Bench, server: Peer
+) -> None:
+    player = Peer(bench, "player:1").attach()
+    full(bench, server, player)
+    for size in (10, 900):
+        for key in range(12):
+            value(server, "all", f"k{key}", size)
+        bench.turn()
+    receiving = bench.receiving("player:1")
+    assert receiving.waiting_bytes <= bench.core.config.egress.queue_bytes
+    assert receiving.dropped > 0
+    assert bench.problems() == []

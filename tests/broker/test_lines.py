@@ -185,7 +185,7 @@ def test_the_oldest_part_that_has_not_left_is_the_queue(bench: Bench) -> None:
         bench.advance(0.1)
         player.ack()
     assert bench.receiving("player:1").waiting
-    since = bench.receiving("player:1").waiting[0].arrived
+    since = bench.receiving("player:1").waiting.oldest.arrived
     assert queue_ms(session, bench.now + 1.0) == pytest.approx((bench.now + 1.0 - since) * 1e3)
 
 

@@ -1,11 +1,11 @@
 """Overflow: which parts are dropped for a receiver that falls behind, and what is left of those that wait."""
 
 import pytest
+from tests.cost import cost_of
 
 from lanebus.broker.attachment import Attachment
 from lanebus.broker.budget import Budget
 from lanebus.broker.events import Event
-from lanebus.broker.latest import note_waiting
 from lanebus.broker.overflow import Overflow
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Receiving, Session
@@ -27,9 +27,9 @@ def a_session(name: str) -> Session:
 class Scene:
     """One receiver, and what has ended of that which waited for it."""
 
-    def __init__(self) -> None:
-        self.budget = Budget(1000)
-        self.overflow = Overflow(self.budget, self.end)
+    def __init__(self, beside: "Scene | None" = None) -> None:
+        self.budget: Budget = Budget(1000) if beside is None else beside.budget
+        self.overflow: Overflow = Overflow(self.budget, self.end) if beside is None else beside.overflow
         self.sender = a_session("server:a")
         self.receiving: Receiving = a_session("server:b").receiving[Lane.NORMAL]
         self.ended: list[tuple[int, Outcome, Reason]] = []
@@ -38,7 +38,7 @@ class Scene:
         self.budget.held_bytes -= event.size
         self.ended.append((event.number, outcome, reason))
 
-    def waits(self, number: int, *, shared: bool, arrived: float = 0.0, key: str | None = None) -> None:
+    def part(self, number: int, *, shared: bool, arrived: float = 0.0, key: str | None = None) -> Event:
         terms = None
         if key is not None:
             terms = Terms()
@@ -48,10 +48,14 @@ class Scene:
         )
         event.shared = shared
         event.remaining = 1
-        self.receiving.waiting.append(event)
+        return event
+
+    def waits(self, number: int, *, shared: bool, arrived: float = 0.0, key: str | None = None) -> None:
+        self.receiving.waiting.append(self.part(number, shared=shared, arrived=arrived, key=key))
         self.receiving.waiting_bytes += SIZE_BYTES
         self.budget.held_bytes += SIZE_BYTES
-        note_waiting(self.receiving, len(self.receiving.waiting) - 1)
+        if shared:
+            self.overflow.note(self.receiving)
 
     @property
     def left(self) -> list[int]:
@@ -90,7 +94,7 @@ def test_what_is_for_one_receiver_alone_is_never_dropped(scene: Scene) -> None:
         scene.waits(number, shared=False)
     scene.overflow.trim(scene.receiving, LIMIT_BYTES, 1.0)
     scene.budget.held_bytes = 1000
-    scene.overflow.relieve([scene.sender], 1.0)
+    scene.overflow.relieve(1.0)
     assert scene.ended == []
     assert scene.left == list(range(1, 8))
 
@@ -101,24 +105,79 @@ def test_latest_values_are_found_where_they_stand_when_those_before_them_are_dro
     for number in range(3, 8):
         scene.waits(number, shared=True)
     scene.overflow.trim(scene.receiving, LIMIT_BYTES, 1.0)
-    index = scene.receiving.places.index((scene.sender.origin, "k"))
-    assert index is not None
-    assert scene.receiving.waiting[index].number == 2
+    newer = scene.part(8, shared=False, key="k")
+    older = scene.receiving.waiting.replace((scene.sender.origin, "k"), newer)
+    assert older is not None
+    assert older.number == 2
+    assert scene.left == [8, 5, 6, 7]
 
 
 def test_a_used_up_budget_takes_from_the_slowest_until_there_is_room() -> None:
-    fast, slow = Scene(), Scene()
-    sessions = []
+    slow = Scene()
+    fast = Scene(slow)
     for scene, count in ((fast, 2), (slow, 5)):
         for number in range(1, count + 1):
             scene.waits(number, shared=True)
-        session = a_session("server:b")
-        session.receiving[Lane.NORMAL] = scene.receiving
-        sessions.append(session)
     slow.budget.held_bytes = 970
-    slow.overflow.relieve(sessions, 1.0)
+    slow.overflow.relieve(1.0)
     full = (Outcome.DROPPED, Reason.BROKER_FULL)
     assert slow.ended == [(1, *full), (2, *full), (3, *full)]
     assert slow.left == [4, 5]
     assert fast.left == [1, 2]
     assert slow.budget.excess_bytes < 0
+
+
+@pytest.mark.parametrize("own", [0, 1000, 2500, 100_000])
+def test_the_limit_holds_exactly_and_cheaply_whatever_stands_in_front_that_is_not_dropped(
+    scene: Scene, own: int
+) -> None:
+    for number in range(1, own + 1):
+        scene.waits(number, shared=False)
+    limit_bytes = own * SIZE_BYTES + LIMIT_BYTES
+
+    def fall_behind() -> None:
+        for number in range(own + 1, own + 2001):
+            # Every third is its own, so that there is something in front of each that goes.
+            scene.waits(number, shared=number % 3 > 0)
+            scene.overflow.trim(scene.receiving, limit_bytes, 1.0)
+            assert scene.receiving.waiting_bytes <= limit_bytes or not scene.receiving.waiting.has_shared
+
+    cost = cost_of(fall_behind)
+    assert cost.lines < 2000 * 200
+    kept_own = [number for number in range(1, own + 2001) if number <= own or number % 3 == 0]
+    assert [number for number in scene.left if number <= own or number % 3 == 0] == kept_own
+    assert scene.left == sorted(scene.left)
+    assert not scene.receiving.waiting.has_shared
+    assert len(scene.ended) == scene.receiving.dropped == 2000 - (len(kept_own) - own)
+
+
+def test_what_ages_is_found_behind_fresh_values_and_costs_a_look_only_when_something_is_old(
+    scene: Scene,
+) -> None:
+    for number in range(1, 3001):
+        scene.waits(number, shared=True, arrived=float(number), key=str(number))
+    for number in range(3001, 3011):
+        scene.waits(number, shared=True, arrived=float(number))
+    for number in range(1, 3001):
+        newer = scene.part(4000 + number, shared=True, arrived=5000.0, key=str(number))
+        assert scene.receiving.waiting.replace((scene.sender.origin, str(number)), newer)
+    scene.overflow.trim(scene.receiving, 1 << 30, 3005.0, older_than=3005.0)
+    assert [number for number, *_ in scene.ended] == [3001, 3002, 3003, 3004]
+
+    def look() -> None:
+        for _ in range(100):
+            scene.overflow.trim(scene.receiving, 1 << 30, 3005.0, older_than=3005.0)
+
+    assert cost_of(look).lines < 100 * 50
+    scene.overflow.trim(scene.receiving, 1 << 30, 3006.0, older_than=3005.5)
+    assert [number for number, *_ in scene.ended][4:] == [3005]
+    assert scene.left == [*range(4001, 7001), *range(3006, 3011)]
+
+
+def test_who_has_caught_up_is_not_remembered() -> None:
+    scenes = [Scene()]
+    for _ in range(1000):
+        scenes.append(Scene(scenes[0]))
+        scenes[-1].waits(1, shared=True)
+        scenes[-1].receiving.waiting.popleft()
+    assert len(scenes[0].overflow._receivers) <= 200

@@ -66,7 +66,7 @@ def test_the_fullest_queue_and_the_oldest_part_of_those_without_credit(bench: Be
         "shaped_sessions": 0,
         "at_sender_events": 0,
         "at_sender_bytes": 0,
-        "oldest_age_s": bench.now - receiving.waiting[0].arrived,
+        "oldest_age_s": bench.now - receiving.waiting.oldest.arrived,
     }
     assert receiving.waiting_bytes > 0
     assert queues["low"] == {

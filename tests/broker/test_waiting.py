@@ -172,7 +172,8 @@ def test_packed_parts_take_no_small_objects() -> None:
     held = [a_part(number, number * 0.1) for number in range(1, 20_001)]
     as_objects, _ = tracemalloc.get_traced_memory()
     queue = Waiting()
-    queue.extend(held)
+    for event in held:
+        queue.append(event)
     del held
     as_packs, _ = tracemalloc.get_traced_memory()
     assert as_packs < as_objects / 8
@@ -205,12 +206,16 @@ def test_what_is_taken_out_of_the_middle_leaves_the_others_in_order(small_packs:
     assert packed
     assert queue.take(lambda event: event.number % 2 == 0, packed=False)
     assert queue.packed == packed
+    # Those of even numbers that were not packed have gone from in front of them, and from behind.
+    before = [event.number for event in queue]
     taken = queue.take(lambda event: event.number in (6, 7))
-    assert [event.number for event in taken] == [6, 7]
+    assert [(index, event.number) for index, event in taken] == [
+        (before.index(each), each) for each in (6, 7)
+    ]
     assert 0 < queue.packed < packed
     numbers = [event.number for event in queue]
     assert numbers == sorted(set(numbers))
-    assert [event.number for event in queue.take(lambda event: True)] == numbers
+    assert [(index, event.number) for index, event in queue.take(lambda _: True)] == [*enumerate(numbers)]
     assert not queue
     assert list(queue) == []
 
@@ -220,7 +225,8 @@ def test_what_is_cleared_is_empty_and_begins_again(small_packs: None) -> None:
     queue = fill(40, step_s=2.0)
     queue.clear()
     assert (len(queue), queue.packed, list(queue)) == (0, 0, [])
-    queue.extend(a_part(number, number * 2.0) for number in range(1, 41))
+    for number in range(1, 41):
+        queue.append(a_part(number, number * 2.0))
     assert len(queue) == 40
     assert queue.packed
 
@@ -277,8 +283,8 @@ def run(program: list[tuple[str, Any]]) -> None:
             taken = []
         elif step == "take some":
             found = queue.take(partial(is_multiple, detail))
-            assert [event.number for event in found] == [
-                event.number for event in model if event.number % detail == 0
+            assert [(index, event.number) for index, event in found] == [
+                (index, event.number) for index, event in enumerate(model) if event.number % detail == 0
             ]
             model = [event for event in model if event.number % detail]
         elif detail in dict(queue.loose()):

@@ -455,7 +455,7 @@ class World:
                     assert not receiving.waiting
                     assert not receiving.unsettled
                     assert not receiving.paused
-                    assert len(receiving.places) == 0
+                    assert receiving.waiting.values == 0
                     assert (receiving.waiting_bytes, receiving.committed_bytes) == (0, 0)
         for peer in self.peers:
             assert not any(session.outbox.held_bytes for session in peer.core.sessions.values())
