@@ -26,11 +26,11 @@ Size = Annotated[int, Meta(ge=1, le=1 << 40)]
 FrameSize = Annotated[int, Meta(ge=1_024, le=1 << 30)]
 """Bytes of one message; large enough for a batch of one small event with its header."""
 
-Milliseconds = Annotated[float, Meta(gt=0.0, le=60_000.0)]
-"""A time above zero, at most a minute."""
+Milliseconds = Annotated[float, Meta(ge=0.1, le=60_000.0)]
+"""A tenth of a millisecond to a minute: less is no time in which anything could be gathered."""
 
-Seconds = Annotated[float, Meta(gt=0.0, le=86_400.0)]
-"""A time above zero, at most a day."""
+Seconds = Annotated[float, Meta(ge=0.01, le=86_400.0)]
+"""A hundredth of a second to a day: a process does not do anything more often."""
 
 GroupPattern = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:*-]+\Z")]
 """Names of groups: as one is written, with `*` for any characters or none."""
