@@ -25,7 +25,7 @@ from lanebus.broker.webhook import Webhook
 from lanebus.conf.model import Config
 from lanebus.wire.header import KIND_AT
 from lanebus.wire.kinds import Kind
-from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.lanes import LANES, TIMER_SLACK_S, Lane
 
 __all__ = ["BindError", "Broker"]
 
@@ -214,17 +214,19 @@ class Broker:
                 self._stopping = False
                 draining.begin(clock(), self._config.broker.drain_s)
             now = clock()
-            if now >= monitors.due:
+            # What is due within the slack is due: nothing would be waited for until then.
+            soon = now + TIMER_SLACK_S
+            if soon >= monitors.due:
                 monitors.look(now, self._unread)
             if draining.active and not was_draining:
                 notifier.stopping(self._status())
                 next_status = now + DRAINING_STATUS_S
             self._send(now)
             counters.busy.record(int((clock() - woken) * 1e6))
-            if now >= next_watchdog and watchdog_s:
+            if soon >= next_watchdog and watchdog_s:
                 notifier.watchdog()
                 next_watchdog = now + watchdog_s
-            if now >= next_status:
+            if soon >= next_status:
                 core.bus.memory = resident_bytes(), may_take_bytes
                 notifier.status(self._status())
                 next_status = now + (DRAINING_STATUS_S if draining.active else STATUS_S)

@@ -22,7 +22,7 @@ from lanebus.broker.unfinished import (
     unfinished_bytes,
 )
 from lanebus.wire.errors import ErrorNumber, ProtocolError
-from lanebus.wire.lanes import Lane
+from lanebus.wire.lanes import TIMER_SLACK_S, Lane
 
 LOOK_S: Final = 0.1
 """Time between two looks."""
@@ -70,7 +70,7 @@ class Lookout:
         is_short = self._make_room(now)
         looked_at = dict.fromkeys(self._near)
         looked_at.update(dict.fromkeys(islice(self._holders, PORTION)))
-        if now >= self._next_round:
+        if now + TIMER_SLACK_S >= self._next_round:
             looked_at.update(dict.fromkeys(self._round()))
             hurries = self._strangers.hurries or self._all.hurries
             self._next_round = now if hurries else now + LOOK_S

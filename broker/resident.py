@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import resource
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 def resident_bytes(proc: Path = _PROC) -> int:
     """What the process takes now; where the system does not say, the most that it ever took."""
     try:
-        return int((proc / "self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(os.pread(_figures(proc), 64, 0).split()[1]) * _PAGE_BYTES
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@cache
+def _figures(proc: Path) -> int:
+    # Kept open: it is read often, and also when no descriptor is left.
+    return os.open(proc / "self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def memory_bytes(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:

@@ -59,3 +59,10 @@ def test_this_process_takes_some_of_what_it_may() -> None:
     limit = memory_bytes()
     assert limit is not None
     assert 1 << 20 < resident_bytes() < limit
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these files")
+def test_what_it_takes_is_as_it_is_now() -> None:
+    before = resident_bytes()
+    held = bytearray(b"x") * (32 << 20)
+    assert resident_bytes() - before > len(held) / 2
