@@ -80,6 +80,7 @@ class Stream:
 
     def revoke(self, runs: Sequence[int]) -> set[int]:
         """Parts went to another instance; those of them that wait for a handler are forgotten, and returned."""
+        # Numbers begin with 1.
         waiting = {number: number for number, result in self.seen.items() if result is None}
         gone = set(Lookup().take(runs, waiting))
         for number in gone:

@@ -149,13 +149,10 @@ class Outbox:
             lookup: of the message that says so, where there is one.
         """
         unsettled = self.unsettled[lane]
-        book = self.books[lane]
         told: list[Unsettled] = []
-        ignored = count_numbers(runs)
+        before = len(unsettled)
         for event in (lookup or Lookup()).take(runs, unsettled):
-            ignored -= 1
             self.held_bytes -= event.size
-            book.ended[outcome] += 1
             if event.terms is not None:
                 key = event.terms.value_key
                 if key is not None and self.latest.get(key) is event:
@@ -165,7 +162,9 @@ class Outbox:
                 event.receipt.reason = reason
             if outcome is not Outcome.DELIVERED:
                 told.append(Unsettled(event.number, lane, event.topic, event.to, outcome, reason))
-        self.ignored += ignored
+        ended = before - len(unsettled)
+        self.books[lane].ended[outcome] += ended
+        self.ignored += count_numbers(runs) - ended
         return told
 
     def withhold(self, event: OutEvent, outcome: Outcome, reason: Reason) -> Unsettled:

@@ -99,10 +99,9 @@ class Receipts:
         """As `Settling.parts_delivered`, of parts that ended otherwise."""
         last: Event | None = None
         released = 0
-        unknown = count_numbers(settlement.runs)
+        before = len(numbers)
         for event in lookup.take(settlement.runs, numbers):
-            unknown -= 1
             released += event.size
             last = event
             self._settling.part_ended(event, settlement.outcome, settlement.reason, now, receiver)
-        return last, released, unknown
+        return last, released, count_numbers(settlement.runs) - (before - len(numbers))

@@ -81,12 +81,11 @@ class Settling:
         """
         last_event: Event | None = None
         size = ended_size = 0
-        unknown = count_numbers(runs)
+        before = len(numbers)
         # No run yet: whatever comes first begins one, and 1 goes on with it.
         first, last = 1, 0
         delivered = Outcome.DELIVERED
         for event in lookup.take(runs, numbers):
-            unknown -= 1
             size += event.size
             last_event = event
             if event.remaining != 1 or event.worst is not delivered:
@@ -95,13 +94,14 @@ class Settling:
             # The last part of an event that every receiver has handled: all of a run end together.
             event.remaining = 0
             ended_size += event.size
-            if event.number != last + 1:
+            number = event.number
+            if number != last + 1:
                 self._delivered(last_event, first, last, now)
-                first = event.number
-            last = event.number
+                first = number
+            last = number
         self._budget.held_bytes -= ended_size
         self._delivered(last_event, first, last, now)
-        return last_event, size, unknown
+        return last_event, size, count_numbers(runs) - (before - len(numbers))
 
     def _delivered(self, event: Event | None, first: int, last: int, now: float) -> None:
         """The last parts of the events from one number to another of the sender of `event` have ended."""

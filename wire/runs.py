@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Final, TypeVar
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -13,7 +14,9 @@ V = TypeVar("V")
 MAX_RUN_NUMBERS: Final = 1 << 20
 """Numbers that one settlement may name; more than any receiver can hold unsettled."""
 _FEW: Final = 8
-"""So many numbers of a run are asked for one by one before it is looked up what there is."""
+"""So many numbers at the end of a run are asked for one by one before it is looked up what there is."""
+_MANY: Final = 64
+"""After so many numbers that are not held it is looked up what there is."""
 
 
 def add_number(runs: list[int], number: int) -> None:
@@ -101,17 +104,25 @@ class Lookup:
     however often they name it. Nothing is added meanwhile to what is held.
     """
 
-    __slots__ = ("_sorted",)
+    __slots__ = ("_missed", "_sorted")
 
     def __init__(self) -> None:
+        self._missed = 0
+        """How many numbers were asked for that are not held."""
         self._sorted: dict[int, tuple[dict[int, Any], list[int], list[int]]] = {}
         """By identity of what is held: that, its numbers in order, and of each place the next that was not passed."""
 
     def take(self, runs: Sequence[int], held: dict[int, V]) -> Iterator[V]:
-        """Take out of `held` what checked `runs` name, in their order; no value may be None."""
+        """Take out of `held` what checked `runs` name, in their order; no value may be false."""
         for index in range(0, len(runs), 2):
-            last = runs[index + 1]
-            for number in range(runs[index], last + 1):
+            first, last = runs[index], runs[index + 1]
+            before = len(held)
+            if _FEW < last - first < before and self._missed < _MANY:
+                # As nearly always, all of it is held.
+                yield from filter(None, map(held.pop, range(first, last + 1), repeat(None)))
+                self._missed += last - first + 1 - (before - len(held))
+                continue
+            for number in range(first, last + 1):
                 value = held.pop(number, None)
                 if value is not None:
                     yield value

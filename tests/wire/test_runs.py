@@ -1,5 +1,7 @@
 """Runs: sets of numbers as pairs of first and last."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,3 +164,27 @@ def test_a_lookup_costs_as_much_as_is_held_and_the_runs_are_long(named: int, spr
     assert len(taken) == 1000
     assert cost.lines < 40 * (1000 + len(runs))
     assert cost.bytes < 200 * (1000 + len(runs))
+
+
+class Asked(dict[int, str]):
+    """Counts for how many numbers it was asked."""
+
+    times = 0
+
+    def pop(self, number: int, default: Any = None) -> Any:
+        self.times += 1
+        return super().pop(number, default)
+
+
+@pytest.mark.patches
+@given(
+    st.sets(st.integers(0, 2000), max_size=300),
+    st.lists(st.tuples(st.integers(0, 4000), st.sampled_from([0, 9, 50, 299, 1 << 20])), max_size=60),
+)
+def test_a_lookup_asks_for_few_numbers_that_are_not_held_however_often_they_are_named(
+    numbers: set[int], named: list[tuple[int, int]]
+) -> None:
+    held = Asked(dict.fromkeys(numbers, "x"))
+    runs = [bound for first, size in named for bound in (first, first + size)]
+    list(Lookup().take(runs, held))
+    assert held.times <= 100 + 3 * len(numbers) + 10 * len(named)
