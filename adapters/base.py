@@ -182,6 +182,8 @@ class Adapter(Speaker):
     def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         """Connect, and wait until all links are up.
 
+        It gives turns as `wait` does: handlers run for what comes meanwhile, before this returns. Register them before.
+
         Raises:
             NotConnected: no broker answered in time, and why; the adapter is closed. Or this was called by a handler,
                 for which nothing can be waited.
@@ -190,11 +192,14 @@ class Adapter(Speaker):
         """
         timeout_s = seconds(timeout_s, "timeout_s")
         self.start()
-        if self._in_turn and self.core.state is not State.UP:
+        if self._in_turn:
+            if self.core.state is State.UP:
+                return
             self._raise_failure()
             raise NotConnected(
                 f"{self.name} is {self.state}, and a handler cannot wait: connect outside of handlers"
             )
+        self.turns.stop()
         deadline = time.monotonic() + timeout_s
         while self.core.state is not State.UP:
             self._raise_failure()
@@ -210,8 +215,9 @@ class Adapter(Speaker):
     def poll(self, budget_ms: float = 4.0) -> int:
         """Read what came, run handlers (critical first) for about `budget_ms`, flush what should not wait.
 
-        For programs whose loop belongs to an engine: call it every frame. Never blocks. Inside of a handler it returns
-        at once: what it would do, the turn that has called the handler goes on to do.
+        For programs whose loop belongs to an engine: call it every frame. Never blocks. What was sent since the last
+        call leaves in this one, if its lane's interval is over or it would not be in time with the next one. Inside of
+        a handler it returns at once: what it would do, the turn that has called the handler goes on to do.
 
         Returns:
             Events handled.
@@ -342,6 +348,12 @@ class Adapter(Speaker):
     def turn(self, until: float) -> int:
         """One turn whose next follows as soon as there is something to do; for a `Loop`."""
         return self._turn(until)
+
+    def look(self, now: float) -> None:
+        """Something is sent a while after the last turn: what has waited for its lane's hold leaves now."""
+        self.turns.look(now)
+        if self.core.flush_held(now):
+            self.links.act()
 
     def touch(self) -> None:
         """There is something to do before anybody waits."""

@@ -192,6 +192,14 @@ class AttachmentCore:
             if self._ready[lane] and self.outgoing.lanes[lane].queue and not self.draining:
                 self._flush(lane, now)
 
+    def flush_held(self, now: float) -> bool:
+        """What has waited for its lane's hold leaves, with what is queued behind it; whether there was any."""
+        held = [lane for lane in LANES if self.outgoing.lanes[lane].is_held_too_long(now)]
+        for lane in held:
+            if self._ready[lane] and not self.draining:
+                self._flush(lane, now)
+        return bool(held)
+
     def end_turn(self, now: float, next_turn: float) -> None:
         """Do what is due, and let leave what should not wait.
 

@@ -122,6 +122,10 @@ class OutLane:
             return False
         return due <= now + TIMER_SLACK_S or self.queue[0].sent_at + self.timing.hold_s <= next_turn
 
+    def is_held_too_long(self, now: float) -> bool:
+        """Whether the oldest event has waited for as long as it may."""
+        return bool(self.queue) and self.queue[0].sent_at + self.timing.hold_s <= now
+
     @property
     def window_full(self) -> bool:
         """Whether the broker must acknowledge before more may leave."""

@@ -129,6 +129,10 @@ class Speaker:
     ) -> int | Receipt:
         """Accept an event for delivery; never blocks. It is settled once its receivers' handlers have run.
 
+        It leaves in the next turn, batched with what else was sent: in `poll` or `wait`, in a `Loop`, at a `flush`. A
+        program that does none of these for longer than the lane's hold (12, 45, 190 ms unless the broker says
+        otherwise) lets the event wait; the next `send` outside of a handler takes along what has waited for so long.
+
         Args:
             topic: dotted words, for example ``player.attack``.
             payload: anything that encodes as MessagePack; `Raw` passes encoded bytes through.
@@ -186,8 +190,6 @@ class Speaker:
         if len(encoded) > core.limits.event_bytes:
             raise TooLarge(topic, len(encoded), core.limits.event_bytes)
         now = time.monotonic()
-        if now > adapter.turns.overdue_at:
-            adapter.turns.overdue(now)
         terms = (
             None
             if mode == "reliable" and ttl_ms is None and key is None
@@ -210,6 +212,8 @@ class Speaker:
             adapter.flush()
         else:
             adapter.touch()
+            if now > adapter.turns.look_at:
+                adapter.look(now)
         return event.number if event.receipt is None else event.receipt
 
 

@@ -10,6 +10,8 @@ log = logging.getLogger("lanebus.adapters")
 
 FORGOTTEN_S: Final = 5.0
 """Time without a turn after which the program is warned that it seems to have forgotten to poll."""
+LOOK_S: Final = 0.005
+"""Shortest time after a turn, or after another look, in which `send` does not look for what has waited too long."""
 STALL_S: Final = 1.0
 """Time without a turn after which what has waited says nothing of the network."""
 WARNING_INTERVAL_S: Final = 60.0
@@ -29,8 +31,8 @@ class Turns:
         self._what = what
         self._ended = inf
         self._warned = -inf
-        self.overdue_at = inf
-        """From when on it counts as forgotten; `send` looks at it, since a program that forgets to poll may send on."""
+        self.look_at = inf
+        """From when on `send` looks for what has waited too long: a program that does not poll may send on."""
         self.mean_gap_s = 0.0
         """From the end of a turn to the beginning of the next one, smoothed."""
         self.longest_gap_s = 0.0
@@ -43,7 +45,7 @@ class Turns:
         Returns:
             Whether it gave none for longer than `STALL_S`.
         """
-        self.overdue_at = inf
+        self.look_at = inf
         if self._ended == inf:
             return False
         gap_s = now - self._ended
@@ -58,16 +60,17 @@ class Turns:
     def end(self, now: float) -> None:
         """The turn is over: the program goes on with something else."""
         self._ended = now
-        self.overdue_at = now + FORGOTTEN_S
+        self.look_at = now + LOOK_S
 
     def stop(self) -> None:
         """Nobody expects turns from here on: somebody else gives them, or none are needed any more."""
-        self._ended = self.overdue_at = inf
+        self._ended = self.look_at = inf
 
-    def overdue(self, now: float) -> None:
-        """Something is sent, and there was no turn for a long time."""
-        self.overdue_at = inf
-        self._warn(now - self._ended, now)
+    def look(self, now: float) -> None:
+        """Something is sent, and there was no turn for a while; the program is warned if it seems to forget them."""
+        self.look_at = now + LOOK_S
+        if now - self._ended > FORGOTTEN_S:
+            self._warn(now - self._ended, now)
 
     def _warn(self, gap_s: float, now: float) -> None:
         if now - self._warned < WARNING_INTERVAL_S:

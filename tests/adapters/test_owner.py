@@ -32,7 +32,16 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 READS = {"book", "stats", "handler_stats", "open_sockets"}
 """What anybody may call."""
 DRIVERS = {
-    *("before_start", "check_undirected", "handlers_changed", "in_turn", "tell_news", "touch", "turn"),
+    *(
+        "before_start",
+        "check_undirected",
+        "handlers_changed",
+        "in_turn",
+        "look",
+        "tell_news",
+        "touch",
+        "turn",
+    ),
     *("opened", "closing", "touched", "observe", "close_within"),
 }
 """What adapters, sessions and loops call of each other, in turns that have been checked."""

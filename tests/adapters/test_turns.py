@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from lanebus import ServerAdapter
-from lanebus.adapters.turns import FORGOTTEN_S, STALL_S, WARNING_INTERVAL_S, Turns
+from lanebus.adapters.turns import FORGOTTEN_S, LOOK_S, STALL_S, WARNING_INTERVAL_S, Turns
 
 
 @pytest.fixture
@@ -55,24 +55,27 @@ def test_a_program_that_sends_and_does_not_poll_is_warned_while_it_does(
     turns: Turns, caplog: pytest.LogCaptureFixture
 ) -> None:
     turn(turns, 100.0)
-    assert turns.overdue_at == 100.0 + FORGOTTEN_S
-    turns.overdue(106.0)
+    assert turns.look_at == 100.0 + LOOK_S
+    turns.look(100.0 + FORGOTTEN_S)
+    assert caplog.text == ""
+    turns.look(106.0)
     assert "was not polled for 6.0 s" in caplog.text
-    assert turns.overdue_at == inf, "the next event costs nothing"
+    assert turns.look_at == 106.0 + LOOK_S, "the next events cost nothing"
+    turns.look(106.5)
     turn(turns, 107.0)
     assert caplog.text.count("was not polled") == 1
     assert turns.stalls == 1
-    assert turns.overdue_at == 107.0 + FORGOTTEN_S
+    assert turns.look_at == 107.0 + LOOK_S
 
 
-def test_nothing_is_overdue_before_the_first_turn_in_one_and_when_others_give_them(turns: Turns) -> None:
-    assert turns.overdue_at == inf
+def test_nobody_looks_before_the_first_turn_in_one_and_when_others_give_them(turns: Turns) -> None:
+    assert turns.look_at == inf
     turn(turns, 100.0)
     turns.begin(101.0)
-    assert turns.overdue_at == inf
+    assert turns.look_at == inf
     turns.end(101.0)
     turns.stop()
-    assert turns.overdue_at == inf
+    assert turns.look_at == inf
     turn(turns, 500.0)
     assert (turns.stalls, turns.longest_gap_s) == (0, 1.0)
 
