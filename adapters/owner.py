@@ -50,11 +50,6 @@ class Owner:
             raise WrongProcess(self._what)
         raise WrongThread(self._what, self._name, threading.current_thread().name)
 
-    @property
-    def is_here(self) -> bool:
-        """Whether the calling thread is the owner, or there is none."""
-        return self.thread in (threading.get_ident(), NOBODY)
-
     def forked(self) -> None:
         """This is a child of the process in which it was made."""
         self.thread = _FORKED
@@ -63,11 +58,6 @@ class Owner:
 def _in_child() -> None:
     for owner in list(_OWNERS):
         owner.forked()
-
-
-def all_here() -> bool:
-    """Whether everything that has an owner is the calling thread's."""
-    return all(owner.is_here for owner in list(_OWNERS))
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -6,10 +6,10 @@ import atexit
 import errno
 import os
 from functools import lru_cache
+from threading import get_ident
+from weakref import WeakKeyDictionary
 
 import zmq
-
-from lanebus.adapters.owner import all_here
 
 Socket = zmq.Socket[bytes]
 
@@ -18,6 +18,10 @@ EVENTS = 15
 NOBLOCK = 1
 POLLIN = 1
 POLLOUT = 2
+
+
+_THREADS: WeakKeyDictionary[Socket, int] = WeakKeyDictionary()
+"""By socket: the thread that uses it."""
 
 
 @lru_cache(maxsize=1)
@@ -31,7 +35,10 @@ def _context_of(process_id: int) -> zmq.Context[Socket]:
 def _end(context: zmq.Context[Socket], process_id: int) -> None:
     # The last words of adapters that were closed, a second at most; without this they end with libzmq's threads.
     # Sockets of another thread, which may be waiting on them, are left alone, and end with the process.
-    if process_id == os.getpid() and all_here():
+    if process_id != os.getpid():
+        return
+    here = get_ident()
+    if all(thread == here or socket.closed for socket, thread in list(_THREADS.items())):
         context.destroy(linger=0)
 
 
@@ -65,6 +72,7 @@ def dial(address: str, *, frame_bytes: int) -> Socket:
             "no descriptor or socket is left for another connection: an adapter needs six descriptors; "
             "raise the limit of open files (ulimit -n, LimitNOFILE=)",
         ) from None
+    _THREADS[socket] = get_ident()
     socket.setsockopt(zmq.LINGER, 0)
     # libzmq would flush what it had queued into the new connection, in front of any hello.
     socket.setsockopt(zmq.RECONNECT_IVL, -1)

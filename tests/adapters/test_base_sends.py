@@ -51,14 +51,15 @@ def test_nothing_leaves_in_the_middle_of_a_turn_or_where_a_loop_gives_turns(
 ) -> None:
     one, other = pair
     left: list[int] = []
+    out = one.core.outgoing.lanes[Lane.CRITICAL].stats
 
     def send_slowly() -> int:
-        before = one.stats()["lanes"]["critical"]["batches_out"]
+        before = out.batches_out
         for _ in range(2):
             one.send("t", to="server:b", lane="critical")
             pass_hold(one, Lane.CRITICAL)
         one.send("t", to="server:b", lane="critical")
-        return int(one.stats()["lanes"]["critical"]["batches_out"]) - before
+        return out.batches_out - before
 
     other.on("t")(lambda event: None)
     one.on("go")(lambda event: left.append(send_slowly()))
