@@ -26,8 +26,8 @@ LIMIT = 200
 """What the broker raises its limit to for so many."""
 STRANGERS = 600
 WATCHED_S = 2.0
-MAY_TAKE = 0.5
-"""Share of a core; accepting in vain takes a whole one."""
+MAY_TAKE = 0.25
+"""Share of a core; accepting in vain takes one, as far as there is one."""
 SETTINGS: dict[str, Any] = {
     "sessions": {"recovery_s": 0.0, "hello_timeout_s": 300.0},
     "limits": {"attachments": ATTACHMENTS},
