@@ -225,7 +225,8 @@ class Directory:
     ) -> Plan | Reason:
         if to is None:
             return self._for_topic(sender, topic, replayed)
-        texts = [to] if isinstance(to, str) else to
+        # Named twice, a group is not gone through twice.
+        texts = [to] if isinstance(to, str) else list(dict.fromkeys(to))
         destinations = [parse_destination(text) for text in texts]
         if not destinations:
             raise ProtocolError(ErrorNumber.BAD_DESTINATION, "an empty list of destinations")

@@ -129,7 +129,7 @@ def claims(draw: st.DrawFn, scene: Scene) -> Callable[[], int]:
 
 @pytest.mark.longlife
 @given(data=st.data())
-@settings(max_examples=examples(150, 20_000), deadline=None)
+@settings(max_examples=examples(150, 5_000), deadline=None)
 def test_what_a_message_costs_is_bounded_by_its_size_and_by_what_is_held(data: Any) -> None:
     scene = Scene()
     for _ in range(data.draw(st.integers(1, 4))):

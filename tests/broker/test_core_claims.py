@@ -179,7 +179,7 @@ def claims(draw: st.DrawFn, scene: Scene) -> Callable[[], object]:
 
 @pytest.mark.longlife
 @given(data=st.data(), name=st.sampled_from(("server:b", "player:1", "gateway:g")))
-@settings(max_examples=examples(150, 20_000), deadline=None)
+@settings(max_examples=examples(150, 5_000), deadline=None)
 def test_what_a_message_costs_is_bounded_by_its_size_and_by_what_is_held(data: Any, name: str) -> None:
     scene = Scene(name)
     for _ in range(data.draw(st.integers(1, 4))):

@@ -3,6 +3,7 @@
 from itertools import count
 
 import pytest
+from tests.cost import cost_of
 
 from lanebus.broker.attachment import Attachment
 from lanebus.broker.directory import Directory, Plan
@@ -339,3 +340,16 @@ def test_a_server_that_was_forgotten_numbers_its_joins_anew(town: Town) -> None:
     town.join("room", town["player:3"], request=2)
     assert town.find("server:a", "group:room", after=1) == ["player:1", "player:2"]
     assert town.find("server:a", "group:room", after=2) == ["player:1", "player:2", "player:3"]
+
+
+def test_what_a_list_names_again_and_again_counts_and_costs_as_named_once() -> None:
+    town = Town("server:a", *(f"player:{number}" for number in range(500)))
+    for name, session in town.sessions.items():
+        if name != "server:a":
+            town.join("room", session)
+    named = ["group:room", "player:gone", "all"]
+    found: list[Plan] = []
+    cost = cost_of(lambda: found.append(town.plan("server:a", named * 85)))
+    assert cost.lines < 30 * (500 + 3 * 85)
+    assert (found[0].parts, found[0].unknown, found[0].shared) == (501, 1, True)
+    assert town.plan("server:a", ["player:1", "player:1"]).shared
