@@ -482,9 +482,9 @@ class AttachmentCore:
             self._ping(now)
 
     def _ping(self, now: float) -> None:
-        self.pulse.pinged(now)
+        late_s = self.pulse.pinged(now)
         self.line.pinged(self.pulse.ping_interval_s, now)
         self._control(
             Kind.PING,
-            make_ping(self.sessions, self.outgoing.waiting(), self.clock.rtt_s, self.line.view, now),
+            make_ping(self.sessions, self.outgoing.waiting(), self.clock.rtt_s, self.line.view, late_s, now),
         )

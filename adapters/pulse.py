@@ -73,6 +73,11 @@ class Pulse:
         """Whether a ping leaves now."""
         return self.next_ping is not None and now + TIMER_SLACK_S >= self.next_ping
 
-    def pinged(self, now: float) -> None:
-        """A ping leaves."""
-        self.next_ping = now + self.ping_interval_s
+    def pinged(self, now: float) -> float:
+        """A ping leaves.
+
+        Returns:
+            How much later than it should have, in seconds: the program gave no turn.
+        """
+        due, self.next_ping = self.next_ping, now + self.ping_interval_s
+        return 0.0 if due is None else max(0.0, now - due)

@@ -63,7 +63,11 @@ class OwnLine:
         elif self._asked is not None:
             if now - self._pinged < interval_s / 2:
                 return
-            self._ring.put(_LOST, 1.0)
+            if self._stalled > self._asked:
+                # The answer may wait to be read since then: the program did something else.
+                self._asked = None
+            else:
+                self._ring.put(_LOST, 1.0)
         self._pinged = now
         self._ring.add(now)
         self._ring.put(_LOST, 0.0)

@@ -29,6 +29,8 @@ MAX_OUTBOXES: Final = 512
 """Outboxes in one ping: the fullest."""
 MAX_REPORTS: Final = 512
 """Reports of sessions in one ping."""
+MAX_LATE_MS: Final = 86_400_000
+"""Most that a ping says it is late: a day."""
 
 
 class SessionCore:
@@ -143,6 +145,7 @@ def make_ping(
     waiting: dict[int, list[WaitingLane]],
     rtt_s: float | None,
     view: tuple[Degree, str],
+    late_s: float,
     now: float,
 ) -> Ping:
     """A ping with all that the broker is told by it.
@@ -150,6 +153,7 @@ def make_ping(
     Args:
         waiting: what may not leave, by session.
         view: how the attachment finds its line, and why.
+        late_s: how much later than it should have it leaves.
     """
     outboxes = [report for session in sessions.values() if (report := session.outbox_report()) is not None]
     if len(outboxes) > MAX_OUTBOXES:
@@ -167,4 +171,5 @@ def make_ping(
         *view,
         outboxes,
         reports[:MAX_REPORTS],
+        min(int(late_s * 1e3), MAX_LATE_MS),
     )

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from lanebus.broker.alerts import BROKER, Alerts
 from lanebus.broker.budget import Budget
 from lanebus.broker.health import BrokerFigures, Symptom, broker_symptoms
 from lanebus.broker.lately import SPAN_S, Lately
@@ -31,6 +32,7 @@ class Bus:
         parts: how many parts were accepted since the start, and how many were refused or dropped.
         is_draining: whether the broker is about to end.
         alerts: from how much on lateness and memory are too much.
+        episodes: what is told to operators; those of peers count, since the broker's own are symptoms anyway.
         started: the time of the start.
         interval_s: seconds between two looks.
     """
@@ -43,6 +45,7 @@ class Bus:
         parts: Callable[[], tuple[int, int]],
         is_draining: Callable[[], bool],
         alerts: AlertsConfig,
+        episodes: Alerts,
         started: float,
         interval_s: float,
     ) -> None:
@@ -53,6 +56,7 @@ class Bus:
         self._parts = parts
         self._is_draining = is_draining
         self._alerts = alerts
+        self._episodes = episodes
         self._interval_s = interval_s
         self._due = started + interval_s
         self.still_s = 0.0
@@ -129,4 +133,9 @@ class Bus:
             open_files=self.open_files.used if self.open_files is not None else 0,
             open_files_limit=self.open_files.limit if self.open_files is not None else None,
             is_draining=self._is_draining(),
+            alerts=tuple(
+                f"{alert.kind.value} of {alert.peer}"
+                for alert in self._episodes.told_and_lasting()
+                if alert.peer != BROKER
+            ),
         )

@@ -164,6 +164,7 @@ class BrokerCore:
             self._parts,
             lambda: self.draining.active,
             config.alerts,
+            self.alerts,
             started,
             SWEEP_S,
         )

@@ -45,6 +45,8 @@ class Event(msgspec.Struct, eq=False, gc=False):
     """Whether the end of a part is known that says something of how the event ends."""
     worst: Outcome = Outcome.DELIVERED
     reason: Reason = Reason.NONE
+    sent: float = 0.0
+    """When it was sent to a receiver last."""
 
     def topic(self) -> str:
         """What it is about; it is read from the encoded form, where few ask for it."""

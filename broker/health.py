@@ -21,6 +21,8 @@ LOOP_LATE: Final = "its loop is late"
 LOOP_STILL: Final = "its loop stood still"
 _MOST_NAMED: Final = 4
 """Instances that a service's symptom names."""
+_MOST_ALERTS: Final = 3
+"""Alerts that are named; `lanebus alerts` has all."""
 
 
 class Condition(StrEnum):
@@ -74,6 +76,8 @@ class BrokerFigures(NamedTuple):
     open_files: int = 0
     open_files_limit: int | None = None
     is_draining: bool = False
+    alerts: tuple[str, ...] = ()
+    """What lasts that an operator was told of, of peers: kind and name."""
 
 
 def condition_of(symptoms: Iterable[Symptom]) -> Condition:
@@ -121,6 +125,10 @@ def broker_symptoms(figures: BrokerFigures) -> list[Symptom]:
         note(Condition.DEGRADED, "its open files are used up", text)
     if figures.is_draining:
         note(Condition.DEGRADED, "it is draining")
+    if figures.alerts:
+        named = ", ".join(figures.alerts[:_MOST_ALERTS])
+        more = len(figures.alerts) - _MOST_ALERTS
+        note(Condition.DEGRADED, "alerts last", f"{named} and {more} more" if more > 0 else named)
     return sorted(found, key=lambda symptom: symptom.condition is not Condition.FAILING)
 
 

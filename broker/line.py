@@ -37,6 +37,7 @@ class Line:
     __slots__ = (
         "_last_ping",
         "_lost",
+        "_missed",
         "_network",
         "_sent",
         "address",
@@ -60,26 +61,34 @@ class Line:
         self.floods: Floods | None = None
         """What may come by it, whatever it is; None without a limit."""
         self._last_ping: float | None = None
+        self._missed = 0
+        """Pings that count as lost since the one before the last, and may come yet."""
         self._network: Look | None = None
         self._sent = 0
         self._lost = 0
         """What happened since the last sample."""
 
-    def ping(self, rtt_ms: float | None, interval_s: float, now: float) -> bool:
+    def ping(self, rtt_ms: float | None, interval_s: float, late_s: float, now: float) -> bool:
         """The peer has pinged, and says what its last round trip was.
 
         Args:
             interval_s: time between two pings.
+            late_s: how much later than it should have it left, as it says: what is missing was never sent.
 
         Returns:
             Whether it is a sample; one that comes at once after the last is not.
         """
         last = self._last_ping
         if last is not None and now - last < interval_s / 2:
+            if self._missed:
+                # It comes after all: they have waited together, here or on the way, and none was lost.
+                self._missed -= 1
+                self.ring.put(LOST, (self.ring.last(LOST) or 0.0) - 1.0)
             return False
         missed = 0
-        if last is not None and now - last > LATE * interval_s:
-            missed = min(MOST_MISSED, int((now - last) / interval_s + 0.5) - 1)
+        if last is not None and now - last - late_s > LATE * interval_s:
+            missed = min(MOST_MISSED, int((now - last - late_s) / interval_s + 0.5) - 1)
+        self._missed = missed
         self._last_ping = now
         self.ring.add(now)
         if rtt_ms is not None:

@@ -66,7 +66,7 @@ class Lines:
         line, rtt_us = attachment.line, message.rtt_us
         if message.quality is not None:
             line.reported = Reported(message.quality, message.reason, now)
-        if line.ping(rtt_us / 1e3 if rtt_us else None, self._ping_s, now):
+        if line.ping(rtt_us / 1e3 if rtt_us else None, self._ping_s, message.late_ms / 1e3, now):
             self.wanted = attachment
 
     def network(self, look: Look | None) -> None:

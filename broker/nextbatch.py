@@ -66,6 +66,7 @@ class NextBatch:
                     continue
                 entry, wire, asks = left
             event, sessions = entry
+            event.sent = now
             entries.append(entry)
             size += event.size
             if event.origin is not origin:

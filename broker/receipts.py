@@ -81,7 +81,7 @@ class Receipts:
                 last, released, unknown = self._ended(session.name, numbers, settlement, lookup, now)
             self._counters.ignored_settlements += unknown
             if last is not None:
-                session.traffic[lane].settled(now - last.arrived)
+                session.traffic[lane].settled(now - last.sent)
             if not numbers:
                 receiving.unsettled.pop(settlement.origin, None)
             self._egress.release(session, lane, released, now)

@@ -67,26 +67,24 @@ def _behind(session: Session, lane: Lane, now: float) -> dict[str, float]:
 def held(
     receiving: Receiving, now: float, *, waiting: bool = True, without: frozenset[str] = NO_TOPICS
 ) -> dict[str, float]:
-    """What the broker holds for a session on a lane: bytes, the age of the oldest, and what was dropped so far.
+    """What the broker holds for a session on a lane: bytes, for how long it has had the oldest, and what was dropped.
+
+    What it was not sent yet has no age here: others may have kept that waiting, for longer than it is there.
 
     Args:
-        waiting: with what waits to be sent; else only what was sent.
+        waiting: with the bytes of what waits to be sent; else only of what was sent.
         without: topics whose events do not count as old.
     """
-    waits = waiting and receiving.waiting
-    oldest = receiving.waiting.oldest.arrived if waits else now
+    oldest = now
     for numbers in receiving.unsettled.values():
         # In the order of sending: each sender's first is its oldest, but for what came back after a restart.
         for event in islice(numbers.values(), _MOST_LOOKED_AT):
             if without and event.topic() in without:
                 continue
-            oldest = min(oldest, event.arrived)
+            oldest = min(oldest, event.sent)
             break
-    for event in receiving.suspects:
-        oldest = min(oldest, event.arrived)
-        break
     return {
-        "held_bytes": receiving.committed_bytes + (receiving.waiting_bytes if waits else 0),
+        "held_bytes": receiving.committed_bytes + (receiving.waiting_bytes if waiting else 0),
         "oldest_age_s": now - oldest,
         "dropped": receiving.dropped,
         "paused_senders": len(receiving.paused),

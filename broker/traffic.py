@@ -72,7 +72,7 @@ class Traffic:
             self.batches_out += 1
 
     def settled(self, after_s: float) -> None:
-        """It has settled a part, so long after the broker accepted the event."""
+        """It has settled a part, so long after that was sent to it."""
         if self._settled is None:
             # Most sessions receive nothing on most lanes.
             self._settled = Histogram()
@@ -81,7 +81,7 @@ class Traffic:
 
     @property
     def settled_after(self) -> Histogram | None:
-        """How long after its event was accepted a part was settled: one value for each settlement message."""
+        """How long after it was sent a part was settled: one value for each settlement message."""
         return self._settled
 
     @property

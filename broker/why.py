@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
+from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -72,7 +73,7 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
     attachment = session.attachment
     judgement = session.quality.judgement
     away_since = attachment.away_since
-    away_s, lost_reason = _away(core, session, now)
+    away_s, lost_reason = _away(session, now)
     silence_s = now - attachment.last_seen
     tolerable_s = LATE * core.config.sessions.ping_interval_s
     is_silent = away_since is None and silence_s > tolerable_s
@@ -135,16 +136,13 @@ def _unhandled(core: BrokerCore, session: Session) -> list[Unhandled]:
     return found[:MOST_REFUSED]
 
 
-def _away(core: BrokerCore, session: Session, now: float) -> tuple[float | None, str]:
+def _away(session: Session, now: float) -> tuple[float | None, str]:
     """For how long a session has had no links, and why; None while it has some."""
     attachment = session.attachment
     if attachment.away_since is None:
         return None, ""
     if not attachment.expected:
         return now - attachment.away_since, attachment.line.lost_reason
-    for closed in core.registry.closed.of(session.name, now):
-        reason = f"its last session has ended ({closed['reason']}), and somebody sends to it"
-        return closed["ended_ago_s"], reason
     return now - attachment.away_since, "it has not come back since the broker's start"
 
 
@@ -199,18 +197,25 @@ def _waits(core: BrokerCore, sender: Session, now: float) -> list[Waits]:
 
 
 def _waits_of(receiver: Session, sender: Session, now: float) -> Iterator[Waits]:
-    events: list[Event] = []
+    count, age_s = 0, 0.0
     is_paused = False
-    without = {each.topic for each in receiver.unhandled}
+    is_away = receiver.attachment.away_since is not None
+    without = frozenset(each.topic for each in receiver.unhandled)
     for lane in LANES:
         receiving = receiver.receiving[lane]
-        events.extend(receiving.unsettled.get(sender.origin, {}).values())
+        unsettled: Iterable[Event] = receiving.unsettled.get(sender.origin, {}).values()
+        if without:
+            unsettled = [event for event in unsettled if event.topic() not in without]
+        for event in unsettled:
+            count += 1
+            age_s = max(age_s, now - (event.arrived if is_away else event.sent))
         if receiving.waiting or receiving.suspects:
             queued = chain(receiving.suspects, receiving.waiting)
-            events.extend(event for event in islice(queued, _MOST_LOOKED_AT) if event.origin is sender)
+            mine = [event for event in islice(queued, _MOST_LOOKED_AT) if event.origin is sender]
+            count += len(mine)
+            # A receiver keeps them waiting for no longer than it has had the oldest of what is in front of them.
+            most_s = inf if is_away else held(receiving, now, without=without)["oldest_age_s"]
+            age_s = max([age_s, *(min(most_s, now - event.arrived) for event in mine)])
         is_paused = is_paused or any(paused is sender for paused, _ in receiving.paused)
-    if without:
-        events = [event for event in events if event.topic() not in without]
-    if events or is_paused:
-        oldest = min((event.arrived for event in events), default=now)
-        yield Waits(receiver.name, len(events), now - oldest, is_paused)
+    if count or is_paused:
+        yield Waits(receiver.name, count, age_s, is_paused)

@@ -30,6 +30,8 @@ class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """All sessions whose outbox is near its limit, or was at it; the fullest, if there are too many."""
     reports: Annotated[list[SessionReport], Meta(max_length=MAX_REPORTS)] = []
     """Sessions of which there is more to say."""
+    late_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
+    """How much later than it should have this ping leaves, because the peer's program did something else."""
 
 
 class Pong(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

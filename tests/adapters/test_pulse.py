@@ -1,5 +1,7 @@
 """The pulse of a connection: when to ping, and when silence is a loss."""
 
+import pytest
+
 from lanebus.adapters.outlane import OutLane, Window
 from lanebus.adapters.pulse import Pulse
 from lanebus.adapters.retry import HELLO_TIMEOUT_S, RETURN_TIMEOUT_S
@@ -71,3 +73,13 @@ def test_a_lane_whose_batches_have_no_numbers_left_needs_fresh_links() -> None:
     assert pulse.look(START, lanes) == ""
     lanes[Lane.LOW].next_number += 1
     assert pulse.look(START, lanes) == "the numbers of batches on low are used up"
+
+
+def test_a_ping_says_how_much_later_than_it_should_have_it_leaves() -> None:
+    pulse = Pulse()
+    pulse.up(10.0)
+    assert pulse.pinged(10.0) == 0.0
+    assert pulse.pinged(11.0) == 0.0, "one that is asked for in between is not late"
+    assert pulse.pinged(18.0) == pytest.approx(5.0)
+    pulse.stop()
+    assert pulse.pinged(99.0) == 0.0

@@ -105,3 +105,16 @@ def test_the_view_is_what_the_last_answer_made_it() -> None:
     line.pinged(PING_S, 8.0)
     line.answered(0.03, 8.03)
     assert line.view == ("excellent", "round trip 30.0 ms")
+
+
+def test_a_nap_of_the_program_makes_no_ping_lost() -> None:
+    line = line_of(*(0.030,) * 5, None)  # the answer to the last one came, and nobody read it
+    line.stalled(17.0)
+    line.pinged(PING_S, 17.0)
+    assert quality(line, 17.0).loss_share == 0.0
+    line.answered(0.030, 17.03)
+    line.pinged(PING_S, 19.0)
+    line.pinged(PING_S, 21.0)
+    assert quality(line, 21.0).loss_share == pytest.approx(1 / 8, rel=0.2), (
+        "one that is not answered is lost still"
+    )

@@ -4,9 +4,10 @@ import pytest
 from tests.broker.bench import Bench, small_config
 from tests.broker.peer import Peer
 
+from lanebus.broker.alerts import BROKER, AlertKind, Alerts
 from lanebus.broker.budget import Budget
 from lanebus.broker.bus import MIN_TURNS, PARTS_LOOKS, PARTS_S, Bus
-from lanebus.broker.health import MIN_FAILED
+from lanebus.broker.health import MIN_FAILED, Condition
 from lanebus.broker.lately import SPAN_S
 from lanebus.broker.services import Services
 from lanebus.conf.model import AlertsConfig
@@ -27,6 +28,7 @@ class Scene:
         self.late = Histogram()
         self.parts = (0, 0)
         self.draining = False
+        self.alerts = Alerts(60.0)
         self.now = STARTED
         self.bus = Bus(
             self.services,
@@ -35,6 +37,7 @@ class Scene:
             lambda: self.parts,
             lambda: self.draining,
             alerts or AlertsConfig(),
+            self.alerts,
             STARTED,
             1.0,
         )
@@ -160,3 +163,17 @@ def test_watchers_are_told_of_symptoms_and_not_of_figures(scene: Scene) -> None:
 def test_it_says_its_version(scene: Scene) -> None:
     scene.bus.say_version("1.2")
     assert scene.services.bus.entry().version == "1.2"
+
+
+def test_alerts_of_peers_that_last_are_a_symptom_and_the_brokers_own_are_told_once() -> None:
+    scene = Scene()
+    for number in range(5):
+        scene.alerts.begin(AlertKind.SLOW_RECEIVER, f"player:{number}", float(number), {"held_bytes": 1})
+    scene.alerts.begin(AlertKind.MEMORY, BROKER, 0.0, {})
+    assert scene.look() == [
+        "alerts last: slow_receiver of player:0, slow_receiver of player:1, slow_receiver of player:2 and 2 more"
+    ]
+    assert scene.bus.symptoms[0].condition is Condition.DEGRADED
+    for alert in scene.alerts.all_lasting(AlertKind.SLOW_RECEIVER):
+        scene.alerts.end(alert, scene.now)
+    assert scene.look() == []

@@ -27,6 +27,7 @@ class Scene:
             lambda: (0, 0),
             lambda: False,
             config,
+            self.alerts,
             0.0,
             1.0,
         )

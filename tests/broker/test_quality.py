@@ -13,7 +13,7 @@ CONFIG = QualityConfig()
 def line_of(rtt_ms: float) -> Line:
     line = Line(0.0)
     for number in range(10):
-        line.ping(rtt_ms, 2.0, number * 2.0)
+        line.ping(rtt_ms, 2.0, 0.0, number * 2.0)
     return line
 
 

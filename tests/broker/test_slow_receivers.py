@@ -8,6 +8,7 @@ from tests.broker.heard import Heard
 from tests.broker.peer import Peer
 
 from lanebus.broker.slow_receivers import held
+from lanebus.broker.why import evidence, why
 from lanebus.conf.model import AlertsConfig, EgressConfig, SessionsConfig
 from lanebus.conf.policy import Policy, PolicyConfig
 from lanebus.wire.kinds import Kind
@@ -137,7 +138,7 @@ def test_the_receiver_s_end_is_the_end_of_its_episode(patient: Bench) -> None:
     assert Kind.BYE not in server.kinds()
 
 
-def test_a_successor_of_a_slow_receiver_goes_on_with_its_episode(patient: Bench) -> None:
+def test_a_successor_is_not_blamed_for_what_its_predecessor_did_not_settle(patient: Bench) -> None:
     told = Heard(patient.core.alerts)
     server = Peer(patient, "server:a").attach()
     Peer(patient, "player:1").attach()
@@ -145,11 +146,13 @@ def test_a_successor_of_a_slow_receiver_goes_on_with_its_episode(patient: Bench)
     patient.advance(7.0)
     successor = Peer(patient, "player:1").attach()
     patient.advance(1.5)
-    assert (told.began, told.ended) == (["player:1 critical"], [])
+    assert (told.began, told.ended) == (["player:1 critical"], ["player:1 critical"])
+    patient.advance(7.0)
+    assert told.began == ["player:1 critical"] * 2, "it has had them for long enough itself"
     for _ in range(3):
         successor.settle_all()
         patient.advance(1.2)
-    assert told.ended == ["player:1 critical"]
+    assert told.ended == ["player:1 critical"] * 2
 
 
 def test_who_only_waits_for_its_allowance_is_not_slow_until_it_does_not_settle() -> None:
@@ -170,10 +173,39 @@ def test_who_only_waits_for_its_allowance_is_not_slow_until_it_does_not_settle()
         bench.advance(0.1)
     receiving = bench.receiving("player:1", Lane.NORMAL)
     assert receiving.shaped
-    assert held(receiving, bench.now)["oldest_age_s"] > 7.0
+    assert bench.now - receiving.waiting.oldest.arrived > 7.0
+    assert held(receiving, bench.now)["oldest_age_s"] < 1.0
     assert told.began == []
     bench.advance(8.0)
     assert sorted(zip(told.kinds, told.began, strict=True)) == [
         ("bandwidth", "player:1"),
         ("slow_receiver", "player:1 normal"),
     ]
+
+
+def test_what_was_accepted_long_before_its_receiver_had_it_makes_nobody_slow() -> None:
+    """A sender that came before its service, and an instance that has left."""
+    bench = Bench(small_config(sessions=SessionsConfig(grace_s=60.0, recovery_s=30.0)))
+    told = Heard(bench.core.alerts)
+    player = Peer(bench, "player:1").attach()
+    for _ in range(3):
+        player.send("t", None)
+    bench.advance(9.0)
+    server = Peer(bench, "server:a").attach()
+    server.ask(Kind.REGISTER, service="s", topics=["t"])
+    bench.advance(1.0)
+    (waits,) = evidence(bench.core, bench.session("player:1"), lambda look: None, bench.now).waits_for
+    assert (waits.receiver, waits.events) == ("server:a", 3)
+    assert waits.oldest_age_s <= 1.0
+    first = why(bench.core, "server:a", lambda look: None, bench.now)["verdicts"][0]
+    assert first["cause"] == "fine"
+    heir = Peer(bench, "server:b").attach()
+    heir.ask(Kind.REGISTER, service="s", topics=["t"])
+    bench.advance(3.0)
+    server.bye()
+    bench.advance(1.0)
+    for _ in range(2):
+        (waits,) = evidence(bench.core, bench.session("player:1"), lambda look: None, bench.now).waits_for
+        assert waits.oldest_age_s <= 3.0
+        bench.advance(1.0)
+    assert told.began == []
