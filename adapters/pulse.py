@@ -20,6 +20,7 @@ class Pulse:
         self.heard_at = 0.0
         """When a frame of the broker came last."""
         self.next_ping: float | None = None
+        self._next_look: float | None = None
         self.give_up_at: float | None = None
         """When a broker that was dialled has been silent for too long."""
         self._patience = Patience()
@@ -37,7 +38,7 @@ class Pulse:
         """All links are up."""
         self._patience.succeeded()
         self.give_up_at = None
-        self.next_ping = now
+        self.next_ping = self._next_look = now
 
     def gives_up(self, now: float) -> float:
         """For how long a broker that was dialled has been silent, in seconds, if that is too long; else 0."""
@@ -49,7 +50,7 @@ class Pulse:
 
     def stop(self) -> None:
         """There are no links."""
-        self.give_up_at = self.next_ping = None
+        self.give_up_at = self.next_ping = self._next_look = None
 
     def look(self, now: float, lanes: Iterable[OutLane]) -> str:
         """Look at what is due.
@@ -57,7 +58,9 @@ class Pulse:
         Returns:
             Why the links are lost; empty if they are not.
         """
-        if self.is_ping_due(now):
+        # Not only when a ping is due: who has few turns pings in each, and would never look.
+        if self._next_look is not None and now + TIMER_SLACK_S >= self._next_look:
+            self._next_look = now + self.ping_interval_s
             if now - self.heard_at > self.lease_s:
                 return f"silent for {now - self.heard_at:.1f} s"
             for lane in lanes:

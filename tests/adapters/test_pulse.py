@@ -61,9 +61,18 @@ def test_a_ping_leaves_at_once_and_then_at_intervals() -> None:
 def test_silence_is_a_loss_after_the_lease() -> None:
     pulse = up()
     assert pulse.look(START + pulse.lease_s, OUT_LANES) == ""
-    assert pulse.look(START + pulse.lease_s + 0.5, OUT_LANES) == "silent for 10.5 s"
+    assert pulse.look(START + pulse.lease_s + 2.0, OUT_LANES) == "silent for 12.0 s"
     pulse.heard_at = START + pulse.lease_s
-    assert pulse.look(START + pulse.lease_s + 0.5, OUT_LANES) == ""
+    assert pulse.look(START + pulse.lease_s + 4.0, OUT_LANES) == ""
+
+
+def test_silence_is_a_loss_for_who_pings_in_each_turn_too() -> None:
+    pulse = up()
+    for turn in range(6):
+        assert pulse.look(START + 2.0 * turn, OUT_LANES) == ""
+        pulse.pinged(START + 2.0 * turn)
+    pulse.pinged(START + 12.0)
+    assert pulse.look(START + 12.0, OUT_LANES) == "silent for 12.0 s"
 
 
 def test_a_lane_whose_batches_have_no_numbers_left_needs_fresh_links() -> None:
@@ -72,7 +81,7 @@ def test_a_lane_whose_batches_have_no_numbers_left_needs_fresh_links() -> None:
     lanes[Lane.LOW].next_number = NUMBERS_USED_UP
     assert pulse.look(START, lanes) == ""
     lanes[Lane.LOW].next_number += 1
-    assert pulse.look(START, lanes) == "the numbers of batches on low are used up"
+    assert pulse.look(START + pulse.ping_interval_s, lanes) == "the numbers of batches on low are used up"
 
 
 def test_a_ping_says_how_much_later_than_it_should_have_it_leaves() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 OURS = "lanebus"
 _ATOMS = (int, float, complex, str, type, type(None), ModuleType)
 _BYTES = (bytes, bytearray, memoryview)
+_BYTES_OF = " (bytes)"
 _GROWING = (dict, list, set, deque)
 _HOLDING = (*_GROWING, tuple, frozenset)
 
@@ -34,7 +35,7 @@ def census(**roots: object) -> Counter[str]:
         if isinstance(thing, _GROWING):
             counted[way] += len(thing)
         elif isinstance(thing, _BYTES):
-            counted[f"{way} (bytes)"] += len(thing)
+            counted[way + _BYTES_OF] += len(thing)
             continue
         for step, child in _children(thing):
             if not isinstance(child, _ATOMS) and id(child) not in seen:
@@ -44,9 +45,15 @@ def census(**roots: object) -> Counter[str]:
     return counted
 
 
-def grown(before: Counter[str], after: Counter[str], more_than: int) -> dict[str, tuple[int, int]]:
-    """Where there is more than before, and by more than so much."""
-    return {way: (before[way], count) for way, count in after.items() if count > before[way] + more_than}
+def grown(
+    before: Counter[str], after: Counter[str], elements: int, size_bytes: int
+) -> dict[str, tuple[int, int]]:
+    """Where there is more than before: by more than so many elements, or bytes."""
+    return {
+        way: (before[way], count)
+        for way, count in after.items()
+        if count > before[way] + (size_bytes if way.endswith(_BYTES_OF) else elements)
+    }
 
 
 def objects() -> int:

@@ -27,7 +27,7 @@ OWN_LINKS: Final = 3
 PLAYERS: Final = BEHIND_GATEWAY + OWN_LINKS
 """In one wave."""
 SESSIONS: Final = SessionsConfig(
-    grace_s=3.0, stalled_s=6.0, recovery_s=3.0, ping_interval_s=1.0, lease_s=4.0, failover_s=1.0
+    grace_s=3.0, stalled_s=6.0, recovery_s=3.0, ping_interval_s=2.0, lease_s=5.0, failover_s=1.0
 )
 FORGOTTEN_S: Final = 12.0
 """Longer than anything waits for a process that has ended."""
@@ -201,13 +201,15 @@ class Life:
         self.net.run(FORGOTTEN_S)
         return said
 
-    def cut(self) -> None:
-        """Both who stay lose their links, and resume."""
+    def cut(self) -> tuple[int, int]:
+        """All who stay lose their links, and resume: frames and bytes that they say until all is as it was."""
         self.losses += 1
+        before = self.frames_up, self.bytes_up
         for each in self.stay:
             each.cut()
         self.net.run(0.1)
         self.rest()
+        return self.frames_up - before[0], self.bytes_up - before[1]
 
     def rest(self) -> None:
         """Wait until everything is as it is when nothing happens."""

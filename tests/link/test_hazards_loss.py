@@ -423,3 +423,17 @@ def test_a_process_that_dies_while_it_is_stalled_is_gone_after_the_grace_period(
     net.run(12.0)
     assert "server:loading" not in net.core.directory.peers
     assert server.core.state is State.UP
+
+
+@pytest.mark.parametrize("role", [Role.CLIENT, Role.SERVER, Role.GATEWAY])
+def test_who_has_nothing_to_do_finds_out_by_its_lease_that_nothing_gets_through(role: Role) -> None:
+    net = Net()
+    peer = Peer(net, "quiet", role).up()
+    net.run(5.0)
+    # No side is told of it.
+    peer.cut(peer_after_s=1e6, broker_after_s=1e6)
+    lease_s, ping_interval_s = net.config.sessions.lease_s, net.config.sessions.ping_interval_s
+    net.run_until(
+        lambda: peer.core.state is not State.UP, lease_s + 2 * ping_interval_s, "the links count as lost"
+    )
+    net.run_until(lambda: peer.core.state is State.UP, 5.0, "it is back")
