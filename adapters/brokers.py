@@ -30,6 +30,7 @@ class Brokers:
         """Why the links are not up, or what was refused while they are: the last that a broker or the kernel said."""
         self._index = 0
         self._dialled = ["" for _ in LANES]
+        self._names = ["" for _ in LANES]
         self._words: dict[str, str] = {}
         """By address, since the links were last up."""
 
@@ -41,7 +42,12 @@ class Brokers:
     def dialled(self, lane: Lane, address: str) -> str:
         """A lane is dialled at an address, which is returned."""
         self._dialled[lane] = address
+        self._names[lane] = ""
         return address
+
+    def naming(self, lane: Lane, host: str) -> None:
+        """A lane waits for the addresses of a host; empty: no longer."""
+        self._names[lane] = host
 
     def failed(self, why: str) -> bool:
         """The present one is lost, or did not take the adapter in: the next one has its turn.
@@ -63,6 +69,11 @@ class Brokers:
 
     def unanswered(self, lane: Lane, silent_for_s: float = 0.0) -> str:
         """Why an attempt has failed: a lane's connection ended unanswered, or there was no answer for a time."""
+        if self._names[lane]:
+            return (
+                f"the name {self._names[lane]!r} has no address after {silent_for_s:g} s: no name server answers; give "
+                "brokers by their addresses, or see to the name servers of this machine"
+            )
         if lane is Lane.CRITICAL:
             if silent_for_s:
                 return (

@@ -13,11 +13,11 @@ import logging
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
-from urllib.parse import urlsplit
 
 from msgspec.structs import astuple
 
 from lanebus.adapters.actions import Action, Dial, HangUp, Send, State
+from lanebus.adapters.addresses import parse_address
 from lanebus.adapters.alerts import WatchedAlerts
 from lanebus.adapters.brokers import Brokers
 from lanebus.adapters.clock import BrokerClock
@@ -320,7 +320,7 @@ class AttachmentCore:
         self.pulse.welcomed(now)
         if isinstance(message, Welcome):
             self._adopt(message, now)
-            host = message.host or urlsplit(self.brokers.present).hostname or ""
+            host = message.host or parse_address(self.brokers.present).host
             shown = f"[{host}]" if ":" in host else host
             for other in (Lane.NORMAL, Lane.LOW):
                 self._dial(other, f"tcp://{shown}:{message.ports[other]}")

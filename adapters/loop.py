@@ -11,6 +11,7 @@ from typing import Final
 from lanebus.adapters.actions import State
 from lanebus.adapters.base import Adapter
 from lanebus.adapters.given import seconds
+from lanebus.adapters.names import Lookup
 from lanebus.adapters.owner import Owner
 from lanebus.adapters.sockets import Socket
 from lanebus.adapters.turns import Turns
@@ -56,15 +57,15 @@ class Loop:
         adapter.owner.check()
         self._adapters[adapter] = None
         adapter.observe(self)
-        for socket in adapter.open_sockets():
-            self.opened(adapter, socket)
+        for each in adapter.links.waited_for():
+            self.opened(adapter, each)
         self._touched[adapter] = None
 
     def remove(self, adapter: Adapter) -> None:
         """Drive `adapter` no longer; it stays connected while somebody polls it."""
         self.owner.check()
-        for socket in adapter.open_sockets():
-            self.closing(adapter, socket)
+        for each in adapter.links.waited_for():
+            self.closing(adapter, each)
         adapter.observe(None)
         self._adapters.pop(adapter, None)
         self._touched.pop(adapter, None)
@@ -198,16 +199,16 @@ class Loop:
             self.remove(adapter)
         self._epoll.close()
 
-    def opened(self, adapter: Adapter, socket: Socket) -> None:
-        """`adapter` has a new socket."""
-        descriptor = socket.fileno()
+    def opened(self, adapter: Adapter, what: Socket | Lookup) -> None:
+        """`adapter` waits for something new."""
+        descriptor = what.fileno()
         self._by_descriptor[descriptor] = adapter
         self._epoll.register(descriptor, select.EPOLLIN)
         self._touched[adapter] = None
 
-    def closing(self, adapter: Adapter, socket: Socket) -> None:
-        """`adapter` is about to close a socket."""
-        descriptor = socket.fileno()
+    def closing(self, adapter: Adapter, what: Socket | Lookup) -> None:
+        """`adapter` is about to close something that it waited for."""
+        descriptor = what.fileno()
         if self._by_descriptor.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 

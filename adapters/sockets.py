@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import socket as plain
 from functools import lru_cache
 from threading import get_ident
 from weakref import WeakKeyDictionary
@@ -15,6 +16,7 @@ Socket = zmq.Socket[bytes]
 
 EVENTS = 15
 """``zmq.EVENTS`` as a plain integer: building pyzmq's enums costs more than the call."""
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 NOBLOCK = 1
 POLLIN = 1
 POLLOUT = 2
@@ -52,6 +54,20 @@ def pending(socket: Socket) -> int:
     return socket.getsockopt(EVENTS)  # type: ignore[return-value]
 
 
+def _check_way(address: str) -> None:
+    """Ask the kernel for a way, without sending anything: libzmq would say nothing of it, and wait."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    is_six = host.startswith("[")
+    try:
+        with plain.socket(plain.AF_INET6 if is_six else plain.AF_INET, plain.SOCK_DGRAM) as probe:
+            probe.connect((host.strip("[]"), int(port)))
+    except OSError as error:
+        if error.errno in _NO_WAY:
+            raise OSError(error.errno, f"there is no way to {address} from here: {error.strerror}") from None
+    except ValueError:
+        pass  # it is no address; libzmq says so
+
+
 def dial(address: str, *, frame_bytes: int) -> Socket:
     """A fresh DEALER that connects to `address` once: a lost link gets another socket, never a second life.
 
@@ -60,8 +76,9 @@ def dial(address: str, *, frame_bytes: int) -> Socket:
 
     Raises:
         ValueError: the address is malformed.
-        OSError: the process has no descriptor left.
+        OSError: the process has no descriptor left, or there is no way to the address from here.
     """
+    _check_way(address)
     try:
         socket = context().socket(zmq.DEALER)
     except zmq.ZMQError as error:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import zmq
 from tests.adapters.down import frame, header_of, welcome
@@ -18,7 +19,7 @@ DEADLINE_S = 20.0
 class Hand:
     """Three listening sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self._context: zmq.Context[Socket] = zmq.Context()
         self.sockets: list[Socket] = []
         self.ports: list[int] = []
@@ -28,8 +29,9 @@ class Hand:
             socket = self._context.socket(zmq.ROUTER)
             socket.setsockopt(zmq.LINGER, 0)
             socket.setsockopt(zmq.RCVHWM, 4)
+            socket.setsockopt(zmq.IPV6, 1 if ":" in host else 0)
             self.sockets.append(socket)
-            self.ports.append(socket.bind_to_random_port("tcp://127.0.0.1"))
+            self.ports.append(socket.bind_to_random_port(f"tcp://{host}"))
 
     @property
     def address(self) -> str:
@@ -46,14 +48,15 @@ class Hand:
     def say(self, lane: Lane, *frames: bytes) -> None:
         self.sockets[lane].send_multipart([self.routes[lane], *frames])
 
-    def welcome(self, adapter: ServerAdapter) -> None:
+    def welcome(self, adapter: ServerAdapter, **changes: Any) -> None:
         """Let an adapter come up."""
         adapter.start()
+        turn_until(adapter, lambda: bool(self.sockets[Lane.CRITICAL].poll(0)))
         assert self.take(Lane.CRITICAL) is Kind.HELLO
-        said = welcome(ports=self.ports, window_batches=4096, window_bytes=1 << 40)
+        said = welcome(ports=self.ports, window_batches=4096, window_bytes=1 << 40, **changes)
         self.say(Lane.CRITICAL, frame(Kind.WELCOME, said, incarnation=self.incarnation))
-        turn_until(adapter, lambda: len(adapter.open_sockets()) == 3)
         for lane in (Lane.NORMAL, Lane.LOW):
+            turn_until(adapter, lambda: bool(self.sockets[lane].poll(0)))  # noqa: B023 - called at once
             assert self.take(lane) is Kind.HELLO
             self.say(
                 lane, frame(Kind.WELCOME, LaneWelcome(lane=lane), lane=lane, incarnation=self.incarnation)

@@ -18,7 +18,7 @@ MOST = 0.02
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 CHILD = """
-import logging, sys, threading, time
+import logging, socket, sys, threading, time
 import lanebus
 
 logging.disable(logging.CRITICAL)
@@ -66,7 +66,10 @@ def never_started():
     return measured(lambda end: loop.turn(end - time.monotonic()))
 
 
-if kind in ("connect", "silent-connect"):
+if kind == "name":
+    socket.getaddrinfo = lambda *_, **__: time.sleep(1000)
+    print(wait_for(address))
+elif kind in ("connect", "silent-connect"):
     print(connect_to(address))
 elif kind in ("wait", "silent-wait"):
     print(wait_for(address))
@@ -147,6 +150,7 @@ def test_no_state_takes_processor_time_while_there_is_no_broker() -> None:
             "silent-wait": silent,
             "close": nobody[0],
             "new": nobody[0],
+            "name": "tcp://hung.example:5570",
         }
         children = {
             kind: stack.enter_context(_Ended(start(kind, address))) for kind, address in kinds.items()
