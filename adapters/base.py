@@ -68,6 +68,7 @@ class Adapter(Speaker):
         session = self.core.open_session(0, name, process, outbox_bytes=outbox_bytes, strict=bool(strict))
         super().__init__(self, session)
         self.handler_times = HandlerTimes(name, handler_budget_ms)
+        self.core.topic_times = self.handler_times.report
         self.turns = Turns(f"{name} was not polled")
         self.owner = Owner(name)
         """Its thread; none before `start`."""

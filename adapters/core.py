@@ -60,6 +60,7 @@ from lanebus.wire.messages import (
 from lanebus.wire.names import Role
 from lanebus.wire.outcomes import Reason
 from lanebus.wire.pings import Pong
+from lanebus.wire.reports import TopicTimes
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -83,6 +84,8 @@ class AttachmentCore:
         self.requests = Requests(self._control)
         self.services, self.alerts = Watched(self.incoming), WatchedAlerts()
         self.players, self.line = Players(self.incoming), OwnLine()
+        # What the driver knows of handlers.
+        self.topic_times: Callable[[float], list[TopicTimes]] = lambda now: []
         self.told: list[tuple[SessionCore, Unsettled]] = []
         """Ends other than delivered; the driver takes them and tells the program."""
         self.control_messages_out = self.control_bytes_out = 0
@@ -484,7 +487,5 @@ class AttachmentCore:
     def _ping(self, now: float) -> None:
         late_s = self.pulse.pinged(now)
         self.line.pinged(self.pulse.ping_interval_s, now)
-        self._control(
-            Kind.PING,
-            make_ping(self.sessions, self.outgoing.waiting(), self.clock.rtt_s, self.line.view, late_s, now),
-        )
+        known = self.clock.rtt_s, self.line.view, late_s, self.topic_times(now)
+        self._control(Kind.PING, make_ping(self.sessions, self.outgoing.waiting(), *known, now))

@@ -51,6 +51,7 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
                     continue
                 session, last = found, stream
                 inbox = session.inbox
+                ages = session.latency.recent[lane]
             if not session.reading:
                 session.unread.append((stream, event))
                 continue
@@ -79,6 +80,11 @@ def dispatch(core: AttachmentCore, clock: Callable[[], float], until: float, tim
                 age * _TICK_MS if age < STAMP_MODULUS // 2 else 0.0,
                 redelivered,
             )
+            if not redelivered:
+                try:
+                    ages[age] += 1
+                except KeyError:
+                    session.latency.note(lane, age)
             result = _RAISED
             began = now
             try:

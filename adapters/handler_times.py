@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import DEFAULT_TIMINGS, LANES, Lane, lane_of
+from lanebus.wire.reports import MAX_TOPIC_TIMES
+from lanebus.wire.reports import TopicTimes as Report
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -28,6 +30,8 @@ EPISODE_S: Final = 60.0
 """A topic that stays within its budget for so long, and then does not, is warned of again."""
 WARNING_INTERVAL_S: Final = 1.0
 """Shortest time between two warnings, whatever they are about."""
+REPORT_S: Final = 10.0
+"""Between two reports to the broker of times that are within their budgets."""
 MAX_RECENT: Final = 64
 """Different times of one topic that are counted before they go into its histogram."""
 
@@ -35,12 +39,14 @@ MAX_RECENT: Final = 64
 class TopicTimes(Histogram):
     """The times of one topic on one lane."""
 
-    __slots__ = ("last_over", "over_budget", "recent")
+    __slots__ = ("last_over", "over_budget", "recent", "reported")
 
     def __init__(self) -> None:
         super().__init__()
         self.recent: dict[int, int] = {}
         """Times within the budget that are not in the histogram yet: whole microseconds, and how often."""
+        self.reported = 0
+        """Of how many the broker was told."""
         self.over_budget = 0
         """Events whose handlers took longer than the budget."""
         self.last_over = -inf
@@ -73,6 +79,8 @@ class HandlerTimes:
         self._times: tuple[dict[str, TopicTimes], ...] = tuple({} for _ in LANES)
         self._topics = 0
         self._quiet_until = -inf
+        self._reported_over = 0
+        self._next_report = -inf
 
     def note(self, lane: Lane, topic: str, took_s: float, now: float) -> None:
         """The handlers of one event have run, and took so long."""
@@ -124,6 +132,42 @@ class HandlerTimes:
     def over_budget(self, lane: Lane) -> int:
         """Events of a lane whose handlers took longer than the budget."""
         return sum(times.over_budget for times in self._times[lane].values())
+
+    def report(self, now: float) -> list[Report]:
+        """What has changed, for a ping: at once where a budget was exceeded, else once in `REPORT_S`.
+
+        Of too many those are left out on which the least time is spent.
+        """
+        over_budget = sum(map(self.over_budget, LANES))
+        if over_budget == self._reported_over and now < self._next_report:
+            return []
+        self._reported_over = over_budget
+        self._next_report = now + REPORT_S
+        changed = []
+        for lane in LANES:
+            for topic, times in self._times[lane].items():
+                times.fold()
+                if times.count != times.reported:
+                    changed.append((lane, topic, times))
+        changed.sort(key=lambda each: (-each[2].over_budget, -each[2].sum_us))
+        found: list[Report] = []
+        for lane, topic, times in changed[:MAX_TOPIC_TIMES]:
+            times.reported = times.count
+            budget_us = self._budgets_us[lane]
+            found.append(
+                Report(
+                    topic,
+                    lane,
+                    times.count,
+                    times.over_budget,
+                    0 if budget_us == inf else int(budget_us),
+                    times.sum_us // times.count,
+                    int(times.quantile_us(0.5) or 0),
+                    int(times.quantile_us(0.99) or 0),
+                    times.max_us,
+                )
+            )
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each topic and lane, those first on which most time was spent; times in milliseconds."""

@@ -11,6 +11,7 @@ from lanebus.adapters.event import Gap, Unsettled
 from lanebus.adapters.given import tell
 from lanebus.adapters.handlers import Handlers
 from lanebus.adapters.inbox import Arrival, Arrivals, Inbox
+from lanebus.adapters.latency import Latency
 from lanebus.adapters.outbox import Outbox
 from lanebus.adapters.unhandled import Unhandled
 from lanebus.wire.lanes import LANES
@@ -19,7 +20,7 @@ from lanebus.wire.outboxes import OutboxReport
 from lanebus.wire.outcomes import BOOK_FIGURES, WITHHELD
 from lanebus.wire.pings import Ping
 from lanebus.wire.quality import Degree
-from lanebus.wire.reports import SessionReport, WaitingLane
+from lanebus.wire.reports import SessionReport, TopicTimes, WaitingLane
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -55,6 +56,8 @@ class SessionCore:
         self.handlers = Handlers(strict=strict)
         self.on_unsettled: list[Callable[[Unsettled], Any]] = []
         self.on_gap: list[Callable[[Gap], Any]] = []
+        self.latency = Latency()
+        """How long what it has handled took to get there."""
         self.unhandled = Unhandled(name)
         """Events of topics without a handler yet."""
         self.unread: deque[Arrival] = deque()
@@ -116,8 +119,10 @@ class SessionCore:
 
     def report(self, waiting: list[WaitingLane]) -> SessionReport | None:
         """What there is to say beside that; `waiting` is what may not leave."""
-        unhandled = self.unhandled.report()
-        return SessionReport(self.index, unhandled, waiting) if unhandled or waiting else None
+        unhandled, handled = self.unhandled.report(), self.latency.report()
+        if unhandled or waiting or handled:
+            return SessionReport(self.index, unhandled, waiting, handled)
+        return None
 
     def changed_books(self) -> list[list[int]] | None:
         """The books, if they have changed since this was last asked."""
@@ -146,6 +151,7 @@ def make_ping(
     rtt_s: float | None,
     view: tuple[Degree, str],
     late_s: float,
+    topics: list[TopicTimes],
     now: float,
 ) -> Ping:
     """A ping with all that the broker is told by it.
@@ -154,6 +160,7 @@ def make_ping(
         waiting: what may not leave, by session.
         view: how the attachment finds its line, and why.
         late_s: how much later than it should have it leaves.
+        topics: handler times that have changed.
     """
     outboxes = [report for session in sessions.values() if (report := session.outbox_report()) is not None]
     if len(outboxes) > MAX_OUTBOXES:
@@ -172,4 +179,5 @@ def make_ping(
         outboxes,
         reports[:MAX_REPORTS],
         min(int(late_s * 1e3), MAX_LATE_MS),
+        topics,
     )

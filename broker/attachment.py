@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lanebus.broker.events import Event
+from lanebus.broker.handling import Told
 from lanebus.broker.line import Line
 from lanebus.broker.places import Places
 from lanebus.broker.sending import Sending
@@ -183,6 +184,7 @@ class Attachment:
         "since",
         "stalled",
         "token",
+        "topics",
     )
 
     def __init__(self, name: str, role: Role, process: bytes, token: bytes, now: float) -> None:
@@ -192,6 +194,8 @@ class Attachment:
         self.role = role
         self.process = process
         self.token = token
+        self.topics: dict[tuple[str, Lane], Told] = {}
+        """Handler times, as its process says."""
         self.generation = 0
         """Counts the processes that have taken the name; 0 without a process."""
         self.since = now

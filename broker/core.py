@@ -473,7 +473,7 @@ class BrokerCore:
         self.outgoing.control(link, Kind.PONG, Pong(message.clock_us, self.clock(now)))
         self.lines.ping(attachment, message, now)
         take_books(attachment, message.books)
-        take_reports(attachment, message.reports)
+        take_reports(attachment, message.reports, message.topics, now)
         disputes.look(attachment, now)
         self.watchdogs.outboxes.pinged(attachment, message.outboxes, now)
 

@@ -23,13 +23,14 @@ from lanebus.broker.attachment import Attachment
 from lanebus.broker.audit import audit
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
+from lanebus.broker.handling import rows as handler_rows
 from lanebus.broker.health import shown
 from lanebus.broker.inspect_limits import change_limits, limits, limits_of
 from lanebus.broker.inspect_services import groups, members, service_health, services
 from lanebus.broker.leases import state_of
 from lanebus.broker.lineview import history, line_figures
 from lanebus.broker.loglevel import level, set_level
-from lanebus.broker.peer_reports import at_sender, unhandled
+from lanebus.broker.peer_reports import at_sender, handled_p99_ms, unhandled
 from lanebus.broker.portions import Rows, Work, complete, rows
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
@@ -320,6 +321,7 @@ class Inspector:
             "dropped": sum(each["dropped"] for each in holding),
             "at_sender_events": at_sender_events,
             "at_sender_bytes": at_sender_bytes,
+            "handled_p99_ms": handled_p99_ms(session),
             "paused_senders": sum(each["paused_senders"] for each in holding),
             "slow": [
                 {"lane": lane.label, "for_s": now - alert.began, **alert.figures}
@@ -361,6 +363,7 @@ class Inspector:
                     each.as_dict(now) for each in self._core.settling.refusals.by_receiver(session.name)
                 ],
                 "unhandled": unhandled(session),
+                "handlers": handler_rows(session.attachment.topics),
                 "lanes": statistics(session, now),
             }
         )

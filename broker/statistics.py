@@ -61,4 +61,5 @@ def _received(session: Session, lane: Lane, now: float) -> dict[str, Any]:
         **held(receiving, now),
         "retry": retries(session, lane, now),
         "settled_ms": (traffic.settled_after or Histogram()).in_ms(),
+        "handled_ms": (traffic.handled_after or Histogram()).in_ms(),
     }

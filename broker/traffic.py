@@ -6,6 +6,7 @@ from typing import Final
 
 from lanebus.broker.lately import Lately
 from lanebus.wire.histogram import Histogram
+from lanebus.wire.reports import LaneTimes
 
 _NEVER: Final = Lately()
 """Of all lanes on which nothing was settled."""
@@ -21,6 +22,8 @@ class Traffic:
     """The counters by name: what `add` adds."""
 
     __slots__ = (
+        "_handled",
+        "_handled_lately",
         "_lately",
         "_settled",
         "batches_in",
@@ -57,6 +60,8 @@ class Traffic:
         """Of the events that came from it, those not accepted because it was over a limit; they come again."""
         self._settled: Histogram | None = None
         self._lately = _NEVER
+        self._handled: Histogram | None = None
+        self._handled_lately = _NEVER
 
     def add(self, other: Traffic) -> None:
         """Add another's counters to these; its times until settlement are left out."""
@@ -89,7 +94,26 @@ class Traffic:
         """The same of the last minute; None if it never settled anything."""
         return None if self._settled is None else self._lately.of(self._settled)
 
+    def handled(self, times: LaneTimes) -> None:
+        """It says how long events took from their senders' programs to its handlers."""
+        if self._handled is None:
+            self._handled = Histogram()
+            self._handled_lately = Lately()
+        self._handled.add_counts(times.sum_us, times.max_us, times.counts)
+
+    @property
+    def handled_after(self) -> Histogram | None:
+        """How long its events took from their senders' programs to its handlers, as it says."""
+        return self._handled
+
+    @property
+    def handled_lately(self) -> Histogram | None:
+        """The same of the last minute; None if it never said anything."""
+        return None if self._handled is None else self._handled_lately.of(self._handled)
+
     def note(self) -> None:
         """To be called once in `lately.SPAN_S`."""
+        if self._handled is not None:
+            self._handled_lately.note(self._handled)
         if self._settled is not None:
             self._lately.note(self._settled)

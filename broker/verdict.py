@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from lanebus.broker.handling import OFTEN
+
 TOLERABLE_SETTLE_MS: Final = 1_000.0
 """A receiver that takes longer to settle what it was sent, at the 99th percentile, is slow; 200 ms are control."""
 TOLERABLE_WAIT_S: Final = 1.0
@@ -90,6 +92,20 @@ class Unhandled(NamedTuple):
     events: int
 
 
+class SlowTopic(NamedTuple):
+    """Handlers that took longer than they may, within the last minute."""
+
+    topic: str
+    lane: str
+    max_ms: float
+    """The longest that they ever took."""
+    budget_ms: float
+    over: int
+    """Events whose handlers took longer, of the last ones that it told of."""
+    events: int
+    """Those last ones."""
+
+
 class Evidence(Struct, kw_only=True, frozen=True):
     """What is known of one session. Times say for how long, or how late; None is what nobody has measured."""
 
@@ -114,7 +130,7 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """What waits because its allowance is used up."""
     shaped_age_s: float = 0.0
     settled_p99_ms: float | None = None
-    """From an event's acceptance until it had handled it, of the worst lane, lately."""
+    """From when it was sent an event until it settled it, of the worst lane, lately."""
     oldest_age_s: float = 0.0
     """Of what it was sent and has not settled."""
     held_bytes: int = 0
@@ -124,6 +140,10 @@ class Evidence(Struct, kw_only=True, frozen=True):
     """Rules that it broke lately."""
     waits_for: list[Waits] = []
     """Receivers of its own events that have not settled them, the worst first."""
+    handled_p99_ms: list[tuple[str, float]] = []
+    """From their senders' programs to its handlers, by lane, lately, as it says."""
+    slow_topics: list[SlowTopic] = []
+    """Its handlers that take longer than they may, the slowest first."""
     refused: list[Refused] = []
     """Events of its own that were refused in the last minute, the latest first."""
     refuses: list[Refused] = []
@@ -190,6 +210,14 @@ def _found(evidence: Evidence) -> Iterator[Verdict]:
             Cause.SHAPED,
             evidence.shaped_age_s / TOLERABLE_WAIT_S,
             f"{evidence.shaped_bytes:,} bytes wait for its allowance, the oldest {evidence.shaped_age_s:.1f} s",
+        )
+    for topic in evidence.slow_topics:
+        often = topic.over >= OFTEN * topic.events
+        yield Verdict(
+            Cause.HANDLER,
+            max(1.0, topic.max_ms / topic.budget_ms) if often and topic.budget_ms else 0.5,
+            f"its handlers of {topic.topic} on {topic.lane} take up to {topic.max_ms:,.0f} ms, their budget is "
+            f"{topic.budget_ms:g} ms: {topic.over:,} of the last {topic.events:,} events took longer",
         )
     settled = (evidence.settled_p99_ms or 0.0) / TOLERABLE_SETTLE_MS
     old = evidence.oldest_age_s / TOLERABLE_AGE_S
@@ -261,7 +289,7 @@ def _meaning(reason: str) -> str:
 def _handling(evidence: Evidence) -> str:
     parts = []
     if evidence.settled_p99_ms is not None:
-        parts.append(f"handles within {evidence.settled_p99_ms:,.0f} ms (p99)")
+        parts.append(f"settles within {evidence.settled_p99_ms:,.0f} ms (p99)")
     if evidence.held_bytes:
         parts.append(f"oldest unsettled {evidence.oldest_age_s:.1f} s, {evidence.held_bytes:,} bytes held")
     if evidence.dropped:
@@ -284,6 +312,7 @@ def _silent(evidence: Evidence, silent_s: float) -> Verdict:
 
 def _fine(evidence: Evidence) -> str:
     line = f"connection {evidence.quality}"
-    if evidence.settled_p99_ms is not None:
-        line += f", handles within {evidence.settled_p99_ms:,.0f} ms (p99)"
+    if evidence.handled_p99_ms:
+        shown = ", ".join(f"{lane} {ms:,.0f} ms" for lane, ms in evidence.handled_p99_ms)
+        line += f", from send to handler {shown} (p99)"
     return f"{line}, nothing held back"

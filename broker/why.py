@@ -11,16 +11,17 @@ import msgspec
 
 from lanebus.broker.core import BrokerCore
 from lanebus.broker.events import Event
+from lanebus.broker.handling import slow
 from lanebus.broker.health import LOOP_LATE, LOOP_STILL, Condition
 from lanebus.broker.line import LATE
-from lanebus.broker.peer_reports import at_sender
+from lanebus.broker.peer_reports import at_sender, handled_p99_ms
 from lanebus.broker.refusals import LATELY_S, Refusal
 from lanebus.broker.sessions import Session
 from lanebus.broker.slow_receivers import held
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.throttling import throttled
 from lanebus.broker.unknown import unknown
-from lanebus.broker.verdict import Evidence, Refused, Unhandled, Waits, verdicts
+from lanebus.broker.verdict import Evidence, Refused, SlowTopic, Unhandled, Waits, verdicts
 from lanebus.wire.lanes import LANES
 
 MOST_WAITS: Final = 5
@@ -62,7 +63,7 @@ def why(core: BrokerCore, name: object, ask: Ask, now: float) -> dict[str, Any]:
             "evidence": msgspec.structs.asdict(found)
             | {
                 name: [each._asdict() for each in getattr(found, name)]
-                for name in ("waits_for", "refused", "refuses", "unhandled")
+                for name in ("waits_for", "refused", "refuses", "unhandled", "slow_topics")
             },
         }
     return {**answer, "closed": closed, "closed_remembered": len(core.registry.closed)}
@@ -118,6 +119,18 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
             for each in _lately(refusals.by_receiver(session.name), now)
         ],
         unhandled=_unhandled(core, session),
+        handled_p99_ms=[(lane, ms) for lane, ms in handled_p99_ms(session).items() if ms is not None],
+        slow_topics=[
+            SlowTopic(
+                each.times.topic,
+                each.times.lane.label,
+                each.times.max_us / 1e3,
+                each.times.budget_us / 1e3,
+                each.over,
+                each.events,
+            )
+            for each in slow(attachment.topics, now)[:MOST_REFUSED]
+        ],
     )
 
 

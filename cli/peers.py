@@ -11,12 +11,14 @@ from lanebus.cli.inspect import show_backlog
 from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, styled
 from lanebus.cli.refusals import show_refusals
 from lanebus.cli.styles import QUALITY_STYLES, STATE_STYLES
+from lanebus.wire.lanes import LANE_NAMES
 
 _EXPLAINED: Final = ("fair", "poor", "lost")
 """The qualities whose reason is shown."""
 
 _PEER_FIGURES: Final = (
     *("RTT MS", "APP", "JITTER", "LOSS", "QUEUE", "RECONNECTS"),
+    "HANDLED P99 MS",
     "EVENTS IN",
     "OUT",
     "BYTES IN",
@@ -97,6 +99,7 @@ def _peer_row(out: Out, peer: Mapping[str, Any]) -> list[str | Text]:
         out.share(peer["loss_share"]),
         out.ms(peer["queue_ms"]),
         out.count(peer["resumes"]),
+        "/".join(out.ms(peer["handled_p99_ms"][lane]) for lane in LANE_NAMES),
         out.count(peer["events_in"]),
         out.count(peer["events_out"]),
         out.size(peer["bytes_in"]),

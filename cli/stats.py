@@ -20,7 +20,7 @@ from lanebus.cli.watch import watch, watch_option
 
 _COLUMNS = (
     *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "AGAIN", "THROTTLED", "NOT DELIVERED"),
-    *("PARTS OUT", "BYTES", "BATCHES", "AGAIN", "QUEUED", "RETRYING", "OLDEST", "SETTLED P50 MS", "P99 MS"),
+    *("PARTS OUT", "BYTES", "BATCHES", "AGAIN", "QUEUED", "RETRYING", "OLDEST", "HANDLED P50 MS", "P99 MS"),
 )
 _NARROW = (0, 1, 2, 7, 8, 12, 14, 16)
 """Places of the columns that are left on a terminal of fewer than `_WIDE` columns."""
@@ -77,8 +77,33 @@ def stats(
     if peer is None:
         out.line(f"{out.things(len(result), 'peer')}; lanes without traffic are left out")
     else:
+        _show_handlers(out, result)
         for line in _endings(out, result):
             out.line(line)
+
+
+def _show_handlers(out: Out, result: Sequence[Mapping[str, Any]]) -> None:
+    """Print how long the handlers of the process take, where it says so."""
+    handlers = [row for each in result for row in each["handlers"]]
+    if not handlers:
+        return
+    table = new_table(
+        ["TOPIC", "LANE", "EVENTS", "P50 MS", "P99 MS", "MAX MS", "BUDGET", "OVER"], text_columns=2
+    )
+    add_rows(
+        table,
+        [
+            [
+                row["topic"],
+                styled(row["lane"], LANE_STYLES[row["lane"]]),
+                out.count(row["events"]),
+                *(out.ms(row[name]) for name in ("p50_ms", "p99_ms", "max_ms", "budget_ms")),
+                styled(out.count(row["over_budget"]), "bold red" if row["over_budget"] else ""),
+            ]
+            for row in handlers
+        ],
+    )
+    out.table(table)
 
 
 def _ask(client: ControlClient, full_name: str | None) -> list[dict[str, Any]]:
@@ -177,7 +202,7 @@ def _rate_cells(out: Out, flow: Mapping[str, Any], shown: Sequence[tuple[str, st
 def _row(out: Out, name: str, lane: str, figures: Mapping[str, Any]) -> list[str | Text]:
     sent, got = figures["in"], figures["out"]
     missed = sum(sent["reasons"].values())
-    settled, retry = got["settled_ms"], got["retry"]
+    handled, retry = got["handled_ms"], got["retry"]
     retrying = sum(retry[f"{what}_events"] for what in ("resend", "resent", "suspect"))
     return [
         name,
@@ -195,8 +220,8 @@ def _row(out: Out, name: str, lane: str, figures: Mapping[str, Any]) -> list[str
         out.count(got["queued_events"]),
         styled(out.count(retrying), "yellow" if retrying else ""),
         out.time(got["oldest_age_s"]),
-        out.ms(settled["p50"]),
-        out.ms(settled["p99"]),
+        out.ms(handled["p50"]),
+        out.ms(handled["p99"]),
     ]
 
 

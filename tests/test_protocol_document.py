@@ -149,6 +149,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "session report, in a ping": reports.SessionReport,
     "unhandled topic, in a session report": reports.UnhandledTopic,
     "waiting lane, in a session report": reports.WaitingLane,
+    "lane times, in a session report": reports.LaneTimes,
+    "topic times, in a ping": reports.TopicTimes,
     "pong": pings.Pong,
     "open": messages.Open,
     "close": messages.Close,
@@ -217,6 +219,7 @@ def test_the_kinds_of_alerts_are_the_codes() -> None:
     assert f"at most {outboxes.MAX_OUTBOXES} outboxes" in DOCUMENT
     assert f"at most {reports.MAX_REPORTS} session reports" in DOCUMENT
     assert f"at most {reports.MAX_UNHANDLED_TOPICS} unhandled topics" in DOCUMENT
+    assert f"at most {reports.MAX_TOPIC_TIMES} topic times" in DOCUMENT
 
 
 def test_the_outcomes_and_their_reasons_are_the_codes() -> None:

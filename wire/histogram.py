@@ -7,7 +7,7 @@ from typing import Final
 
 _EXACT: Final = 16
 """Values below this have a bucket each; above, every octave has eight."""
-_BUCKETS: Final = 256
+BUCKETS: Final = 256
 _SHOWN: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 MAX_VALUE_US: Final = (1 << 32) - 1
 
@@ -18,7 +18,7 @@ class Histogram:
     __slots__ = ("count", "counts", "max_us", "sum_us")
 
     def __init__(self) -> None:
-        self.counts = [0] * _BUCKETS
+        self.counts = [0] * BUCKETS
         self.count = 0
         self.sum_us = 0
         self.max_us = 0
@@ -93,6 +93,14 @@ class Histogram:
         """The histogram as plain numbers: sum, maximum, then the counts up to the last that is not 0."""
         last = max((index for index, count in enumerate(self.counts) if count), default=-1)
         return [self.sum_us, self.max_us, *self.counts[: last + 1]]
+
+    def add_counts(self, sum_us: int, max_us: int, counts: Sequence[int]) -> None:
+        """Add what another one recorded: its sum and maximum, and pairs of a bucket and its count."""
+        for bucket, count in zip(counts[::2], counts[1::2], strict=True):
+            self.counts[bucket] += count
+            self.count += count
+        self.sum_us += sum_us
+        self.max_us = max(self.max_us, min(max_us, MAX_VALUE_US))
 
     @classmethod
     def from_list(cls, figures: Sequence[int]) -> Histogram:

@@ -23,6 +23,7 @@ from lanebus.wire.names import Role
 from lanebus.wire.outcomes import LEGAL_REASONS, OUTCOMES, Outcome, Reason
 from lanebus.wire.pings import Ping, Pong
 from lanebus.wire.presence import After, Presence
+from lanebus.wire.reports import check_times
 from lanebus.wire.runs import check_runs
 from lanebus.wire.services import (
     ENTRIES,
@@ -436,6 +437,8 @@ def decode_message(kind: Kind, lane: Lane, raw: bytes) -> Message:
     message = decode_body(_DECODERS[kind, lane], raw)
     if kind is Kind.SETTLE:
         _check_runs(message.settlements)
+    elif kind is Kind.PING:
+        check_times(message.reports)
     elif kind is Kind.WELCOME and lane is Lane.CRITICAL:
         _check_runs(message.revoked)
     return message

@@ -10,7 +10,7 @@ from lanebus.wire.batches import Unsigned
 from lanebus.wire.fields import SessionBooks, Text
 from lanebus.wire.outboxes import MAX_OUTBOXES, OutboxReport
 from lanebus.wire.quality import Degree
-from lanebus.wire.reports import MAX_REPORTS, SessionReport
+from lanebus.wire.reports import MAX_REPORTS, MAX_TOPIC_TIMES, SessionReport, TopicTimes
 
 
 class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +32,8 @@ class Ping(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Sessions of which there is more to say."""
     late_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
     """How much later than it should have this ping leaves, because the peer's program did something else."""
+    topics: Annotated[list[TopicTimes], Meta(max_length=MAX_TOPIC_TIMES)] = []
+    """Topics whose handler times have changed: those on which most time is spent, if there are too many."""
 
 
 class Pong(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

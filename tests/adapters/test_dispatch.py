@@ -286,3 +286,15 @@ def test_a_handler_that_fails_has_its_time_too(bench: Bench) -> None:
     assert bench.dispatch() == 1
     (shown,) = bench.times.rows()
     assert (shown["count"], shown["over_budget"]) == (1, 1)
+
+
+def test_the_way_to_a_handler_is_counted_of_every_event_but_those_that_come_again(bench: Bench) -> None:
+    bench.on("t")
+    bench.core.clock.measure(0, 0.0, 100.0)
+    bench.now = 100.25
+    for flags in (0, EVENT_REDELIVERED, 0):
+        bench.arrive(flags=flags)
+    bench.dispatch()
+    (times,) = bench.session().latency.report()
+    assert (times.lane, sum(times.counts[1::2])) == (Lane.NORMAL, 2)
+    assert times.max_us == pytest.approx(250_000, abs=200)

@@ -1,21 +1,28 @@
 """Handler times: figures by topic and lane, budgets, and warnings that do not flood."""
 
 import logging
+import time
 from typing import Any
 
 import msgspec
 import pytest
+from tests.adapters.real import RunningBroker, until
 
 from lanebus.adapters.handler_times import (
     EPISODE_S,
     MAX_RECENT,
     MAX_TOPICS,
     OTHER_TOPICS,
+    REPORT_S,
     WARNING_INTERVAL_S,
     Budgets,
     HandlerTimes,
 )
+from lanebus.adapters.server import ServerAdapter
+from lanebus.broker.handling import slow
+from lanebus.broker.peer_reports import handled_p99_ms
 from lanebus.wire.lanes import LANES, Lane
+from lanebus.wire.reports import MAX_TOPIC_TIMES
 
 
 def note(
@@ -141,3 +148,58 @@ def test_what_is_no_budget_is_refused(budgets_ms: Any, message: str) -> None:
     given: Budgets = budgets_ms
     with pytest.raises(ValueError, match=message):
         HandlerTimes("a", given)
+
+
+def test_the_broker_is_told_of_a_handler_over_its_budget_at_once_and_else_now_and_then() -> None:
+    times = HandlerTimes("server:a")
+    assert times.report(0.0) == []
+    note(times, "t", 1.0, 2.0)
+    assert times.report(REPORT_S - 0.1) == [], "nothing is urgent"
+    (told,) = times.report(REPORT_S)
+    assert (told.topic, told.lane, told.events, told.over_budget, told.budget_us) == (
+        *("t", Lane.CRITICAL, 2, 0),
+        16_000,
+    )
+    note(times, "t", 100.0)
+    (told,) = times.report(REPORT_S + 2.0)
+    assert (told.events, told.over_budget, told.max_us) == (3, 1, 100_000)
+    assert times.report(REPORT_S + 4.0) == []
+    assert times.report(2 * REPORT_S + 2.0) == [], "nothing has changed"
+
+
+def test_of_too_many_topics_those_are_told_of_that_take_most() -> None:
+    times = HandlerTimes("server:a")
+    for number in range(MAX_TOPIC_TIMES + 5):
+        note(times, f"t{number}", 1.0 + number / 10)
+    first, second = times.report(0.0), times.report(REPORT_S)
+    assert first[0].topic == f"t{MAX_TOPIC_TIMES + 4}"
+    assert len(first) == MAX_TOPIC_TIMES
+    assert {each.topic for each in second} == {f"t{number}" for number in range(5)}, (
+        "the others have their turn"
+    )
+
+
+def test_a_real_broker_hears_of_a_slow_handler_and_of_the_way_to_it(
+    pair: tuple[ServerAdapter, ServerAdapter], broker: RunningBroker
+) -> None:
+    sender, receiver = pair
+    receiver.on("slow")(lambda event: busy(0.03))
+    for _ in range(3):
+        sender.send("slow", to="server:b", lane="critical")
+    core = broker.broker.core
+
+    def is_known() -> bool:
+        session = core.directory.peers["server:b"]
+        return bool(slow(session.attachment.topics, 0.0)) and handled_p99_ms(session)["critical"] is not None
+
+    until(is_known, sender, receiver, what="the broker has been told")
+    (told,) = slow(core.directory.peers["server:b"].attachment.topics, 0.0)
+    assert (told.times.topic, told.times.budget_us) == ("slow", 16_000)
+    assert told.times.max_us >= 30_000
+
+
+def busy(seconds: float) -> None:
+    """What a handler does that takes long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass

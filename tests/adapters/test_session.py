@@ -67,13 +67,13 @@ def test_a_ping_names_the_fullest_outboxes(monkeypatch: pytest.MonkeyPatch) -> N
     for index, session in session_of.items():
         session.index = index
         session.outbox.accept(index, Lane.LOW, "t", None, [], b"x" * 100 * index, 0.0, 0, False)
-    ping = make_ping({index: session_of[index] for index in (1, 2)}, {}, None, VIEW, 0.0, 2.5)
+    ping = make_ping({index: session_of[index] for index in (1, 2)}, {}, None, VIEW, 0.0, [], 2.5)
     assert (ping.clock_us, ping.rtt_us, ping.outboxes) == (2_500_000, 0, [])
     assert [index for index, _ in ping.books] == [1, 2]
     assert (ping.quality, ping.reason) == VIEW
     session_of[1].outbox.turned_away += 1
-    ping = make_ping(session_of, {}, 0.02, VIEW, 1.5, 3.0)
-    assert ping.rtt_us == 20_000
+    ping = make_ping(session_of, {}, 0.02, VIEW, 1.5, [], 3.0)
+    assert (ping.rtt_us, ping.late_ms) == (20_000, 1_500)
     assert [report.session for report in ping.outboxes] == [1, 5]
     assert [index for index, _ in ping.books] == [3, 4, 5]
 

@@ -3,6 +3,8 @@
 from inspect import isdatadescriptor
 
 from lanebus.broker.traffic import Traffic
+from lanebus.wire.lanes import Lane
+from lanebus.wire.reports import LaneTimes
 
 
 def test_parts_of_one_batch_are_one_batch() -> None:
@@ -51,5 +53,29 @@ def test_counters_are_added_one_by_one() -> None:
     one.add(other)
     assert [getattr(one, name) for name in Traffic.COUNTERS] == list(range(1, 1 + len(Traffic.COUNTERS)))
     attributes = {name for name, value in vars(Traffic).items() if isdatadescriptor(value)}
-    counted = attributes - {"last_batch", "_settled", "_lately", "settled_after", "settled_lately"}
+    counted = (
+        attributes
+        - {"last_batch", "_settled", "_lately", "settled_after", "settled_lately"}
+        - {
+            "_handled",
+            "_handled_lately",
+            "handled_after",
+            "handled_lately",
+        }
+    )
     assert counted == set(Traffic.COUNTERS), "a counter that is not added falls when its session ends"
+
+
+def test_what_it_says_of_its_handlers_is_added_up_and_the_last_minute_kept_apart() -> None:
+    traffic = Traffic()
+    assert Traffic().handled_after is None
+    assert Traffic().handled_lately is None
+    traffic.note()
+    traffic.handled(LaneTimes(Lane.LOW, 30, 20, [10, 1, 18, 2]))
+    for _ in range(2):
+        traffic.note()
+    traffic.handled(LaneTimes(Lane.LOW, 5, 5, [5, 1]))
+    whole, lately = traffic.handled_after, traffic.handled_lately
+    assert whole is not None
+    assert lately is not None
+    assert (whole.count, whole.sum_us, whole.max_us, lately.count) == (4, 35, 20, 1)

@@ -8,7 +8,11 @@ from lanebus.broker.verdict import Cause, Evidence, Refused, Waits, verdicts
 @pytest.mark.parametrize(
     ("evidence", "cause", "words"),
     [
-        (Evidence(quality="excellent", settled_p99_ms=210.0), Cause.FINE, "excellent, handles within 210 ms"),
+        (
+            Evidence(quality="excellent", handled_p99_ms=[("critical", 14.0), ("low", 180.0)]),
+            Cause.FINE,
+            "excellent, from send to handler critical 14 ms, low 180 ms (p99)",
+        ),
         (Evidence(), Cause.FINE, "connection estimating"),
         (Evidence(away_s=3.0, quality="lost"), Cause.AWAY, "no connection for 3.0 s"),
         (
@@ -53,7 +57,7 @@ from lanebus.broker.verdict import Cause, Evidence, Refused, Waits, verdicts
             "held to events_per_s on low, what is over it waits at its sender",
         ),
         (Evidence(shaped_bytes=9_000, shaped_age_s=1.5), Cause.SHAPED, "9,000 bytes wait"),
-        (Evidence(settled_p99_ms=2_500.0), Cause.HANDLER, "handles within 2,500 ms"),
+        (Evidence(settled_p99_ms=2_500.0), Cause.HANDLER, "settles within 2,500 ms"),
         (Evidence(oldest_age_s=7.0, held_bytes=5_000), Cause.HANDLER, "oldest unsettled 7.0 s, 5,000 bytes"),
         (Evidence(violations=3), Cause.VIOLATIONS, "3 rules"),
         (Evidence(broker_late_p99_ms=40.0), Cause.BROKER, "40.0 ms late"),
@@ -118,7 +122,7 @@ def test_receivers_that_take_what_is_usual_are_not_named() -> None:
 def test_parts_that_were_dropped_are_said_also_when_all_is_well_again() -> None:
     found = verdicts(Evidence(quality="excellent", settled_p99_ms=100.0, dropped=12))
     assert found[0].cause is Cause.FINE
-    assert found[1].text == "handles within 100 ms (p99), 12 dropped since it came"
+    assert found[1].text == "settles within 100 ms (p99), 12 dropped since it came"
 
 
 def test_a_backlog_says_how_much_waits_beside_the_cause_that_it_waits_for() -> None:

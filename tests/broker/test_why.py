@@ -17,7 +17,7 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.pings import Ping
-from lanebus.wire.reports import SessionReport, UnhandledTopic
+from lanebus.wire.reports import LaneTimes, SessionReport, TopicTimes, UnhandledTopic
 
 
 class Scene:
@@ -69,10 +69,16 @@ def test_a_player_of_whom_all_is_well_is_fine(scene: Scene) -> None:
     scene.bench.advance(0.1)
     scene.player.settle_all()
     scene.live(10, scene.server, scene.player)
+    times = [LaneTimes(Lane.CRITICAL, 11_000, 11_000, [92, 1])]
+    scene.player.say(Kind.PING, Ping(0, 20_000, [], reports=[SessionReport(0, [], [], times)]))
+    scene.bench.turn()
     found = scene.why()
     (verdict,) = found["verdicts"]
     assert (verdict["cause"], verdict["share"]) == ("fine", 0.0)
-    assert verdict["text"] == "connection excellent, handles within 100 ms (p99), nothing held back"
+    assert (
+        verdict["text"]
+        == "connection excellent, from send to handler critical 11 ms (p99), nothing held back"
+    )
     assert (found["name"], found["closed"], found["closed_remembered"]) == ("player:1", [], 0)
     assert found["session"] == {"role": "client", "via": None, "connected_s": pytest.approx(10.1)}
     assert found["evidence"]["quality"] == "excellent"
@@ -139,7 +145,7 @@ def test_a_receiver_that_settles_late_is_slow_until_a_minute_after(scene: Scene)
         scene.live(1, scene.server, scene.player)
     scene.player.settle_all()
     cause, text = scene.first()
-    assert (cause, text.partition(",")[0]) == ("handler", "handles within 3")
+    assert (cause, text.partition(",")[0]) == ("handler", "settles within 3")
     for _ in range(70):
         scene.live(1, scene.server, scene.player)
     assert scene.first()[0] == "fine"
@@ -418,3 +424,25 @@ def status_of(scene: Scene) -> Any:
     )
     assert reply is not None
     return msgspec.msgpack.decode(reply)["result"]
+
+
+def test_handlers_that_take_longer_than_their_budget_are_named_with_the_first_report(scene: Scene) -> None:
+    times = TopicTimes("unit.aim", Lane.CRITICAL, 40, 38, 16_000, 90_000, 100_000, 101_000, 104_000)
+    scene.server.say(Kind.PING, Ping(0, 20_000, [], topics=[times]))
+    scene.bench.turn()
+    assert scene.first("server:a") == (
+        "handler",
+        (
+            "its handlers of unit.aim on critical take up to 104 ms, their budget is 16 ms: "
+            "38 of the last 40 events took longer"
+        ),
+    )
+    scene.live(70, scene.server, scene.player)
+    assert scene.first("server:a")[0] == "fine"
+
+
+def test_a_handler_that_was_slow_once_is_said_and_is_no_verdict(scene: Scene) -> None:
+    times = TopicTimes("unit.aim", Lane.CRITICAL, 4_000, 1, 16_000, 300, 200, 900, 17_000)
+    scene.server.say(Kind.PING, Ping(0, 20_000, [], topics=[times]))
+    scene.bench.turn()
+    assert [each["cause"] for each in scene.why("server:a")["verdicts"]] == ["fine", "handler"]

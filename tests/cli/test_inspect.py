@@ -91,6 +91,7 @@ def peer(name: str, **changes: Any) -> dict[str, Any]:
         "shaped": [],
         "refused": [],
         "refuses": [],
+        "handled_p99_ms": {"critical": 12.0, "normal": None, "low": None},
         "at_sender_events": 0,
         "at_sender_bytes": 0,
         "unhandled": [],
@@ -176,7 +177,7 @@ def test_few_retry_queues_are_listed_unless_all_are_asked_for(canned: dict[str, 
 
 def test_peers_are_sorted_and_explained(canned: dict[str, Any]) -> None:
     lines = table("peers")
-    figures = "1.25 2.50 - 0.0150 7.00 1 5 6 700 800 2 0 0.000 0 0.500 60.000"
+    figures = "1.25 2.50 - 0.0150 7.00 1 12.00/-/- 5 6 700 800 2 0 0.000 0 0.500 60.000"
     assert lines[1] == rf"player:a\x1b[31m gateway:g up good {figures}"
     assert lines[2].startswith("player:b - up poor: round trip 900 ms")
     assert lines[3] == "2 peers"

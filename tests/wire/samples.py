@@ -48,7 +48,7 @@ from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.pings import Ping, Pong
 from lanebus.wire.presence import Presence, PresenceEntry, What
 from lanebus.wire.quality import Degree
-from lanebus.wire.reports import SessionReport, UnhandledTopic, WaitingLane
+from lanebus.wire.reports import LaneTimes, SessionReport, TopicTimes, UnhandledTopic, WaitingLane
 from lanebus.wire.services import Health, Instance, ServiceState
 
 PROCESS = bytes(range(16))
@@ -113,9 +113,14 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
             [OutboxReport(0, 7_000_000, 8_388_608, 3)],
             [
                 SessionReport(
-                    0, [UnhandledTopic("player.wave", "player:42", 3)], [WaitingLane(Lane.LOW, 9, 900)]
+                    0,
+                    [UnhandledTopic("player.wave", "player:42", 3)],
+                    [WaitingLane(Lane.LOW, 9, 900)],
+                    [LaneTimes(Lane.LOW, 30, 20, [10, 1, 18, 2])],
                 )
             ],
+            250,
+            [TopicTimes("player.wave", Lane.LOW, 9, 1, 200_000, 900, 700, 4_000, 300_000)],
         ),
     ),
     "pong": (Kind.PONG, Lane.CRITICAL, Pong(81_000_000, 810_004)),

@@ -9,9 +9,21 @@ from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
 from lanebus.wire.messages import decode_message
 from lanebus.wire.pings import Ping
-from lanebus.wire.reports import MAX_REPORTS, MAX_UNHANDLED_TOPICS, SessionReport, UnhandledTopic, WaitingLane
+from lanebus.wire.reports import (
+    MAX_REPORTS,
+    MAX_UNHANDLED_TOPICS,
+    LaneTimes,
+    SessionReport,
+    UnhandledTopic,
+    WaitingLane,
+)
 
-REPORT = SessionReport(3, [UnhandledTopic("player.wave", "player:1", 7)], [WaitingLane(Lane.LOW, 3, 300)])
+REPORT = SessionReport(
+    3,
+    [UnhandledTopic("player.wave", "player:1", 7)],
+    [WaitingLane(Lane.LOW, 3, 300)],
+    [LaneTimes(Lane.LOW, 30, 20, [10, 1, 18, 2])],
+)
 
 
 def ping(*reports: object) -> object:
@@ -39,6 +51,11 @@ def test_a_report_says_what_it_said() -> None:
         [1, [], [[0, 0, 1]]],
         [1, [], [[0, 1, -1]]],
         [1, [], [[0, 1, 1]] * 4],
+        [1, [], [], [[0, 1, 1, [5]]]],
+        [1, [], [], [[0, 1, 1, [5, 1, 5, 1]]]],
+        [1, [], [], [[0, 1, 1, [6, 1, 5, 1]]]],
+        [1, [], [], [[0, 1, 1, [256, 1]]]],
+        [1, [], [], [[0, 1, 1, [5, -1]]]],
         "report",
     ],
 )
