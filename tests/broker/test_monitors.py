@@ -1,5 +1,6 @@
 """The ends of real connections: who is gone is known at once, and nobody else is taken for it."""
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -7,10 +8,12 @@ import pytest
 from tests.broker.bench import small_config
 from tests.broker.peer import Peer
 from tests.broker.test_driver import WAIT_S, Running, Sockets
+from tests.broker.test_stalls import Sleeper
 
 from lanebus.broker.connections import DOUBTS
 from lanebus.broker.driver import Broker
 from lanebus.broker.lookout import LOOK_S
+from lanebus.broker.stalls import away_reason
 from lanebus.conf.model import Config, SessionsConfig
 from lanebus.wire.kinds import Kind
 from lanebus.wire.lanes import Lane
@@ -67,6 +70,31 @@ def test_a_gateways_players_are_away_with_it(running: Running) -> None:
         return {entry.player for entry in said if entry.what is What.AWAY}
 
     net.until(lambda: away() == {"player:1", "player:2", "player:3"}, "all its players to be away")
+
+
+def test_a_stalled_process_that_is_killed_is_stalled_no_more() -> None:
+    impatient = SessionsConfig(
+        ping_interval_s=0.1, lease_s=0.3, grace_s=600.0, stalled_s=1200.0, recovery_s=0.0
+    )
+    running = Running(small_config(sessions=impatient))
+    try:
+        # Nothing but the end of its connection says so.
+        running.broker.core.stalls._next_probe = math.inf
+        net = running.sockets
+        player = Sleeper(net, "player:1")
+        player.attach()
+        player.asleep = True
+        attachment = running.broker.core.registry.attachments["player:1"]
+        net.until(lambda: attachment.stalled is not None, "the player to be stalled")
+        looks(running, DOUBTS + 2)
+        assert away_reason(attachment) == "silent"
+        player.cut()
+        net.until(lambda: attachment.stalled is None, "the end of its connection")
+        assert away_reason(attachment) == "no link"
+    finally:
+        running.stop()
+        running.sockets.close()
+        running.broker.close()
 
 
 def test_whoever_comes_back_at_once_is_not_taken_for_the_one_that_was_cut(running: Running) -> None:
