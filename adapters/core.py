@@ -47,6 +47,7 @@ from lanebus.wire.messages import (
     Close,
     Drain,
     ErrorMessage,
+    Gone,
     Hello,
     Kept,
     LaneHello,
@@ -92,6 +93,8 @@ class AttachmentCore:
         self.control_messages_in = self.control_bytes_in = 0
         self.kept_by: dict[str, list[str]] = {}
         """Groups that events go to, and the other servers that put members in; a new broker is told."""
+        self.on_gone: Callable[[Sequence[str]], None] | None = None
+        """Is told of peers that are gone for good: what was asked and answered for them is over."""
         self.draining = False
         """Whether the broker has said that it is about to end: events are held, and settled at once, until its bye."""
         self.connects = 0
@@ -114,6 +117,7 @@ class AttachmentCore:
             Kind.SERVICES: self.services.told,
             Kind.PRESENCE: self.players.told,
             Kind.ALERTS: self.alerts.told,
+            Kind.GONE: self._gone,
             Kind.PAUSE: lambda _, message, now: self.outgoing.pause(*astuple(message)),
             Kind.UNPAUSE: lambda _, message, now: self.outgoing.unpause(*astuple(message)),
             Kind.THROTTLE: lambda _, message, now: self.outgoing.throttle(message.entries, now),
@@ -420,6 +424,11 @@ class AttachmentCore:
                 self.kept_by[group] = servers
         while len(self.kept_by) > MAX_KEPT_BY:
             del self.kept_by[next(iter(self.kept_by))]
+
+    def _gone(self, lane: Lane, message: Gone, now: float) -> None:
+        self.incoming.finished(message.origins)
+        if self.on_gone is not None and message.names:
+            self.on_gone(message.names)
 
     def _drain(self, lane: Lane, message: Drain, now: float) -> None:
         self.draining = True

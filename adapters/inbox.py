@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final
 
@@ -18,9 +18,14 @@ from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Settlement
 from lanebus.wire.modes import EXPIRED, unseen
 from lanebus.wire.outcomes import Outcome, Reason
-from lanebus.wire.runs import Lookup, add_number, forget_below, runs_of
+from lanebus.wire.runs import Lookup, add_number, count_numbers, first_part, forget_below, runs_of
 
 Result = tuple[Outcome, Reason]
+
+SENDERS_LOOKED_AT: Final = 64
+"""How many are looked at for one."""
+MAX_SENDERS: Final = 16_384
+"""Senders' processes that a session remembers; past it one is forgotten of which nothing has come for long."""
 
 EVENT_BYTES: Final = 32
 """About what an event takes of its receiver's credit beside its payload: its topic, its numbers, its flags."""
@@ -33,11 +38,27 @@ DROPPED: Final[Result] = (Outcome.DROPPED, Reason.SLOW_RECEIVER)
 class Stream:
     """What this session has seen of one sender's process on one lane: an exact set, from the sender's base up."""
 
-    __slots__ = ("base", "gaps", "highest", "inbox", "lane", "name", "origins", "reports", "seen", "values")
+    __slots__ = (
+        "base",
+        "gaps",
+        "highest",
+        "inbox",
+        "lane",
+        "looked",
+        "name",
+        "origins",
+        "process",
+        "reports",
+        "seen",
+        "values",
+    )
 
-    def __init__(self, inbox: Inbox, name: str, lane: Lane) -> None:
+    def __init__(self, inbox: Inbox, name: str, process: bytes, lane: Lane) -> None:
         self.inbox = inbox
         self.name = name
+        self.process = process
+        self.looked = -1
+        """What had come when this was last looked at, to find a sender that may be forgotten."""
         self.lane = lane
         self.origins: list[int] = []
         """The broker's numbers for the sender, in the broker's present epoch: one for each session that it has had."""
@@ -52,6 +73,11 @@ class Stream:
         """Numbers from `base` up, and how they ended; None while they wait or are being handled."""
         self.reports: dict[Result, list[int]] = {}
         """Runs of numbers to be settled with the broker."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing waits for its handler."""
+        return None not in self.seen.values()
 
     def rebase(self, base: int) -> None:
         """Forget the numbers below `base`: their sender has been told."""
@@ -100,6 +126,13 @@ class Stream:
         self.reports = {result: runs_of(numbers) for result, numbers in ends.items()}
 
 
+def weight(runs: Sequence[int]) -> int:
+    """What a settlement takes of a message: its bounds and what is beside them, and a share for the numbers named."""
+    return len(runs) + 4 + (count_numbers(runs) >> 6)
+
+
+Streams = tuple[Stream, ...]
+"""Of one sender's process, by lane."""
 Arrival = tuple[Stream, DownEvent]
 """An event that waits for its handler, and the stream that it came on."""
 
@@ -125,22 +158,59 @@ class Inbox:
         """Replayed parts that came after later ones, and ended without a handler."""
         self.handled_bytes = 0
         """Handled since the last control message, for the decision to send one early."""
-        self._senders: dict[tuple[str, bytes], list[Stream]] = {}
-        self._origins: dict[int, list[Stream]] = {}
+        self._senders: dict[tuple[str, bytes], Streams] = {}
+        self._origins: dict[int, Streams] = {}
         self.reporting: dict[Stream, None] = {}
         """Streams with something to settle."""
         self.deadlines: dict[tuple[Stream, int], float] = {}
         """Until when events may be handled that have a time to live, on the local clock."""
 
-    def know(self, origin: int, name: str, process: bytes) -> list[Stream]:
+    @property
+    def senders(self) -> int:
+        """Senders' processes that it remembers."""
+        return len(self._senders)
+
+    def know(self, origin: int, name: str, process: bytes) -> Streams:
         """The broker calls a sender's process `origin` from now on."""
         streams = self._senders.get((name, process))
         if streams is None:
-            streams = self._senders[name, process] = [Stream(self, name, lane) for lane in LANES]
+            if len(self._senders) >= MAX_SENDERS:
+                self._forget_one()
+            streams = self._senders[name, process] = tuple(
+                Stream(self, name, process, lane) for lane in LANES
+            )
         for stream in streams:
             stream.origins.append(origin)
         self._origins[origin] = streams
         return streams
+
+    def finished(self, origin: int) -> None:
+        """A sender's process has ended, and all that it sent is settled: it sends nothing, and replays nothing."""
+        streams = self._origins.get(origin)
+        if streams is not None and all(stream.is_quiet for stream in streams):
+            self._forget(streams)
+
+    def _forget(self, streams: Streams) -> None:
+        for origin in streams[0].origins:
+            self._origins.pop(origin, None)
+        self._senders.pop((streams[0].name, streams[0].process), None)
+        for stream in streams:
+            self.reporting.pop(stream, None)
+
+    def _forget_one(self) -> None:
+        """Forget one sender of which nothing has come since it was looked at last, or else for which nothing waits."""
+        forgotten: Streams | None = None
+        for _ in range(min(len(self._senders), SENDERS_LOOKED_AT)):
+            key = next(iter(self._senders))
+            streams = self._senders[key]
+            has_come = sum(stream.highest + stream.base for stream in streams)
+            if all(stream.is_quiet for stream in streams):
+                forgotten = streams
+                if streams[0].looked == has_come:
+                    break
+            streams[0].looked = has_come
+            self._senders[key] = self._senders.pop(key)
+        self._forget(forgotten or streams)
 
     def stream(self, origin: int, lane: Lane) -> Stream | None:
         """The stream of a sender that the broker has named; None if this session does not know it."""
@@ -244,17 +314,35 @@ class Inbox:
         self.reporting[stream] = None
         self._to_report.add(self.session)
 
-    def take_settlements(self) -> Iterator[Settlement]:
-        """What is to be settled with the broker, each once."""
+    def take_settlements(self, room: int) -> list[Settlement]:
+        """What is to be settled with the broker, each once; what is left is taken the next time.
+
+        Args:
+            room: how much may be taken, as `weight` says.
+        """
+        taken: list[Settlement] = []
+        left: dict[Stream, None] = {}
         for stream in self.reporting:
-            for (outcome, reason), runs in stream.reports.items():
+            reports: dict[Result, list[int]] = {}
+            for result, runs in stream.reports.items():
                 # A sender that the broker had forgotten has sent again under a new number what the broker may still
                 # hold under the old one. Without any number the end is kept until its sender has sent it again.
-                for origin in stream.origins:
-                    yield Settlement(self.session, origin, stream.lane, outcome, reason, runs)
-            stream.reports = {}
-        self.reporting = {}
+                rest = runs
+                while rest and stream.origins and room > 0:
+                    part, rest = first_part(rest, room)
+                    for origin in stream.origins:
+                        taken.append(Settlement(self.session, origin, stream.lane, *result, part))
+                        room -= weight(part)
+                if rest and stream.origins:
+                    reports[result] = rest
+            stream.reports = reports
+            if reports:
+                left[stream] = None
+        self.reporting = left
+        if left:
+            self._to_report.add(self.session)
         self.handled_bytes = 0
+        return taken
 
     def report_again(self) -> None:
         """After a resume: settle again whatever may have been lost with the link."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from math import inf
 from typing import Any, Final
 
 from lanebus.adapters.clock import BrokerClock
-from lanebus.adapters.inbox import Arrivals, Stream
+from lanebus.adapters.inbox import Arrivals, Stream, weight
 from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.unhandled import HANDLER_WAIT_S
@@ -29,8 +30,8 @@ from lanebus.wire.messages import Ack, Revoked, Settle, Settlement, Welcome
 
 COMPRESSIONS: Final = (LZ4, LZ4_LINKED)
 """What is undone here, as a hello names it."""
-MAX_SETTLEMENTS: Final = 8192
-"""Past as many settlements a control message takes in no further session: it has to fit into a frame."""
+MOST_IN_A_REPORT: Final = 32_768
+"""What a control message takes in, by the weight of its settlements; less where the broker takes smaller frames."""
 EXPIRY_S: Final = 0.1
 """Shortest time between two looks for what has waited beyond its time."""
 MAX_SOURCES: Final = 65_536
@@ -65,6 +66,7 @@ class Incoming:
         self.handler_wait_s = HANDLER_WAIT_S
         """How long an event waits where its topic has no handler."""
         self._looked = -inf
+        self._most_in_a_report = MOST_IN_A_REPORT
         self.expires_at = inf
         """When to look for what has waited for a handler, or for its session to read, beyond its time."""
 
@@ -76,6 +78,7 @@ class Incoming:
 
     def adopt(self, welcome: Welcome) -> None:
         """Read what comes by these links as the broker has said; nothing has come by them yet."""
+        self._most_in_a_report = min(MOST_IN_A_REPORT, welcome.limits.frame_bytes // 16)
         self._heard = [History() if welcome.linked is True else None for _ in LANES]
 
     def resume(self) -> None:
@@ -103,6 +106,12 @@ class Incoming:
             kept = [each for each in waiting if each[1].number not in gone.get(each[0], ())]
             waiting.clear()
             waiting.extend(kept)
+
+    def finished(self, origins: Sequence[int]) -> None:
+        """Senders' processes have ended, and all that they sent is settled: they send nothing, and replay nothing."""
+        for session in self._sessions.values():
+            for origin in origins:
+                session.inbox.finished(origin)
 
     def restart(self) -> None:
         """The broker does not know the attachment: its numbers for senders mean nothing any more."""
@@ -237,10 +246,13 @@ class Incoming:
     def take_control(self) -> tuple[Kind, Any] | None:
         """A message of what the broker has not been told, until there is nothing: None."""
         settlements: list[Settlement] = []
-        while self.to_report and len(settlements) < MAX_SETTLEMENTS:
+        room = self._most_in_a_report
+        while self.to_report and room > 0:
             session = self._sessions.get(self.to_report.pop())
             if session is not None:
-                settlements.extend(session.inbox.take_settlements())
+                taken = session.inbox.take_settlements(room)
+                settlements += taken
+                room -= sum(weight(each.runs) for each in taken)
         owed = self.owed_batches
         self._acked = list(self.received)
         if settlements:

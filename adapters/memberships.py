@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lanebus.adapters.core import AttachmentCore
 from lanebus.adapters.given import shown, text
@@ -22,7 +22,11 @@ class Memberships:
     def __init__(self, core: AttachmentCore, touch: Callable[[], None]) -> None:
         self._core = core
         self._touch = touch
-        self._joins: dict[tuple[str, str], Request] = {}
+        self._joins: dict[str, dict[str, Request]] = {}
+        """By member and group."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._joins.values()))
 
     def join(self, group: str, who: str) -> None:
         """Ask for a peer to be put into a group.
@@ -39,14 +43,20 @@ class Memberships:
             f"putting {who} into group {group}",
             ("member", group, who),
         )
-        self._core.request(request, replaces=self._joins.get((group, who)))
-        self._joins[group, who] = request
+        joins = self._joins.get(who, {})
+        self._core.request(request, replaces=joins.get(group))
+        joins[group] = request
+        self._joins[who] = joins
         self._touch()
 
     def leave(self, group: str, who: str) -> None:
         """Ask for a peer to be taken out of a group; raises as `join` does."""
         group, who = _checked(group, who)
-        self._core.requests.withdraw(self._joins.pop((group, who), None))
+        joins = self._joins.get(who)
+        if joins is not None:
+            self._core.requests.withdraw(joins.pop(group, None))
+            if not joins:
+                del self._joins[who]
         request = Request(
             Kind.LEAVE,
             lambda number: Leave(request=number, group=group, member=who),
@@ -58,9 +68,35 @@ class Memberships:
 
     def forget(self) -> None:
         """The members are gone: do not put them into groups of another broker."""
-        for request in self._joins.values():
-            self._core.requests.withdraw(request)
+        for joins in self._joins.values():
+            for request in joins.values():
+                self._core.requests.withdraw(request)
         self._joins.clear()
+
+    def gone(self, names: Sequence[str]) -> None:
+        """The broker says that peers are gone for good: what it has carried out for them is over."""
+        forget_answered(self._core, self._joins, names)
+
+
+def forget_answered(
+    core: AttachmentCore, by_name: dict[str, dict[str, Request]], names: Sequence[str]
+) -> None:
+    """Do not make requests for these peers again of another broker, but for those that are not answered yet.
+
+    Answers come in the order of everything else: who was asked for after the broker had said this is there again.
+    """
+    known = [request for name in names for request in by_name.get(name, {}).values()]
+    over = {id(request) for request in core.requests.answered(known)}
+    for name in names:
+        requests = by_name.get(name)
+        if requests is None:
+            continue
+        for key, request in list(requests.items()):
+            if id(request) in over:
+                core.requests.withdraw(request)
+                del requests[key]
+        if not requests:
+            del by_name[name]
 
 
 def _checked(group: object, who: object) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -96,6 +96,11 @@ class Requests:
         self.withdraw(replaces)
         self._pending[self.last] = request
         self._send_next()
+
+    def answered(self, requests: Iterable[Request]) -> list[Request]:
+        """Those of some requests that the broker has answered."""
+        pending = {id(request) for request in self._pending.values()}
+        return [request for request in requests if id(request) not in pending]
 
     def withdraw(self, request: Request | None) -> None:
         """Do not make this request again of another broker."""

@@ -12,7 +12,7 @@ from lanebus.adapters.errors import Closed
 from lanebus.adapters.given import function as check_function
 from lanebus.adapters.given import shown, text
 from lanebus.adapters.handler_times import Budgets
-from lanebus.adapters.memberships import Memberships
+from lanebus.adapters.memberships import Memberships, forget_answered
 from lanebus.adapters.players import OnPlayer, Player
 from lanebus.adapters.requests import Request
 from lanebus.adapters.services import HEALTH_INTERVAL_S, HealthCheck, Registration, ServiceChange
@@ -84,7 +84,9 @@ class ServerAdapter(Adapter):
         self._registered: Request | None = None
         self._watches: dict[Watched, Request] = {}
         self._memberships = Memberships(self.core, self.touch)
-        self._bindings: dict[tuple[str, str], Request] = {}
+        self._bindings: dict[str, dict[str, Request]] = {}
+        """By player and service."""
+        self.core.on_gone = self._gone
         if service is not None:
             self.register(
                 service,
@@ -208,17 +210,25 @@ class ServerAdapter(Adapter):
         if not valid_service(service):
             raise ValueError(f"{shown(service)} cannot name a service: letters, digits, '_', '.' and '-'")
         target = None if instance is None else full_name(text(instance, "instance"), Role.SERVER)
-        old = self._bindings.pop((who, service), None)
+        bindings = self._bindings.get(who, {})
         request = self._request(
             Kind.ASSIGN,
             lambda number: Assign(request=number, player=who, service=service, instance=target),
             f"binding {who} to {target} for {service}",
             key=("binding", who, service),
-            replaces=old,
+            replaces=bindings.get(service),
             keep=target is not None,
         )
+        bindings.pop(service, None)
         if target is not None:
-            self._bindings[who, service] = request
+            bindings[service] = request
+            self._bindings[who] = bindings
+        elif not bindings:
+            self._bindings.pop(who, None)
+
+    def _gone(self, names: Sequence[str]) -> None:
+        self._memberships.gone(names)
+        forget_answered(self.core, self._bindings, names)
 
     @property
     def players(self) -> Mapping[str, Player]:

@@ -164,6 +164,7 @@ class Attachment:
         "away_since",
         "control_due",
         "ends_owed",
+        "farewells",
         "generation",
         "key",
         "last_index",
@@ -225,6 +226,8 @@ class Attachment:
         self.control_due: float | None = None
         self.ends_owed = 0
         """Delivered events that its sessions have not been told of."""
+        self.farewells: dict[str, float] = {}
+        """Peers that it was told are gone, and when; it is told again with fresh links."""
         self.reporting: dict[tuple[int, Lane], Sending] = {}
         """Sessions' sending sides with ends to report."""
 

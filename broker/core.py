@@ -26,6 +26,7 @@ from lanebus.broker.draining import Draining
 from lanebus.broker.egress import Egress
 from lanebus.broker.expulsions import Expulsions
 from lanebus.broker.failover import Failover
+from lanebus.broker.farewells import Farewells
 from lanebus.broker.hangups import HangUps
 from lanebus.broker.hellos import Hellos
 from lanebus.broker.intake import Intake
@@ -135,6 +136,7 @@ class BrokerCore:
         self.directory.on_served = self.whereabouts.served
         self.directory.on_kept = self.whereabouts.kept
         self.recovery.on_absent = self.failover.leave
+        self.farewells = Farewells(self.directory, self.registry, self.outgoing, config.sessions.lease_s)
         self.news = News(
             self.outgoing,
             self.timers,
@@ -273,6 +275,7 @@ class BrokerCore:
         self.egress.end_turn(now)
         self.throttling.end_turn(now)
         self.whereabouts.end_turn()
+        self.farewells.end_turn(now)
         self.news.end_turn(now)
         self.tracing.now = now
 
@@ -388,8 +391,7 @@ class BrokerCore:
         self.hellos.took_over(displaced, now)
         for old in displaced:
             self._fence(old, now)
-        stale = attachment.links[Lane.CRITICAL]
-        if stale is not None:
+        if (stale := attachment.links[Lane.CRITICAL]) is not None:
             self.links.drop(stale, now, "it dialled anew")
         if not resumed:
             attachment.recalled = message.requests
@@ -414,6 +416,7 @@ class BrokerCore:
         )
         self.outgoing.control(link, Kind.WELCOME, welcome)
         log.info("= %s %s", attachment.name, "resumed" if resumed else "joined")
+        self.farewells.attached(attachment)
         if message.role is Role.SERVER:
             self.recovery.retry(now)
             self.failover.back(attachment, now)
@@ -482,6 +485,7 @@ class BrokerCore:
         take_books(attachment, message.books)
         reason = f"said goodbye: {message.reason}" if message.reason else "said goodbye"
         self.links.drop(link, now, reason, leaves=True)
+        self.farewells.goodbye(attachment)
         self.failover.leave(attachment, now)
         self.registry.end_attachment(attachment, now, reason)
         self.recovery.retry(now)
@@ -490,8 +494,6 @@ class BrokerCore:
     def _error(self, link: Link, message: ErrorMessage, now: float) -> None:
         log.warning("! %s says %d: %s", name_of(link), message.number, message.text)
         self.links.drop(link, now, f"it said error {message.number}: {message.text}")
-
-    # Time
 
     def _parts(self) -> tuple[int, int]:
         """Parts accepted, and those that were refused or dropped against the will of their receivers and operators."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -19,6 +20,8 @@ _MEMBER: Final = "member:"
 """Begins a rule for groups that holds for their members alone."""
 
 
+MAX_UNCLAIMED: Final = 10_000
+"""Players that are bound and have no session: past it the oldest are forgotten."""
 MAX_LEFT: Final = 65_536
 """Peers that have left a young broker and are remembered for that."""
 MAX_KEEPERS: Final = 64
@@ -61,8 +64,15 @@ class Directory:
         self.groups: dict[str, dict[str, Session]] = {}
         self._joins: dict[tuple[str, str], tuple[Attachment, int]] = {}
         """Group and member, to the attachment that asked for it first, and the number of its request."""
-        self.bindings: dict[tuple[str, str], str] = {}
-        """Player and service, to the instance that a server assigned."""
+        self.bindings: dict[str, dict[str, str]] = {}
+        """By player and service: the instance that a server assigned."""
+        self.unclaimed: OrderedDict[str, float] = OrderedDict()
+        """Players that are bound and have no session, and when they were, the latest last."""
+        self.concerned: dict[str, dict[str, Attachment]] = {}
+        """By peer: the servers, by name, that have put it into a group or bound it to an instance."""
+        self._group_changes: dict[str, int] = {}
+        """By group: the number of its last change; routes to it are valid for that."""
+        self._changes = 0
         self.version = 0
         self.expect: Callable[[str], Session | None] | None = None
         """After the broker's start: makes a session for a peer that is named before it has come back."""
@@ -70,6 +80,8 @@ class Directory:
         """While `expect` is there: peers whose sessions have ended here, the latest last; nobody waits for them."""
         self.on_served: Callable[[Session, str], None] | None = None
         """Called when a client's undirected events go to another instance of a service than before."""
+        self.on_gone: Callable[[str, Iterable[Attachment]], None] | None = None
+        """Called when the session of a peer has ended that servers are concerned with."""
         self.on_kept: Callable[[Session, str], None] | None = None
         """Called when other servers than before put members into a group that a server sends to."""
         self._topics: PatternTable[Service] = PatternTable()
@@ -78,6 +90,7 @@ class Directory:
         """A session has begun."""
         self.peers[session.name] = session
         self.left.pop(session.name, None)
+        self.unclaimed.pop(session.name, None)
         self.version += 1
 
     def remove(self, session: Session) -> None:
@@ -92,9 +105,21 @@ class Directory:
             self.leave(name, session)
         for service in self.catalog.remove(session):
             self._topics.remove(service)
-        for key in [key for key in self.bindings if key[0] == session.name]:
-            del self.bindings[key]
+        if self.peers.get(session.name) is None:
+            self.forget(session.name)
         self.version += 1
+
+    def forget(self, name: str) -> None:
+        """Nobody of this name is there, or comes: its bindings are over, and whoever was concerned with it is told."""
+        self.unclaimed.pop(name, None)
+        self.bindings.pop(name, None)
+        concerned = self.concerned.pop(name, None)
+        if concerned is not None and self.on_gone is not None:
+            self.on_gone(name, concerned.values())
+
+    def _concern(self, name: str, by: Attachment) -> None:
+        if by.role is Role.SERVER and by.name != name:
+            self.concerned.setdefault(name, {})[by.name] = by
 
     def succeed(self, old: Session, new: Session) -> None:
         """A new session has taken over a name: it stands wherever the old one stood, until it says otherwise."""
@@ -143,13 +168,24 @@ class Directory:
                     found[service.name] = other.session
         return found
 
-    def assign(self, player: str, service: str, instance: str | None) -> None:
-        """Bind `player` to an instance of `service`, or take the binding away."""
+    def assign(self, player: str, service: str, instance: str | None, by: Attachment, now: float) -> None:
+        """Bind `player` to an instance of `service`, or take the binding away, as the attachment `by` has asked."""
+        bound = self.bindings.setdefault(player, {})
         if instance is None:
-            self.bindings.pop((player, service), None)
+            bound.pop(service, None)
         else:
-            self.bindings[player, service] = instance
-        self.version += 1
+            bound[service] = instance
+            self._concern(player, by)
+        if not bound:
+            del self.bindings[player]
+        session = self.peers.get(player)
+        if session is not None:
+            session.route_version = -1
+        elif bound:
+            self.unclaimed[player] = now
+            self.unclaimed.move_to_end(player)
+            if len(self.unclaimed) > MAX_UNCLAIMED:
+                self.forget(next(iter(self.unclaimed)))
 
     def join(self, group: str, session: Session, by: Attachment, request: int) -> None:
         """Put a session into a group, as `request` of the attachment `by`."""
@@ -160,7 +196,12 @@ class Directory:
             self._joins[group, session.name] = (by, request)
         members[session.name] = session
         session.groups.add(group)
-        self.version += 1
+        self._concern(session.name, by)
+        self._changed_group(group)
+
+    def _changed_group(self, group: str) -> None:
+        self._changes += 1
+        self._group_changes[group] = self._changes
 
     def leave(self, group: str, session: Session) -> None:
         """Take a session out of a group; an empty group is gone."""
@@ -169,9 +210,9 @@ class Directory:
         if members is not None and members.get(session.name) is session:
             del members[session.name]
             self._joins.pop((group, session.name), None)
+            self._changed_group(group)
             if not members:
-                del self.groups[group]
-            self.version += 1
+                del self.groups[group], self._group_changes[group]
 
     def keeper(self, group: str, member: str) -> str:
         """Who put a member into a group: a server, or a player's own process or gateway."""
@@ -203,6 +244,8 @@ class Directory:
         if to is None:
             key = self._topics.match(topic)
         elif not exclude and isinstance(to, str):
+            if to.startswith("group:"):
+                return self._resolve_group(sender, topic, to)
             key = to
         if key is not None:
             known = sender.routes.get(key)
@@ -213,6 +256,18 @@ class Directory:
             if len(sender.routes) >= 1024:
                 sender.routes.clear()
             sender.routes[key] = found
+        return found
+
+    def _resolve_group(self, sender: Session, topic: str, to: str) -> Plan | Reason:
+        # Members come and go all the time: that makes the routes to their group invalid, and no others.
+        change = self._group_changes.get(to.removeprefix("group:"), 0)
+        known = sender.routes.get(to)
+        if known is not None and known[0] == change:  # type: ignore[index]
+            return known[1]  # type: ignore[index, no-any-return]
+        found = self._find(sender, topic, to, [], None)
+        if len(sender.routes) >= 1024:
+            sender.routes.clear()
+        sender.routes[to] = change, found
         return found
 
     def _find(
@@ -326,7 +381,8 @@ class Directory:
             self.on_served(sender, service)
 
     def _wanted(self, sender: Session, service: Service) -> str | None:
-        return self.bindings.get((sender.name, service.name)) or sender.served_by.get(service.name)
+        bound = self.bindings.get(sender.name)
+        return (bound and bound.get(service.name)) or sender.served_by.get(service.name)
 
     def _members(
         self, sender: Session, destination: Destination, replayed: Replayed | None

@@ -69,6 +69,8 @@ class Registry:
         self.closed = ClosedSessions()
         self.on_departure: Callable[[Session, float], None] | None = None
         """Called when a session has ended, before its parts go to its successor or end."""
+        self.on_settled: Callable[[Session], None] | None = None
+        """Called when the last event of a session that has ended is settled."""
         self.on_presence: Callable[[Session, str | None, float], None] | None = None
         """Called when a session has begun, with None, and when one has ended, with the reason."""
         self.on_rivalry: Callable[[Session, float], None] | None = None
@@ -293,6 +295,8 @@ class Registry:
             self.count_parts(session)
             self.closed.settled(session)
             self.totals.add(session)
+            if self.on_settled is not None:
+                self.on_settled(session)
             session.release()
             self._release(session.attachment)
 

@@ -134,6 +134,7 @@ class Requests:
         if session is not None:
             if len(message.books) == len(LANES):
                 session.report(message.books)
+            session.is_finished = True
             self._end_session(session, now, f"closed by {gateway.name}")
 
     def _register(self, attachment: Attachment, message: Register, now: float) -> None:
@@ -189,7 +190,8 @@ class Requests:
             )
         if not valid_peer(message.player, Role.CLIENT):
             raise Refused(ErrorNumber.BAD_NAME, f"{message.player!r} cannot name a player")
-        self._directory.assign(message.player, message.service, message.instance)
+        attachment.farewells.pop(message.player, None)
+        self._directory.assign(message.player, message.service, message.instance, attachment, now)
 
     def _check_membership(self, attachment: Attachment, message: Join | Leave, now: float) -> None:
         """Players may change their own memberships alone, and those that a rule names."""
@@ -220,6 +222,7 @@ class Requests:
             raise Refused(
                 ErrorNumber.TOO_MANY, f"{session.name} is in {len(session.groups)} groups, the limit"
             )
+        attachment.farewells.pop(message.member, None)
         self._directory.join(message.group, session, attachment, message.request)
 
     def _leave(self, attachment: Attachment, message: Leave, now: float) -> None:

@@ -148,6 +148,7 @@ class Session:
         "ended",
         "groups",
         "index",
+        "is_finished",
         "kept_by",
         "limits",
         "name",
@@ -218,6 +219,8 @@ class Session:
         """Groups that it sends to, and the other servers that put members in, as it knows."""
         self.alone: tuple[Session, ...] = (self,)
         self.ended = False
+        self.is_finished = False
+        """Whether its process has said that it is over: nothing of it is replayed to any broker."""
         self.parts_counted = (0, 0)
         """Parts accepted, and those refused or dropped, that are in the broker's count."""
         self.traffic = [Traffic() for _ in LANES]

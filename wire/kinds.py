@@ -38,6 +38,7 @@ class Kind(IntEnum):
     HEALTH = 25
     SERVICES = 26
     ALERTS = 27
+    GONE = 28
 
     @property
     def label(self) -> str:
@@ -96,6 +97,7 @@ _BROKER_CONTROL: Final = frozenset(
         Kind.SERVICES,
         Kind.PRESENCE,
         Kind.ALERTS,
+        Kind.GONE,
         Kind.BYE,
         Kind.ERROR,
     }

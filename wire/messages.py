@@ -62,6 +62,7 @@ History = Annotated[list[tuple[Name, PerLane, bool]], Meta(max_length=16)]
 """Instances that got a session's events for one service, oldest first: by lane the number from which on, and whether
 events had moved there from another instance."""
 ServedBy = Annotated[list[tuple[Name, History]], Meta(max_length=MAX_SERVED_BY)]
+MAX_GONE: Final = 1024
 MAX_KEPT_BY: Final = 4096
 KeptBy = Annotated[
     list[tuple[Name, Annotated[list[Name], Meta(max_length=64)]]], Meta(max_length=MAX_KEPT_BY)
@@ -345,6 +346,15 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of each group all of them; none if there are no others any more."""
 
 
+class Gone(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who has ended for good: the peer need not keep what it keeps for them."""
+
+    names: Annotated[list[Name], Meta(max_length=MAX_GONE)] = []
+    """Whom the peer has put into groups, or bound to instances: what it had asked before this is over."""
+    origins: Annotated[list[Unsigned], Meta(max_length=MAX_GONE)] = []
+    """Senders whose process has ended, and all of whose events are settled."""
+
+
 class Services(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Instances of services, for those who watch: all of them, in as many messages as it takes, or what has changed."""
 
@@ -404,6 +414,7 @@ _BODIES: Final[dict[Kind, type[Struct]]] = {
     Kind.WATCH: Watch,
     Kind.PRESENCE: Presence,
     Kind.ALERTS: AlertNews,
+    Kind.GONE: Gone,
     Kind.BYE: Bye,
     Kind.ERROR: ErrorMessage,
 }

@@ -92,6 +92,23 @@ def check_runs(runs: Sequence[int]) -> int:
     return total
 
 
+def first_part(
+    runs: Sequence[int], most_bounds: int, most_numbers: int = MAX_RUN_NUMBERS
+) -> tuple[list[int], list[int]]:
+    """What flat `runs` name first, in at most so many bounds (two at least) and numbers; and the rest."""
+    part: list[int] = []
+    for index in range(0, len(runs), 2):
+        first, last = runs[index], runs[index + 1]
+        if (part and len(part) + 2 > most_bounds) or not most_numbers:
+            return part, list(runs[index:])
+        if last - first >= most_numbers:
+            middle = first + most_numbers
+            return [*part, first, middle - 1], [middle, *runs[index + 1 :]]
+        part += (first, last)
+        most_numbers -= last - first + 1
+    return part, []
+
+
 def count_numbers(runs: Sequence[int]) -> int:
     """How many numbers checked `runs` name."""
     return sum(runs[1::2]) - sum(runs[::2]) + len(runs) // 2

@@ -1,7 +1,6 @@
 """The inbox: every event once, and what is said of those handled until their senders know."""
 
 from collections import deque
-from collections.abc import Iterator
 
 import pytest
 
@@ -46,9 +45,9 @@ class Bench:
         """Origin, outcome and runs of what is settled with the broker now."""
         return [(each.origin, each.outcome, list(each.runs)) for each in self._settlements()]
 
-    def _settlements(self) -> Iterator[Settlement]:
+    def _settlements(self) -> list[Settlement]:
         self.to_report.clear()
-        return self.inbox.take_settlements()
+        return self.inbox.take_settlements(1 << 20)
 
 
 @pytest.fixture
@@ -260,3 +259,41 @@ def test_what_waits_past_its_deadline_is_settled_as_expired(bench: Bench) -> Non
     assert bench.inbox.expire(stream, event, 50.0)
     assert bench.said() == [(1, Outcome.EXPIRED, [1, 1])]
     assert bench.inbox.deadlines == {}
+
+
+def test_settlements_are_taken_in_portions_until_there_are_none(bench: Bench) -> None:
+    for origin in range(1, 101):
+        stream = bench.stream(origin, origin.to_bytes(16, "big"))
+        bench.arrive(1, stream)
+        bench.handle()
+    portions = []
+    while bench.to_report:
+        bench.to_report.clear()
+        portions.append(bench.inbox.take_settlements(60))
+    assert [len(portion) for portion in portions] == [10] * 10
+    assert sorted(each.origin for portion in portions for each in portion) == list(range(1, 101))
+
+
+def test_a_settlement_that_is_longer_than_a_portion_is_cut(bench: Bench) -> None:
+    for number in range(1, 201):
+        bench.arrive(number)
+    for number in range(1, 201):
+        bench.handle(DELIVERED if number % 2 else FAILED)
+    said: list[int] = []
+    while bench.to_report:
+        bench.to_report.clear()
+        for each in bench.inbox.take_settlements(20):
+            assert len(each.runs) <= 20
+            said += each.runs[::2]
+    assert sorted(said) == list(range(1, 201))
+
+
+def test_a_sender_that_is_finished_is_forgotten_unless_something_of_it_waits(bench: Bench) -> None:
+    bench.arrive(1)
+    bench.inbox.finished(1)
+    assert bench.inbox.senders == 1
+    bench.handle()
+    bench.inbox.finished(1)
+    assert bench.inbox.senders == 0
+    assert bench.said() == []
+    bench.inbox.finished(1)

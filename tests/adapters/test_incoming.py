@@ -7,7 +7,7 @@ from tests.adapters.down import batch, header_of, row, welcome
 
 from lanebus.adapters.clock import BrokerClock
 from lanebus.adapters.inbox import EVENT_BYTES
-from lanebus.adapters.incoming import MAX_SETTLEMENTS, Incoming
+from lanebus.adapters.incoming import MOST_IN_A_REPORT, Incoming
 from lanebus.adapters.outlane import LaneStats
 from lanebus.adapters.session import SessionCore
 from lanebus.wire.batches import EVENT_AFTER_GAP
@@ -171,8 +171,9 @@ def test_a_message_takes_in_so_many_settlements_and_no_more() -> None:
         assert isinstance(control[1], Settle)
         counts.append(len(control[1].settlements))
     assert sum(counts) == 600 * 30
-    assert max(counts) < MAX_SETTLEMENTS + 600
-    assert len(counts) == 3
+    # Each has a run of one number, and four bounds' worth of other fields.
+    assert max(counts) <= MOST_IN_A_REPORT // 6 + 1
+    assert len(counts) == 4
 
 
 def test_a_session_that_was_closed_settles_nothing() -> None:

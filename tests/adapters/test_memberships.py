@@ -5,6 +5,7 @@ from tests.adapters.hand import Hand
 
 from lanebus.adapters.memberships import Memberships
 from lanebus.wire.kinds import Kind
+from lanebus.wire.messages import Done
 
 
 class Scene:
@@ -50,6 +51,19 @@ def test_a_membership_is_asserted_until_it_is_left(scene: Scene) -> None:
 def test_memberships_of_who_is_gone_are_not_asserted(scene: Scene) -> None:
     scene.memberships.join("room", "player:1")
     scene.memberships.forget()
+    assert scene.asserted() == []
+
+
+def test_the_broker_says_who_is_gone_and_only_what_it_has_answered_is_over(scene: Scene) -> None:
+    for group, who in (("room", "player:1"), ("hall", "player:1"), ("room", "player:2")):
+        scene.memberships.join(group, who)
+    for number in (1, 3):
+        scene.hand.core.requests.done(Done(request=number))
+    scene.memberships.gone(["player:1", "player:2", "player:3"])
+    assert scene.asserted() == ["putting player:1 into group hall"]
+    assert len(scene.memberships) == 1
+    scene.hand.core.requests.done(Done(request=2))
+    scene.memberships.gone(["player:1"])
     assert scene.asserted() == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests.cost import cost_of
 
 from lanebus.broker.attachment import Attachment
-from lanebus.broker.directory import Directory, Plan
+from lanebus.broker.directory import MAX_UNCLAIMED, Directory, Plan
 from lanebus.broker.quality import Quality
 from lanebus.broker.sessions import Replayed, Session
 from lanebus.conf.model import QualityConfig
@@ -235,7 +235,7 @@ def test_a_binding_beats_stickiness_while_its_instance_is_there(town: Town) -> N
         town.directory.register(town[name], "combat", ["attack"])
     sticky = town.find("player:1", None, "attack")
     (other,) = {"server:a", "server:b"} - set(sticky)
-    town.directory.assign("player:1", "combat", other)
+    town.directory.assign("player:1", "combat", other, town["server:a"].attachment, 0.0)
     assert town.find("player:1", None, "attack") == [other]
     assert town.find("player:1", "service:combat") == [other]
     town.directory.remove(town[other])
@@ -243,7 +243,7 @@ def test_a_binding_beats_stickiness_while_its_instance_is_there(town: Town) -> N
     town.directory.add(town[other])
     town.directory.register(town[other], "combat", ["attack"])
     assert town.find("player:1", None, "attack") == [other]
-    town.directory.assign("player:1", "combat", None)
+    town.directory.assign("player:1", "combat", None, town["server:a"].attachment, 0.0)
     # Without a binding a player stays with the instance that served it last.
     assert town.find("player:1", None, "attack") == [other]
 
@@ -258,12 +258,56 @@ def test_the_last_instance_takes_its_service_and_its_topics_along(town: Town) ->
     assert town.find("player:1", "service:combat") is Reason.UNKNOWN_DESTINATION
 
 
+def test_a_change_of_a_group_makes_no_route_but_those_to_it_invalid(town: Town) -> None:
+    server = town["server:a"]
+
+    def plan(to: str) -> object:
+        return town.directory.resolve(server, "t", to, [])
+
+    plans = {to: plan(to) for to in ("player:1", "all", "group:room", "group:hall")}
+    town.join("hall", town["player:2"])
+    assert plan("group:hall") is not plans["group:hall"]
+    assert all(plan(to) is plans[to] for to in ("player:1", "all", "group:room"))
+    hall = plan("group:hall")
+    town.directory.leave("room", town["player:1"])
+    assert plan("group:hall") is hall
+    assert plan("group:room") is not plans["group:room"]
+    town.directory.leave("hall", town["player:2"])
+    assert plan("group:hall") is Reason.UNKNOWN_DESTINATION
+    town.join("hall", town["player:2"])
+    assert plan("group:hall") is not Reason.UNKNOWN_DESTINATION
+
+
+def test_a_binding_makes_the_routes_of_its_player_invalid_and_no_others(town: Town) -> None:
+    for name in ("server:a", "server:b"):
+        town.directory.register(town[name], "combat", ["attack"])
+    before = {name: town.find(name, None, "attack") for name in ("player:1", "player:2")}
+    (other,) = {"server:a", "server:b"} - set(before["player:1"])
+    version = town.directory.version
+    town.directory.assign("player:1", "combat", other, town["server:a"].attachment, 0.0)
+    assert town.directory.version == version
+    assert town.find("player:1", None, "attack") == [other]
+    assert town.find("player:2", None, "attack") == before["player:2"]
+
+
+def test_bindings_of_players_that_are_not_there_are_bounded(town: Town) -> None:
+    town.directory.register(town["server:a"], "combat", [])
+    gone: list[str] = []
+    town.directory.on_gone = lambda name, servers: gone.append(name)
+    for number in range(MAX_UNCLAIMED + 5):
+        name = f"player:n{number}"
+        town.directory.assign(name, "combat", "server:a", town["server:b"].attachment, float(number))
+    assert len(town.directory.bindings) == MAX_UNCLAIMED
+    assert not town.directory.concerned.keys() & gone
+    assert gone == [f"player:n{number}" for number in range(5)]
+
+
 # Sessions that come and go
 
 
 def test_an_ended_session_leaves_its_groups_and_bindings(town: Town) -> None:
     town.directory.register(town["server:a"], "combat", [])
-    town.directory.assign("player:1", "combat", "server:a")
+    town.directory.assign("player:1", "combat", "server:a", town["server:a"].attachment, 0.0)
     town.directory.remove(town["player:1"])
     assert town.find("server:a", "group:room") == ["player:2"]
     assert town.directory.bindings == {}

@@ -19,6 +19,7 @@ from lanebus.wire.messages import (
     Done,
     Drain,
     ErrorMessage,
+    Gone,
     HealthReport,
     Hello,
     Join,
@@ -161,6 +162,7 @@ MESSAGES: dict[str, tuple[Kind, Lane, Message]] = {
         Lane.CRITICAL,
         Served(entries=[(0, "combat", [("server:arena-1", [1, 8, 1], False)])]),
     ),
+    "gone": (Kind.GONE, Lane.CRITICAL, Gone(names=["player:42"], origins=[7, 9])),
     "kept": (Kind.KEPT, Lane.CRITICAL, Kept(entries=[("room:7", ["server:matchmaker"])])),
     "throttle": (
         Kind.THROTTLE,

@@ -17,6 +17,7 @@ from lanebus.wire.runs import (
     add_run,
     check_runs,
     count_numbers,
+    first_part,
     forget_below,
     runs_from,
     runs_of,
@@ -188,3 +189,13 @@ def test_a_lookup_asks_for_few_numbers_that_are_not_held_however_often_they_are_
     runs = [bound for first, size in named for bound in (first, first + size)]
     list(Lookup().take(runs, held))
     assert held.times <= 100 + 3 * len(numbers) + 10 * len(named)
+
+
+def test_runs_are_cut_by_bounds_and_by_numbers() -> None:
+    runs = [1, 1, 3, 10, 20, 29]
+    assert first_part(runs, 6) == (runs, [])
+    assert first_part(runs, 5) == ([1, 1, 3, 10], [20, 29])
+    assert first_part(runs, 1) == ([1, 1], [3, 10, 20, 29])
+    assert first_part(runs, 6, 4) == ([1, 1, 3, 5], [6, 10, 20, 29])
+    assert first_part(runs, 6, 9) == ([1, 1, 3, 10], [20, 29])
+    assert first_part([], 6) == ([], [])
