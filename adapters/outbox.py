@@ -34,11 +34,8 @@ class Outbox:
         """The newest value of each key that is not settled."""
         self._next = [1 for _ in LANES]
         self._bases = [1 for _ in LANES]
-        self._spread_ends = [1 + MAX_SPREAD // 2 for _ in LANES]
-        """Numbers that only newer values and volatile events may not use, as far as the lowest unsettled one is known.
-
-        Those hold no bytes that would end their row; the other half is more than an outbox can hold.
-        """
+        self._spread_ends = [1 + MAX_SPREAD for _ in LANES]
+        """By lane: the first number that the broker would not take, as far as the lowest unsettled one is known."""
         self.turned_away = 0
         """Events that found no room: those that were not accepted, and volatile ones that were dropped."""
         self.ignored = 0
@@ -72,7 +69,7 @@ class Outbox:
             self.turned_away += 1
             raise OutboxFull(self._name, self.held_bytes, self.limit_bytes)
         number = self._next[lane]
-        if terms is not None and number >= self._spread_ends[lane]:
+        if number >= self._spread_ends[lane]:
             self._widen(lane)
         self._next[lane] = number + 1
         event = OutEvent(
@@ -121,15 +118,16 @@ class Outbox:
     def _widen(self, lane: Lane) -> None:
         """Numbers near their end: look how far they may go."""
         base = self.base(lane)
-        self._spread_ends[lane] = base + MAX_SPREAD // 2
+        self._spread_ends[lane] = base + MAX_SPREAD
         if self._next[lane] >= self._spread_ends[lane]:
             self.turned_away += 1
+            pins = self.unsettled[lane][base]
             raise OutboxFull(
                 self._name,
                 self.held_bytes,
                 self.limit_bytes,
-                f"{self._name} has sent {MAX_SPREAD // 2} events on {lane.label} "
-                f"since number {base}, which is not settled",
+                f"{self._name} has sent {MAX_SPREAD} events on {lane.label} since number {base}, which is not settled: "
+                f"it is for {_shown(pins.to)} (`lanebus why {self._name}` says who has not handled it)",
             )
 
     def base(self, lane: Lane) -> int:
@@ -196,3 +194,10 @@ class Outbox:
     def events(self, lane: Lane) -> Iterator[OutEvent]:
         """The unsettled events of one lane, in the order of their numbers."""
         return iter(self.unsettled[lane].values())
+
+
+def _shown(to: str | list[str] | None) -> str:
+    """A destination, for people."""
+    if to is None:
+        return "the service of its topic"
+    return to if isinstance(to, str) else ", ".join(to[:3]) + (", ..." if len(to) > 3 else "")

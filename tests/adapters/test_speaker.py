@@ -302,13 +302,14 @@ def test_numbers_do_not_run_away_from_what_is_not_settled(
     server: ServerAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = server.core.sessions[0].outbox
-    monkeypatch.setattr("lanebus.adapters.outbox.MAX_SPREAD", 20)
+    monkeypatch.setattr("lanebus.adapters.outbox.MAX_SPREAD", 10)
     outbox._spread_ends[Lane.NORMAL] = 11
-    server.send("t", "stays", to="all")
+    server.send("t", "stays", to="player:1")
     for value in range(9):
         server.send("t", value, to="all", mode="latest", key="k")
-    with pytest.raises(OutboxFull, match="since number 1, which is not settled"):
-        server.send("t", "one more", to="all", mode="latest", key="k")
+    for terms in ({"mode": "latest", "key": "k"}, {}):
+        with pytest.raises(OutboxFull, match="since number 1, which is not settled: it is for player:1 "):
+            server.send("t", "one more", to="all", **terms)
     outbox.settle(Lane.NORMAL, Outcome.DELIVERED, Reason.NONE, [1, 1])
     assert server.send("t", "fits", to="all", mode="latest", key="k") == 11
 

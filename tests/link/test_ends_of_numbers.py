@@ -28,7 +28,7 @@ def number_on(outbox: Outbox, number: int) -> None:
     """As after so many events on each lane, all of them settled."""
     for lane in LANES:
         outbox._next[lane] = outbox._bases[lane] = number
-        outbox._spread_ends[lane] = number + MAX_SPREAD // 2
+        outbox._spread_ends[lane] = number + MAX_SPREAD
 
 
 def batches_on(net: Net, peer: Peer, number: int, *, up: bool) -> None:

@@ -174,6 +174,47 @@ def test_an_event_that_ends_its_receivers_is_poison_and_those_behind_it_are_hand
     assert (dead.number, dead.deliveries) == (deadly + 1, crashes)
 
 
+@pytest.mark.patches
+@pytest.mark.parametrize("to", ["player:stopped", ["player:stopped", "server:lively"], "group:room"])
+def test_a_receiver_that_stands_still_stops_its_sender_before_the_broker_would_refuse_a_batch(
+    to: str | list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread = 200
+    for module in ("adapters.outbox", "broker.intake"):
+        monkeypatch.setattr(f"lanebus.{module}.MAX_SPREAD", spread)
+    net = Net()
+    sender, lively = Peer(net, "sender", outbox_bytes=1 << 24).up(), Peer(net, "lively").up()
+    stopped = Peer(net, "stopped", Role.CLIENT).up()
+    for member in (stopped.name, lively.name):
+        sender.join("room", member)
+    net.run(0.1)
+    stopped.events_per_turn = 0
+    sender.send(to, "pins")
+    sent = 0
+    refused = ""
+    for _ in range(3 * spread):
+        try:
+            sender.send("server:lively", sent)
+            sent += 1
+        except OutboxFull as full:
+            refused = str(full)
+        net.run(0.01)
+    assert sent == spread - 1
+    assert "player:stopped" in refused or "group:room" in refused
+    # It is that lane alone, and it goes on as soon as the receiver does.
+    sender.send("server:lively", "other lane", lane=Lane.CRITICAL)
+    stopped.events_per_turn = None
+    stopped.wake()
+    net.run(1.0)
+    for _ in range(spread):
+        sender.send("server:lively", sent)
+        sent += 1
+    settle(sender)
+    assert sender.core.connects == 1
+    assert net.core.violations.totals == {}
+    assert net.core.counters.errors == {}
+
+
 def test_settlements_of_thousands_of_sessions_travel_as_few_frames_of_a_legal_size() -> None:
     net = Net()
     servers = [Peer(net, f"s{number}").up() for number in range(3)]
