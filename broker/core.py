@@ -483,9 +483,8 @@ class BrokerCore:
     def _bye(self, link: Link, message: Bye, now: float) -> None:
         attachment = attached(link)
         take_books(attachment, message.books)
-        reason = f"said goodbye: {message.reason}" if message.reason else "said goodbye"
+        reason = self.farewells.goodbye(attachment, message.reason)
         self.links.drop(link, now, reason, leaves=True)
-        self.farewells.goodbye(attachment)
         self.failover.leave(attachment, now)
         self.registry.end_attachment(attachment, now, reason)
         self.recovery.retry(now)

@@ -56,10 +56,11 @@ class Farewells:
             if attachment.farewells:
                 self._names[attachment] = list(attachment.farewells)
 
-    def goodbye(self, attachment: Attachment) -> None:
-        """A process says that it is over."""
+    def goodbye(self, attachment: Attachment, why: str) -> str:
+        """A process says that it is over; what is said of that."""
         for session in attachment.sessions.values():
             session.is_finished = True
+        return f"said goodbye: {why}" if why else "said goodbye"
 
     def end_turn(self, now: float) -> None:
         """Tell what there is to tell, and forget bindings of players that do not come."""
