@@ -14,6 +14,7 @@ from lanebus.wire.messages import (
     Done,
     Drain,
     ErrorMessage,
+    Gone,
     HealthReport,
     Hello,
     Join,
@@ -62,6 +63,7 @@ BODIES = {
     Kind.WATCH: Watch(request=1, what=Watched.SERVICES),
     Kind.PRESENCE: Presence(entries=[]),
     Kind.ALERTS: AlertNews(entries=[]),
+    Kind.GONE: Gone(names=["player:1"], origins=[1]),
     Kind.BYE: Bye(),
     Kind.ERROR: ErrorMessage(number=107, text="no"),
 }

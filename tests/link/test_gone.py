@@ -197,8 +197,8 @@ def test_a_report_of_any_size_is_accepted_by_the_broker() -> None:
     for gateway in gateways:
         for number in range(senders):
             gateway.open(f"{gateway.name.partition(':')[2]}-{number}")
+    net.run_until(lambda: not any(len(each.core.requests) for each in gateways), 20.0, "all are open")
     for gateway in gateways:
-        net.run_until(lambda gateway=gateway: not len(gateway.core.requests), 20.0, "all are open")
         for index in gateway.core.sessions:
             for lane in LANES:
                 gateway.send("server:server", index, lane=lane, session=index)
