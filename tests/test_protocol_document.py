@@ -130,6 +130,7 @@ def test_every_request_is_in_the_table_of_requests() -> None:
 BODIES: dict[str, type[msgspec.Struct]] = {
     "served": messages.Served,
     "kept": messages.Kept,
+    "gone": messages.Gone,
     "hello, on the critical lane": messages.Hello,
     "hello, on the normal and low lanes": messages.LaneHello,
     "welcome, on the critical lane": messages.Welcome,
