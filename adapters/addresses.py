@@ -23,7 +23,7 @@ class Address(NamedTuple):
         return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: object) -> Address:
     """Take an address apart.
 
     Raises:
