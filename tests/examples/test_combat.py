@@ -228,4 +228,4 @@ def test_without_a_broker_there_is_no_fight() -> None:
         program = start(stack, "combat", "--broker", "tcp://127.0.0.1:9")
         _, errors = program.communicate(timeout=20)
         assert program.returncode == 69
-        assert errors.startswith("no fight: no broker took server:combat-1 in")
+        assert "\nno fight: no broker took server:combat-1 in" in errors
