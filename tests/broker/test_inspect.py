@@ -5,7 +5,6 @@ import os
 import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -320,10 +319,10 @@ def test_a_drain_with_a_deadline_that_is_none_is_an_error_and_does_not_begin(
 
 
 def test_without_proc_the_peak_is_the_size(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_proc(*args: object, **kwargs: object) -> str:
+    def no_proc(*args: object) -> bytes:
         raise FileNotFoundError
 
-    monkeypatch.setattr(Path, "read_text", no_proc)
+    monkeypatch.setattr(os, "pread", no_proc)
     status = scene.ask("status")
     assert status["rss_bytes"] == status["rss_peak_bytes"]
 
