@@ -35,7 +35,7 @@ from lanebus.broker.portions import Rows, Work, complete, rows
 from lanebus.broker.resident import resident_bytes
 from lanebus.broker.retries import retries
 from lanebus.broker.sessions import Session
-from lanebus.broker.slow_receivers import held
+from lanebus.broker.slow_receivers import handlerless, held
 from lanebus.broker.statistics import queued_events, statistics
 from lanebus.broker.sums import sums
 from lanebus.broker.survey import LaneSurvey, Survey, survey
@@ -296,7 +296,8 @@ class Inspector:
         if session.ended:
             return None
         attachment = session.attachment
-        holding = [held(receiving, now) for receiving in session.receiving]
+        without = handlerless(session)
+        holding = [held(receiving, now, without=without) for receiving in session.receiving]
         refusals = self._core.settling.refusals
         at_sender_events, at_sender_bytes = at_sender(session)
         return {

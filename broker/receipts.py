@@ -12,7 +12,7 @@ from lanebus.broker.settling import Settling
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle, Settlement, check_settlement
-from lanebus.wire.outcomes import RECEIVER_REASONS, Outcome
+from lanebus.wire.outcomes import RECEIVER_REASONS, Outcome, Reason
 from lanebus.wire.runs import Lookup, count_numbers
 
 
@@ -80,7 +80,8 @@ class Receipts:
             else:
                 last, released, unknown = self._ended(session.name, numbers, settlement, lookup, now)
             self._counters.ignored_settlements += unknown
-            if last is not None:
+            # What has no handler waits for one, and says nothing of how fast the others are.
+            if last is not None and settlement.reason is not Reason.NO_HANDLER:
                 session.traffic[lane].settled(now - last.sent)
             if not numbers:
                 receiving.unsettled.pop(settlement.origin, None)

@@ -60,8 +60,12 @@ class SlowReceivers:
 
 def _behind(session: Session, lane: Lane, now: float) -> dict[str, float]:
     receiving = session.receiving[lane]
-    without = frozenset(each.topic for each in session.unhandled)
-    return held(receiving, now, waiting=not receiving.shaped, without=without)
+    return held(receiving, now, waiting=not receiving.shaped, without=handlerless(session))
+
+
+def handlerless(session: Session) -> frozenset[str]:
+    """Topics of which a session has events and no handler: those do not count as old."""
+    return frozenset(each.topic for each in session.unhandled)
 
 
 def held(

@@ -7,7 +7,7 @@ from typing import Any
 from lanebus.broker.retries import retries
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Session
-from lanebus.broker.slow_receivers import held
+from lanebus.broker.slow_receivers import handlerless, held
 from lanebus.broker.traffic import Traffic
 from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import LANES, Lane
@@ -58,7 +58,7 @@ def _received(session: Session, lane: Lane, now: float) -> dict[str, Any]:
         "superseded": receiving.superseded,
         "queued_events": queued_events(session, lane),
         "unsettled_events": sum(map(len, receiving.unsettled.values())),
-        **held(receiving, now),
+        **held(receiving, now, without=handlerless(session)),
         "retry": retries(session, lane, now),
         "settled_ms": (traffic.settled_after or Histogram()).in_ms(),
         "handled_ms": (traffic.handled_after or Histogram()).in_ms(),

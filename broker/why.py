@@ -17,7 +17,7 @@ from lanebus.broker.line import LATE
 from lanebus.broker.peer_reports import at_sender, handled_p99_ms
 from lanebus.broker.refusals import LATELY_S, Refusal
 from lanebus.broker.sessions import Session
-from lanebus.broker.slow_receivers import held
+from lanebus.broker.slow_receivers import handlerless, held
 from lanebus.broker.tcpinfo import Look, Signs
 from lanebus.broker.throttling import throttled
 from lanebus.broker.unknown import unknown
@@ -87,7 +87,7 @@ def evidence(core: BrokerCore, session: Session, ask: Ask, now: float) -> Eviden
         if (lately := traffic.settled_lately) is not None
         if (settled_us := lately.quantile_us(0.99)) is not None
     ]
-    without = frozenset(each.topic for each in session.unhandled)
+    without = handlerless(session)
     holding = [held(receiving, now, without=without) for receiving in session.receiving]
     refusals = core.settling.refusals
     late_p99_ms, late_max_ms = core.bus.lateness_ms()
@@ -213,7 +213,7 @@ def _waits_of(receiver: Session, sender: Session, now: float) -> Iterator[Waits]
     count, age_s = 0, 0.0
     is_paused = False
     is_away = receiver.attachment.away_since is not None
-    without = frozenset(each.topic for each in receiver.unhandled)
+    without = handlerless(receiver)
     for lane in LANES:
         receiving = receiver.receiving[lane]
         unsettled: Iterable[Event] = receiving.unsettled.get(sender.origin, {}).values()

@@ -16,9 +16,11 @@ from lanebus.wire.lanes import LANE_NAMES
 _EXPLAINED: Final = ("fair", "poor", "lost")
 """The qualities whose reason is shown."""
 
+_HANDLED: Final = "HANDLED P99 MS"
+"""From send to handler on critical, normal and low; it is there on terminals of `_MEDIUM` columns and more."""
 _PEER_FIGURES: Final = (
     *("RTT MS", "APP", "JITTER", "LOSS", "QUEUE", "RECONNECTS"),
-    "HANDLED P99 MS",
+    _HANDLED,
     "EVENTS IN",
     "OUT",
     "BYTES IN",
@@ -32,6 +34,7 @@ _PEER_FIGURES: Final = (
 )
 _NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD", "OLDEST", "DROPPED")
 """What is left of the peers' table on a terminal of fewer columns than `_WIDE`."""
+_MEDIUM: Final = 110
 _WIDE: Final = 180
 
 
@@ -49,7 +52,11 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
     columns = ["PEER", "VIA", "STATE", "QUALITY", *_PEER_FIGURES]
     rows = [_peer_row(out, peer) for peer in sorted(result, key=lambda peer: str(peer["name"]))]
     if out.width < _WIDE:
-        kept = [position for position, column in enumerate(columns) if column in _NARROW_PEER]
+        kept = [
+            position
+            for position, column in enumerate(columns)
+            if column in _NARROW_PEER or (column == _HANDLED and out.width >= _MEDIUM)
+        ]
         columns = [columns[position] for position in kept]
         rows = [[row[position] for position in kept] for row in rows]
     table = new_table(columns, text_columns=columns.index("RTT MS"))

@@ -20,7 +20,17 @@ from lanebus.cli.watch import watch, watch_option
 
 _COLUMNS = (
     *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "AGAIN", "THROTTLED", "NOT DELIVERED"),
-    *("PARTS OUT", "BYTES", "BATCHES", "AGAIN", "QUEUED", "RETRYING", "OLDEST", "HANDLED P50 MS", "P99 MS"),
+    *(
+        "PARTS OUT",
+        "BYTES",
+        "BATCHES",
+        "AGAIN",
+        "QUEUED",
+        "RETRYING",
+        "OLDEST",
+        "HANDLED P50 MS",
+        "HANDLED P99 MS",
+    ),
 )
 _NARROW = (0, 1, 2, 7, 8, 12, 14, 16)
 """Places of the columns that are left on a terminal of fewer than `_WIDE` columns."""
@@ -88,7 +98,7 @@ def _show_handlers(out: Out, result: Sequence[Mapping[str, Any]]) -> None:
     if not handlers:
         return
     table = new_table(
-        ["TOPIC", "LANE", "EVENTS", "P50 MS", "P99 MS", "MAX MS", "BUDGET", "OVER"], text_columns=2
+        ["TOPIC", "LANE", "EVENTS", "P50 MS", "P99 MS", "MAX MS", "BUDGET MS", "OVER"], text_columns=2
     )
     add_rows(
         table,

@@ -373,10 +373,19 @@ def test_events_without_a_handler_are_named_and_are_nobodys_slowness(scene: Scen
         scene.player.say(Kind.PING, Ping(0, 20_000, []))
         scene.bench.advance(1.0)
     assert not any(scene.bench.core.alerts)
+    for command in ("peers", "stats"):
+        (row,) = [row for row in answer_of(scene, command) if row["name"] == "server:a"]
+        figures = row if command == "peers" else row["lanes"]["critical"]["out"]
+        assert (figures["oldest_age_s"], figures["held_bytes"] > 0) == (0.0, True)
     for name in ("server:a", "player:1"):
         verdicts = [(each["cause"], each["text"]) for each in scene.why(name)["verdicts"]]
         assert [cause for cause, _ in verdicts] == ["fine", "refused"]
         assert verdicts[1][1] == "server:a has no handler for wave: 1 event of player:1 will be refused"
+    scene.server.settle_all(Outcome.REFUSED, Reason.NO_HANDLER)
+    scene.bench.turn()
+    assert scene.bench.session("server:a").traffic[Lane.CRITICAL].settled_after is None, (
+        "that was no slow handler"
+    )
     status = status_of(scene)
     assert status["unhandled"] == [
         {"receiver": "server:a", "sender": "player:1", "topic": "wave", "events": 1}
@@ -419,8 +428,13 @@ def test_what_was_refused_is_named_with_topic_and_reason_and_the_receiver_is_no_
 
 def status_of(scene: Scene) -> Any:
     """What `lanebus status` would show."""
+    return answer_of(scene, "status")
+
+
+def answer_of(scene: Scene, command: str) -> Any:
+    """What the broker answers a command."""
     reply = Inspector(scene.bench.core, {}).answer(
-        [msgspec.msgpack.encode({"command": "status"})], scene.bench.now
+        [msgspec.msgpack.encode({"command": command})], scene.bench.now
     )
     assert reply is not None
     return msgspec.msgpack.decode(reply)["result"]

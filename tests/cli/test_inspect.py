@@ -222,8 +222,10 @@ def test_a_narrow_terminal_gets_the_columns_that_matter(
 ) -> None:
     monkeypatch.setattr(peers_module, "_WIDE", 1_000_000)
     lines = table("peers")
-    assert lines[0] == "PEER STATE QUALITY RTT MS HELD OLDEST DROPPED"
-    assert lines[1] == r"player:a\x1b[31m up good 1.25 0 0.000 0"
+    assert lines[0] == "PEER STATE QUALITY RTT MS HANDLED P99 MS HELD OLDEST DROPPED"
+    assert lines[1] == r"player:a\x1b[31m up good 1.25 12.00/-/- 0 0.000 0"
+    monkeypatch.setattr(peers_module, "_MEDIUM", 1_000_000)
+    assert table("peers")[0] == "PEER STATE QUALITY RTT MS HELD OLDEST DROPPED"
 
 
 def test_audit_exits_by_its_verdict(canned: dict[str, Any]) -> None:
