@@ -358,3 +358,14 @@ def test_a_sender_that_is_seldom_heard_of_is_known_however_many_others_there_are
     assert server.core.connects == 1, "its links were lost"
     assert [each.payload for each in server.handled[server.name]].count("seldom") == said
     assert len(server.handled[server.name]) == 200 + said
+
+
+def test_who_closes_refuses_what_has_waited_for_a_handler() -> None:
+    net = Net()
+    sender, receiver = Peer(net, "sender").up(), Peer(net, "receiver").up()
+    sender.send("server:receiver", 1, topic="wave")
+    net.run(1.0)
+    assert len(receiver.session().unhandled) == 1
+    receiver.close()
+    net.run(1.0)
+    assert [(each.outcome, each.reason) for _, each in sender.told] == [(Outcome.REFUSED, Reason.NO_HANDLER)]
