@@ -89,7 +89,8 @@ class Links:
                 if not leaves:
                     attachment.line.lost_reason = reason
                 self._on_away(attachment, now, leaves)
-                log.info("= %s is away", attachment.name)
+                if not leaves:
+                    log.info("= %s is away", attachment.name)
 
 
 def probe(outgoing: Outgoing, critical: Link) -> None:

@@ -1,6 +1,7 @@
 """The command `lanebus alerts`: what the broker has warned of, and what still lasts."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from lanebus.cli.output import Format, Out, add_rows, new_table, output_option, 
 from lanebus.cli.styles import LANE_STYLES
 
 _PEAK = "peak_"
+_WIDE = 120
+"""Columns of a terminal from which on the figures stand in the table: what a person looks for is not cut short."""
 
 
 @click.command(
@@ -36,12 +39,19 @@ def alerts(server: str, timeout_s: float, output_format: Format) -> None:
     if not result:
         out.line("no alert since the broker's start")
         return
-    table = new_table(["ALERT", "PEER", "LANE", "NOW", "AGO", "LASTED", "NOT TOLD"], text_columns=4)
-    table.add_column("AT WORST")
+    columns = ["ALERT", "PEER", "LANE", "NOW", "AGO", "LASTED", "NOT TOLD"]
+    is_wide = out.width >= _WIDE
+    table = new_table(columns, text_columns=4, spare=("NOT TOLD", "LASTED"))
+    if is_wide:
+        table.add_column("AT WORST", ratio=1, overflow="fold")
     # The latest first, where the eye begins.
     latest = sorted(result, key=lambda alert: (alert["is_over"], alert["age_s"]))
-    add_rows(table, [_row(out, alert) for alert in latest])
+    add_rows(table, [row if is_wide else row[: len(columns)] for row in map(partial(_row, out), latest)])
     out.table(table)
+    if not is_wide:
+        for alert in latest:
+            of = (str(alert[name]) for name in ("kind", "peer", "lane") if alert[name])
+            out.line(_at_worst(out, alert), label=f"{' '.join(of)}: ")
 
 
 def _row(out: Out, alert: Mapping[str, Any]) -> list[str | Text]:
@@ -54,12 +64,16 @@ def _row(out: Out, alert: Mapping[str, Any]) -> list[str | Text]:
         out.time(alert["age_s"]),
         out.time(alert["lasted_s"]),
         out.count(alert["held_back"]) if alert["held_back"] else "-",
-        ", ".join(
-            _figure(out, name.removeprefix(_PEAK), value)
-            for name, value in alert.items()
-            if name.startswith(_PEAK) and value
-        ),
+        Text(_at_worst(out, alert)),
     ]
+
+
+def _at_worst(out: Out, alert: Mapping[str, Any]) -> str:
+    return ", ".join(
+        _figure(out, name.removeprefix(_PEAK), value)
+        for name, value in alert.items()
+        if name.startswith(_PEAK) and value
+    )
 
 
 def _figure(out: Out, name: str, value: float) -> str:

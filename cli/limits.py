@@ -17,7 +17,10 @@ from lanebus.cli.styles import LANE_STYLES
 from lanebus.conf.policy import PeerPolicy, Policy
 
 _SETTINGS: Final = tuple(field.name for field in msgspec.structs.fields(Policy))
-_COLUMNS: Final = ("PEERS", "FROM", "EVENTS/S", "AT ONCE", "BYTES/S UP", "DOWN", "AT ONCE S")
+_COLUMNS: Final = (
+    *("PEERS", "FROM", "EVENTS/S", "AT ONCE|EVENTS AT ONCE", "BYTES/S UP", "DOWN|BYTES/S DOWN"),
+    "AT ONCE S|BYTES AT ONCE S",
+)
 _FROM: Final = {"changed": "changed now", "configured": "configuration", "role": "role"}
 
 

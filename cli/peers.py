@@ -19,20 +19,20 @@ _EXPLAINED: Final = ("fair", "poor", "lost")
 _HANDLED: Final = "HANDLED P99 MS"
 """From send to handler on critical, normal and low; it is there on terminals of `_MEDIUM` columns and more."""
 _PEER_FIGURES: Final = (
-    *("RTT MS", "APP", "JITTER", "LOSS", "QUEUE", "RECONNECTS"),
+    *("RTT MS", "APP|APP MS", "JITTER|JITTER MS", "LOSS|LOSS SHARE", "QUEUE|QUEUE MS", "RECONNECTS"),
     _HANDLED,
     "EVENTS IN",
-    "OUT",
+    "OUT|EVENTS OUT",
     "BYTES IN",
-    "OUT",
+    "OUT|BYTES OUT",
     "IN FLIGHT",
-    "HELD",
-    "OLDEST",
+    "HELD|HELD BYTES",
+    "OLDEST|OLDEST S",
     "DROPPED",
-    "IDLE",
-    "UP FOR",
+    "IDLE|IDLE S",
+    "UP FOR|UP FOR S",
 )
-_NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD", "OLDEST", "DROPPED")
+_NARROW_PEER: Final = ("PEER", "STATE", "QUALITY", "RTT MS", "HELD|HELD BYTES", "OLDEST|OLDEST S", "DROPPED")
 """What is left of the peers' table on a terminal of fewer columns than `_WIDE`."""
 _MEDIUM: Final = 110
 _WIDE: Final = 180
@@ -59,7 +59,9 @@ def peers(server: str, timeout_s: float, output_format: Format) -> None:
         ]
         columns = [columns[position] for position in kept]
         rows = [[row[position] for position in kept] for row in rows]
-    table = new_table(columns, text_columns=columns.index("RTT MS"))
+    table = new_table(
+        columns, text_columns=columns.index("RTT MS"), spare=("UP FOR", "IDLE", "OUT", "OLDEST")
+    )
     add_rows(table, rows)
     out.table(table)
     out.line(out.things(len(result), "peer"))

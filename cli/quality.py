@@ -76,7 +76,7 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
         ago = out.time(reported["age_s"], unit=True)
         facts.append(("reported", f"{reported['quality']}: {reported['reason']}, by {who} {ago} ago"))
     for name, value in facts:
-        out.line(Text.assemble(styled(f"  {name:<15}", "cyan"), styled(value, "")))
+        out.fact(name, value, width=15)
 
 
 def _round_trip(out: Out, result: Mapping[str, Any], name: str) -> str:
@@ -87,7 +87,18 @@ def _round_trip(out: Out, result: Mapping[str, Any], name: str) -> str:
 
 def _show_samples(out: Out, samples: Sequence[Sample]) -> None:
     """Equal spans of time, the oldest first, each with the figures of its samples."""
-    columns = ("AGO", "SAMPLES", "NETWORK MS", "MAX", "APP MS", "MAX", "JITTER", "SENT", "LOST", "LOSS")
+    columns = (
+        "AGO",
+        "SAMPLES",
+        "NETWORK MS",
+        "MAX|NETWORK MAX MS",
+        "APP MS",
+        "MAX|APP MAX MS",
+        "JITTER",
+        "SENT",
+        "LOST",
+        "LOSS",
+    )
     table = new_table(columns, text_columns=0)
     for ago, bucket in buckets(samples):
         network, app = _known(bucket, "network_rtt_ms"), _known(bucket, "app_rtt_ms")

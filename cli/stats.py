@@ -19,29 +19,20 @@ from lanebus.cli.styles import LANE_STYLES
 from lanebus.cli.watch import watch, watch_option
 
 _COLUMNS = (
-    *("PEER", "LANE", "EVENTS IN", "BYTES", "BATCHES", "AGAIN", "THROTTLED", "NOT DELIVERED"),
-    *(
-        "PARTS OUT",
-        "BYTES",
-        "BATCHES",
-        "AGAIN",
-        "QUEUED",
-        "RETRYING",
-        "OLDEST",
-        "HANDLED P50 MS",
-        "HANDLED P99 MS",
-    ),
+    *("PEER", "LANE", "EVENTS IN", "BYTES|BYTES IN", "BATCHES|BATCHES IN", "AGAIN|AGAIN IN", "THROTTLED"),
+    *("NOT DELIVERED", "PARTS OUT", "BYTES|BYTES OUT", "BATCHES|BATCHES OUT", "AGAIN|AGAIN OUT", "QUEUED"),
+    *("RETRYING", "OLDEST|OLDEST S", "HANDLED P50 MS", "HANDLED P99 MS"),
 )
 _NARROW = (0, 1, 2, 7, 8, 12, 14, 16)
 """Places of the columns that are left on a terminal of fewer than `_WIDE` columns."""
 _WIDE = 180
 _RATES: Final = {
     ("in", "events_per_s"): "EVENTS/S IN",
-    ("in", "bytes_per_s"): "BYTES/S",
-    ("in", "batches_per_s"): "BATCHES/S",
+    ("in", "bytes_per_s"): "BYTES/S|BYTES/S IN",
+    ("in", "batches_per_s"): "BATCHES/S|BATCHES/S IN",
     ("out", "events_per_s"): "PARTS/S OUT",
-    ("out", "bytes_per_s"): "BYTES/S",
-    ("out", "batches_per_s"): "BATCHES/S",
+    ("out", "bytes_per_s"): "BYTES/S|BYTES/S OUT",
+    ("out", "batches_per_s"): "BATCHES/S|BATCHES/S OUT",
 }
 _WIDE_RATES: Final = 100
 """Columns of a terminal from which on batches are shown as well."""

@@ -16,8 +16,15 @@ from lanebus.wire.lanes import LANE_NAMES
 from lanebus.wire.services import BUS
 
 _LANE_FIGURES: Final = (
-    *("EVENTS IN", "BATCHES", "BYTES", "EVENTS OUT", "BATCHES", "BYTES", "QUEUED", "BYTES"),
-    *("UNSETTLED", "HELD P50 MS", "P99", "MAX"),
+    *(
+        "EVENTS IN",
+        "BATCHES|BATCHES IN",
+        "BYTES|BYTES IN",
+        "EVENTS OUT",
+        "BATCHES|BATCHES OUT",
+        "BYTES|BYTES OUT",
+    ),
+    *("QUEUED", "BYTES|QUEUED BYTES", "UNSETTLED", "HELD P50 MS", "P99|HELD P99 MS", "MAX|HELD MAX MS"),
 )
 
 MOST_NAMED: Final = 8
@@ -101,7 +108,7 @@ def _show_heading(out: Out, result: Mapping[str, Any]) -> None:
         ("mean ping", f"{out.ms(result['ping_mean_ms'])} ms"),
     ]
     for name, value in facts:
-        out.line(Text.assemble(styled(f"  {name:<12}", "cyan"), styled(value, "")))
+        out.fact(name, value)
 
 
 def _open_files(out: Out, result: Mapping[str, Any]) -> str:
@@ -125,6 +132,7 @@ def _show_lanes(out: Out, lanes: Mapping[str, Mapping[str, Any]]) -> None:
     table = new_table(
         ["LANE", *_LANE_FIGURES],
         footer=True,
+        spare=("MAX", "BATCHES", "HELD P50 MS"),
     )
     sums = [0] * 9
     for name in LANE_NAMES:

@@ -145,7 +145,7 @@ def _got(out: Out, last: Mapping[str, Any]) -> str:
 
 def _show_facts(out: Out, facts: Sequence[tuple[str, str]]) -> None:
     for name, value in facts:
-        out.line(Text.assemble(styled(f"  {name:<12}", "cyan"), styled(value, "")))
+        out.fact(name, value)
 
 
 def _show_table(out: Out, closed: Sequence[Mapping[str, Any]]) -> None:

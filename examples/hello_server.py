@@ -1,5 +1,6 @@
 """The smallest server: `python -m lanebus.examples.hello_server`, with a broker running."""
 
+import sys
 from contextlib import suppress
 
 import lanebus
@@ -13,7 +14,15 @@ def hello(event: lanebus.Event) -> None:
     server.send("greeter.reply", {"text": f"welcome, {event.sender}"}, to=event.sender, lane="critical")
 
 
-if __name__ == "__main__":
-    with server, suppress(KeyboardInterrupt):
+def main() -> None:
+    """Serve until Ctrl-C."""
+    with suppress(KeyboardInterrupt), server:
         while True:
-            server.wait()
+            server.wait(timeout_s=1.0)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except lanebus.NotConnected as error:
+        sys.exit(f"{error}; start one with: lanebus broker")

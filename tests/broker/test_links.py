@@ -1,6 +1,10 @@
 """Connections by their routes: the first frame of each, and the end of an attachment's links together."""
 
+import logging
+
 import pytest
+from tests.broker.bench import Bench
+from tests.broker.peer import Peer
 
 from lanebus.broker.attachment import Attachment, Link
 from lanebus.broker.links import Links
@@ -113,3 +117,21 @@ def test_every_frame_that_is_read_changes_what_was_heard_with_and_without_a_link
         scene.links.strangers.sent(Lane.LOW, b"r", 10, 6.0)
         heard.append(scene.links.heard(Lane.LOW, b"r"))
     assert len(set(heard)) == len(heard)
+
+
+@pytest.mark.parametrize("name", ["server:a", "player:1", "gateway:g"])
+def test_who_says_goodbye_is_not_called_away(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "lanebus.broker")
+    bench = Bench()
+    Peer(bench, name).attach().bye()
+    said = [record.getMessage() for record in caplog.records if name in record.getMessage()]
+    assert any("said goodbye" in text for text in said)
+    assert not any("is away" in text for text in said)
+
+
+def test_who_loses_its_links_is_called_away(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "lanebus.broker")
+    bench = Bench()
+    Peer(bench, "player:1").attach()
+    bench.advance(60.0)
+    assert "= player:1 is away" in [record.getMessage() for record in caplog.records]

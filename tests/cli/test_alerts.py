@@ -65,7 +65,7 @@ def test_those_that_last_come_first_then_the_latest(canned: list[dict[str, Any]]
         SLOW | {"peer": "player:now\x1b[2J", "is_over": False, "age_s": 70.0, "lasted_s": 70.0},
     ]
     lines = table()
-    assert lines[0] == "ALERT PEER LANE NOW AGO LASTED NOT TOLD AT WORST"
+    assert lines[0] == "ALERT PEER LANE NOW AGO S LASTED S NOT TOLD AT WORST"
     assert [line.split()[1] for line in lines[1:]] == [r"player:now\x1b[2J", "player:new", "player:old"]
     worst = "held 900000 bytes, oldest age 18.500 s, dropped 3"
     assert lines[1] == rf"slow_receiver player:now\x1b[2J low lasts 70.000 70.000 - {worst}"

@@ -146,7 +146,7 @@ def test_queues_show_what_is_not_empty_with_totals(canned: dict[str, Any]) -> No
     lines = table("queues")
     assert lines[1:] == [
         "player:2 critical 9 900 0.9000 0.000 0 0 0.0000 1 0 0",
-        "total 9 900 0 0 1 0 0",
+        "total - 9 900 - - 0 0 - 1 0 0",
         "1 empty queue not listed; --all lists them",
     ]
     assert table("queues", "--all")[2].startswith("player:1 critical 0 0")
@@ -161,7 +161,7 @@ def test_queues_show_what_is_tried_again_the_oldest_first(canned: dict[str, Any]
     ]
     lines = table("queues")
     assert lines[-4:] == [
-        "RETRYING LANE RESEND RESENT TIMES SUSPECT DELIVERIES PARKED WAITING OLDEST",
+        "RETRYING LANE RESEND RESENT TIMES SUSPECT DELIVERIES PARKED WAITING OLDEST S",
         "player:3 critical 0 0 0 7 5 0 0 2.500",
         "server:a critical 0 0 0 0 0 1 6 1.250",
         "player:2 critical 4 2 3 0 0 0 0 0.000",
@@ -222,10 +222,10 @@ def test_a_narrow_terminal_gets_the_columns_that_matter(
 ) -> None:
     monkeypatch.setattr(peers_module, "_WIDE", 1_000_000)
     lines = table("peers")
-    assert lines[0] == "PEER STATE QUALITY RTT MS HANDLED P99 MS HELD OLDEST DROPPED"
+    assert lines[0] == "PEER STATE QUALITY RTT MS HANDLED P99 MS HELD BYTES OLDEST S DROPPED"
     assert lines[1] == r"player:a\x1b[31m up good 1.25 12.00/-/- 0 0.000 0"
     monkeypatch.setattr(peers_module, "_MEDIUM", 1_000_000)
-    assert table("peers")[0] == "PEER STATE QUALITY RTT MS HELD OLDEST DROPPED"
+    assert table("peers")[0] == "PEER STATE QUALITY RTT MS HELD BYTES OLDEST S DROPPED"
 
 
 def test_audit_exits_by_its_verdict(canned: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ def test_a_table_in_a_pipe_is_plain_lines() -> None:
         "player:[red]1[/red]       7",
         r"evil\x1b[31m\u202e       12",
         r"bad\x0a                   3",
-        "total",
+        "total                     -",
     ]
 
 
@@ -98,7 +98,7 @@ def test_a_table_too_wide_for_its_terminal_shortens_texts_and_no_figures(
     Out("table", terminal).table(table)
     *_, row = terminal.getvalue().rstrip().splitlines()
     assert row.split()[1:] == ["critical", "1,234,567", "7,654,321"]
-    assert row.split()[0].endswith("…")
+    assert re.fullmatch(r"player:x+…x+", row.split()[0]), "both its ends are there"
 
 
 def test_lines_are_escaped_and_never_folded() -> None:
@@ -161,4 +161,5 @@ def test_figures_that_do_not_fit_are_left_out_those_that_say_nothing_first(
     Out("table", terminal).table(table)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
     assert lines[1].split() == kept
-    assert (lines[-1] if left_out else None) == left_out
+    below = " ".join(lines[4:])
+    assert below == (left_out or "")

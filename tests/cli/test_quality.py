@@ -99,10 +99,10 @@ def test_figures_stand_above_their_history(asked: list[tuple[str, str]]) -> None
         "queue 0.00 ms",
         "outages 2, the longest 3.500 s; 1 reconnect",
         r"reported poor: jitter 61.0 ms\x1b[0m, by the peer itself 1.250 s ago",
-        "AGO SAMPLES NETWORK MS MAX APP MS MAX JITTER SENT LOST LOSS",
+        "AGO SAMPLES NETWORK MS NETWORK MAX MS APP MS APP MAX MS JITTER MS SENT LOST LOSS",
         "4 - 3 s 1 - - 40.00 40.00 - 10 0 0.0 %",
         "1 - 0 s 2 35.00 40.00 40.00 40.00 7.07 20 1 5.0 %",
-        "AGO FROM TO REASON",
+        "AGO S FROM TO REASON",
         "4.000 excellent fair loss 2.5 %",
         "80.000 estimating excellent round trip 30.0 ms",
     ]

@@ -102,7 +102,7 @@ def test_services_are_one_row_an_instance(desk: Desk) -> None:
         "PRIORITY",
         "WEIGHT",
         "CLIENTS",
-        "SINCE",
+        "SINCE S",
     ]
     assert bus == ["bus", "lanebus", "ready", "-", "-", "1000", "1", "0", "60.000"]
     assert combat[1:] == [
@@ -116,7 +116,7 @@ def test_services_are_one_row_an_instance(desk: Desk) -> None:
 def test_on_a_narrow_terminal_the_reasons_stand_below(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lanebus.cli.output.Out.width", 80)
     head, _, combat, reason, _ = rows(run("services"))
-    assert head == ["SERVICE", "INSTANCE", "STATE", "WEIGHT", "CLIENTS", "SINCE"]
+    assert head == ["SERVICE", "INSTANCE", "STATE", "WEIGHT", "CLIENTS", "SINCE S"]
     assert combat[1:] == ["server:arena-1", "degraded", "2", "17", "60.000"]
     assert reason == [r"server:arena-1 (combat\x1b[2J): needs world"]
 

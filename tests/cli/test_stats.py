@@ -120,7 +120,7 @@ def test_the_busiest_come_first_and_all_are_summed() -> None:
     assert [row[0] for row in rows[1:4]] == ["player:2", "player:3", "player:1"]
     assert rows[1] == ["player:2", "client", "20", "20", "20", "20", "20", "20"]
     assert rows[3] == ["player:1", "client", "2.0", "2", "2.0", "2.0", "2", "2.0"]
-    assert rows[4] == ["total", "26", "26", "26", "26", "26", "26"]
+    assert rows[4] == ["total", "-", "26", "26", "26", "26", "26", "26"]
     assert " ".join(rows[5]) == "per second, over 2.0 s; in: from the peer, out: to it"
 
 

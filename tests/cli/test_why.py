@@ -163,7 +163,7 @@ def test_earlier_sessions_of_one_that_is_here_are_listed(desk: Desk) -> None:
     ]
     assert lines("1")[-3:] == [
         "Earlier sessions of player:1:",
-        "ENDED LASTED VIA CONNECTION SENT GOT REASON",
+        "ENDED LASTED S VIA CONNECTION SENT GOT REASON",
         "30.000 ago 90.000 - excellent 3 4 did not come back within 30 s (it broke rule 401)",
     ]
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -75,27 +76,52 @@ def test_without_a_broker_nothing_breaks(module: str) -> None:
             assert end(process, complains=True) == "closed, 0 events without an answer\n"
 
 
-def test_hello(broker: str) -> None:
-    """The two programs dial the default address; in a test that is another one."""
+def hello(part: str, broker: str) -> list[str]:
+    """The command of one of the two programs. They dial the default address; in a test that is another one."""
     run = "import sys, runpy, lanebus.adapters.base; runpy.run_module(sys.argv[1], run_name='__main__')"
     patched = (
         f"import lanebus.adapters.client as c, lanebus.adapters.server as s; kw = dict(broker={broker!r})\n"
     )
     patched += "for k in (c.ClientAdapter, s.ServerAdapter): k.__init__.__kwdefaults__.update(kw)\n" + run
+    return [sys.executable, "-u", "-c", patched, f"lanebus.examples.hello_{part}"]
+
+
+def test_hello(broker: str) -> None:
     with ExitStack() as stack:
-        command = [sys.executable, "-u", "-c", patched]
         server = subprocess.Popen(
-            [*command, "lanebus.examples.hello_server"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            hello("server", broker), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         stack.callback(server.communicate)
         stack.callback(server.kill)
-        time.sleep(1.5)
-        client = subprocess.run(
-            [*command, "lanebus.examples.hello_client"], capture_output=True, text=True, timeout=20
-        )
+        # The broker keeps what it says until there is a server, for as long as it is young.
+        client = subprocess.run(hello("client", broker), capture_output=True, text=True, timeout=20)
         assert client.returncode == 0, client.stderr
         assert re.fullmatch(r"server:greeter-1 says 'welcome, player:42', \d+\.\d ms ago\n", client.stdout)
-        assert end(server) == ""
+        server.send_signal(signal.SIGINT)
+        said, errors = server.communicate(timeout=20)
+        assert (server.returncode, said) == (0, "")
+        assert "Traceback" not in errors
+
+
+def test_hello_without_a_server_says_what_is_missing(broker: str) -> None:
+    client = subprocess.run(hello("client", broker), capture_output=True, text=True, timeout=30)
+    assert client.returncode == 1
+    assert client.stdout == ""
+    assert client.stderr.splitlines()[-1] == (
+        "nobody has answered player.hello in 5 s; start who does with: python -m lanebus.examples.hello_server"
+    )
+
+
+@pytest.mark.parametrize("part", ["server", "client"])
+def test_hello_without_a_broker_says_what_is_missing(part: str) -> None:
+    program = subprocess.run(hello(part, "tcp://127.0.0.1:9"), capture_output=True, text=True, timeout=30)
+    assert (program.returncode, program.stdout) == (1, "")
+    assert program.stderr.splitlines()[-1].endswith("; start one with: lanebus broker")
+    assert "Traceback" not in program.stderr
+
+
+@pytest.mark.parametrize("part", ["server", "client"])
+def test_the_readme_shows_the_same_programs(part: str) -> None:
+    root = Path(__file__).parents[2]
+    _, code = (root / "examples" / f"hello_{part}.py").read_text().split('"""\n\n', 1)
+    assert f"```python\n{code}```\n" in (root / "README.md").read_text()
