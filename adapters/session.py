@@ -30,6 +30,8 @@ MAX_OUTBOXES: Final = 512
 """Outboxes in one ping: the fullest."""
 MAX_REPORTS: Final = 512
 """Reports of sessions in one ping."""
+MAX_REPORT_BYTES: Final = 1 << 18
+"""About how much they may take: a ping has to fit into a frame."""
 MAX_LATE_MS: Final = 86_400_000
 """Most that a ping says it is late: a day."""
 
@@ -166,18 +168,35 @@ def make_ping(
     if len(outboxes) > MAX_OUTBOXES:
         outboxes.sort(key=lambda report: (report.turned_away > 0, report.held_bytes), reverse=True)
         del outboxes[MAX_OUTBOXES:]
-    reports = [
-        more
-        for session in sessions.values()
-        if (more := session.report(waiting.get(session.index, []))) is not None
-    ]
     return Ping(
         int(now * 1e6),
         int((rtt_s or 0.0) * 1e6),
         changed_books(sessions),
         *view,
         outboxes,
-        reports[:MAX_REPORTS],
+        _reports(sessions, waiting, now),
         min(int(late_s * 1e3), MAX_LATE_MS),
         topics,
     )
+
+
+def _reports(
+    sessions: dict[int, SessionCore], waiting: dict[int, list[WaitingLane]], now: float
+) -> list[SessionReport]:
+    """Reports of as many sessions as fit into a ping; what the others have handled is kept for a later one."""
+    order = list(sessions.values())
+    if len(order) > 1:
+        # Another one is the first each time, so that all have their turn.
+        first = int(now * 1e3) % len(order)
+        order = order[first:] + order[:first]
+    reports: list[SessionReport] = []
+    size = 0
+    for session in order:
+        if len(reports) >= MAX_REPORTS or size >= MAX_REPORT_BYTES:
+            break
+        report = session.report(waiting.get(session.index, []))
+        if report is not None:
+            reports.append(report)
+            size += sum(len(each.topic) + len(each.sender) for each in report.unhandled)
+            size += 4 * sum(len(each.counts) for each in report.handled)
+    return reports

@@ -97,3 +97,31 @@ def test_what_was_withheld_follows_the_book_and_only_since_this_broker_began_its
     session.outbox.withhold(accept_on(session, "volatile"), Outcome.DROPPED, Reason.NO_ROOM)
     assert session.book_figures()[Lane.NORMAL] == [1, 0, 0, 0, 1, 0, 0, 0, 0, 1]
     assert session.book_figures()[Lane.LOW] == [0] * 7
+
+
+@pytest.mark.patches
+def test_reports_that_find_no_room_in_a_ping_are_kept_and_all_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_REPORTS", 2)
+    session_of = {index: make() for index in range(1, 6)}
+    for index, session in session_of.items():
+        session.index = index
+        session.latency.note(Lane.LOW, index)
+    found: list[int] = []
+    for number in range(40):
+        ping = make_ping(session_of, {}, None, VIEW, 0.0, [], 1.0 + number / 1e3)
+        assert len(ping.reports) <= 2
+        found.extend(report.session for report in ping.reports)
+    assert sorted(found) == [1, 2, 3, 4, 5], "each once, and none is lost"
+
+
+@pytest.mark.patches
+def test_reports_take_no_more_than_fits_into_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_REPORT_BYTES", 100)
+    session_of = {index: make() for index in range(1, 6)}
+    for index, session in session_of.items():
+        session.index = index
+        for age in range(10):
+            session.latency.note(Lane.LOW, age)
+    assert len(make_ping(session_of, {}, None, VIEW, 0.0, [], 1.0).reports) == 2
