@@ -198,13 +198,16 @@ class Inbox:
             self.reporting.pop(stream, None)
 
     def _forget_one(self) -> None:
-        """Forget one sender of which nothing has come since it was looked at last, or else for which nothing waits."""
+        """Forget one sender of which nothing has come since it was looked at last, or else for which nothing waits.
+
+        Not one of whose events the broker has not been told: it would wait for that.
+        """
         forgotten: Streams | None = None
         for _ in range(min(len(self._senders), SENDERS_LOOKED_AT)):
             key = next(iter(self._senders))
             streams = self._senders[key]
             has_come = sum(stream.highest + stream.base for stream in streams)
-            if all(stream.is_quiet for stream in streams):
+            if all(stream.is_quiet and not stream.reports for stream in streams):
                 forgotten = streams
                 if streams[0].looked == has_come:
                     break

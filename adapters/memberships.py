@@ -42,6 +42,7 @@ class Memberships:
             lambda number: Join(request=number, group=group, member=who),
             f"putting {who} into group {group}",
             ("member", group, who),
+            on_refused=lambda: forget_refused(self._joins, who, group, request),
         )
         joins = self._joins.get(who, {})
         self._core.request(request, replaces=joins.get(group))
@@ -95,6 +96,15 @@ def forget_answered(
             if id(request) in over:
                 core.requests.withdraw(request)
                 del requests[key]
+        if not requests:
+            del by_name[name]
+
+
+def forget_refused(by_name: dict[str, dict[str, Request]], name: str, key: str, request: Request) -> None:
+    """What the broker has refused for a peer does not hold, if nothing later took its place."""
+    requests = by_name.get(name, {})
+    if requests.get(key) is request:
+        del requests[key]
         if not requests:
             del by_name[name]
 

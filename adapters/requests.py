@@ -30,6 +30,8 @@ class Request(NamedTuple):
     """What it changes: while there is no link, a later request with the same key takes its place."""
     undoes: bool = False
     """Whether it only takes back another with its key: if that was never sent, neither is this."""
+    on_refused: Callable[[], object] | None = None
+    """Called when the broker has refused it."""
 
 
 class Failed(NamedTuple):
@@ -112,6 +114,8 @@ class Requests:
         request = self._pending.pop(message.request, None)
         if request is not None and message.error:
             self.withdraw(request)
+            if request.on_refused is not None:
+                request.on_refused()
             self.failed.append(Failed(request.what, message.error, message.detail))
         self._send_next()
 

@@ -12,7 +12,7 @@ from lanebus.adapters.errors import Closed
 from lanebus.adapters.given import function as check_function
 from lanebus.adapters.given import shown, text
 from lanebus.adapters.handler_times import Budgets
-from lanebus.adapters.memberships import Memberships, forget_answered
+from lanebus.adapters.memberships import Memberships, forget_answered, forget_refused
 from lanebus.adapters.players import OnPlayer, Player
 from lanebus.adapters.requests import Request
 from lanebus.adapters.services import HEALTH_INTERVAL_S, HealthCheck, Registration, ServiceChange
@@ -218,6 +218,7 @@ class ServerAdapter(Adapter):
             key=("binding", who, service),
             replaces=bindings.get(service),
             keep=target is not None,
+            on_refused=lambda: forget_refused(self._bindings, who, service, request),
         )
         bindings.pop(service, None)
         if target is not None:
@@ -321,8 +322,9 @@ class ServerAdapter(Adapter):
         key: Hashable,
         replaces: Request | None = None,
         keep: bool = True,
+        on_refused: Callable[[], object] | None = None,
     ) -> Request:
-        request = Request(kind, make, what, key)
+        request = Request(kind, make, what, key, on_refused=on_refused)
         self.core.request(request, keep=keep, replaces=replaces)
         self.touch()
         return request

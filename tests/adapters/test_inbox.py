@@ -4,6 +4,7 @@ from collections import deque
 
 import pytest
 
+from lanebus.adapters import inbox
 from lanebus.adapters.inbox import DELIVERED, EVENT_BYTES, Arrivals, Inbox, Stream
 from lanebus.wire.batches import (
     EVENT_AFTER_GAP,
@@ -297,3 +298,20 @@ def test_a_sender_that_is_finished_is_forgotten_unless_something_of_it_waits(ben
     assert bench.inbox.senders == 0
     assert bench.said() == []
     bench.inbox.finished(1)
+
+
+@pytest.mark.patches
+def test_of_too_many_senders_one_is_forgotten_of_which_nothing_has_to_be_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MAX_SENDERS", 2)
+    streams = [bench.stream(origin, bytes(15) + bytes([origin])) for origin in (1, 2)]
+    for stream in streams:
+        bench.arrive(1, stream)
+        bench.handle()
+    assert len(bench.said()) == 2
+    bench.arrive(2, streams[1])
+    bench.handle()
+    bench.stream(3, OTHER)
+    assert bench.inbox.senders == 2
+    assert bench.said() == [(2, Outcome.DELIVERED, [2, 2])]

@@ -72,3 +72,17 @@ def test_a_name_that_no_group_can_have_is_refused(scene: Scene) -> None:
         with pytest.raises(ValueError, match="cannot name a group"):
             change("two words", "player:1")
     assert scene.asked() == []
+
+
+def test_a_membership_that_the_broker_refuses_is_kept_nowhere_unless_it_was_asked_for_again(
+    scene: Scene,
+) -> None:
+    scene.memberships.join("room", "player:1")
+    scene.memberships.join("room", "player:2")
+    scene.memberships.join("room", "player:2")
+    for request in (1, 2):
+        scene.hand.say(Kind.DONE, Done(request=request, error=501, detail="no session"))
+    assert len(scene.memberships) == 1
+    assert scene.asserted() == ["putting player:2 into group room"]
+    scene.hand.say(Kind.DONE, Done(request=3))
+    assert len(scene.memberships) == 1
