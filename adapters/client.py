@@ -17,7 +17,7 @@ class ClientAdapter(Adapter):
 
     Args:
         name: ``42`` or ``player:42``.
-        broker: address of the broker's critical lane, or a list to go through.
+        broker: address of the broker's critical lane, ``tcp://HOST:PORT``, or a list to go through.
         outbox_bytes: how much may be sent and not settled.
         strict: raise what handlers raise; for tests.
         handler_budget_ms: milliseconds that handlers of a lane may take before a warning, such as ``{"critical": 8}``;

@@ -86,7 +86,7 @@ class GatewayAdapter(Adapter):
 
     Args:
         name: ``gw-1`` or ``gateway:gw-1``.
-        broker: address of the broker's critical lane, or a list to go through.
+        broker: address of the broker's critical lane, ``tcp://HOST:PORT``, or a list to go through.
         session_outbox_bytes: how much each player may have sent and not settled.
         strict: raise what handlers raise; for tests.
         handler_budget_ms: milliseconds that handlers of a lane may take before a warning; see `ClientAdapter`.

@@ -42,7 +42,7 @@ class ServerAdapter(Adapter):
             ``ok``, False or ``degraded``, or a text: degraded for this reason. What it raises counts as degraded.
         health_interval_s: seconds between two calls of `health`; with nothing else to do they come a little later.
         starting: whether it gets no new players before the program calls `ready`.
-        broker: address of the broker's critical lane, or a list to go through.
+        broker: address of the broker's critical lane, ``tcp://HOST:PORT``, or a list to go through.
         outbox_bytes: how much may be sent and not settled.
         strict: raise what handlers raise; for tests.
         handler_budget_ms: milliseconds that handlers of a lane may take before a warning; see `ClientAdapter`.
