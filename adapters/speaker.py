@@ -126,6 +126,7 @@ class Speaker:
         mode: Mode = "reliable",
         key: str | int | None = None,
         ttl_ms: float | None = None,
+        present_process: bool = False,
     ) -> int | Receipt:
         """Accept an event for delivery; never blocks. It is settled once its receivers' handlers have run.
 
@@ -147,6 +148,8 @@ class Speaker:
                 ``dropped`` where there is no room for it, in the outbox too.
             key: what this is the latest value of, for example a unit's id; with ``latest`` alone.
             ttl_ms: milliseconds from now after which no handler gets it: it ends as ``expired: too_late``.
+            present_process: whether it is for the process that each receiver has when the broker accepts it, and for no
+                later one of its name: that gets nothing of it, and it ends with the reason ``process_ended``.
 
         Returns:
             The event's number on its lane, or its receipt.
@@ -192,8 +195,18 @@ class Speaker:
         now = time.monotonic()
         terms = (
             None
-            if mode == "reliable" and ttl_ms is None and key is None
-            else terms_of(mode, key, ttl_ms, now, lane, topic, destination, left_out)
+            if mode == "reliable" and ttl_ms is None and key is None and not present_process
+            else terms_of(
+                mode,
+                key,
+                ttl_ms,
+                now,
+                lane,
+                topic,
+                destination,
+                left_out,
+                present_process=present_process,
+            )
         )
         event = session.outbox.accept(
             session.index,

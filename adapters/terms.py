@@ -9,6 +9,7 @@ from lanebus.adapters.given import number, shown, text
 from lanebus.wire.batches import (
     EVENT_AGAIN,
     EVENT_LATEST,
+    EVENT_PRESENT,
     EVENT_QUESTION,
     EVENT_VOLATILE,
     MAX_KEY_CHARACTERS,
@@ -34,6 +35,7 @@ class Terms:
         "late",
         "outdated",
         "paused",
+        "present",
         "replaces",
         "sent_at",
         "ttl_ticks",
@@ -41,8 +43,12 @@ class Terms:
         "volatile",
     )
 
-    def __init__(self, mode: str, key: str, ttl_ms: float | None, sent_at: float) -> None:
+    def __init__(
+        self, mode: str, key: str, ttl_ms: float | None, sent_at: float, *, present: bool = False
+    ) -> None:
         self.volatile = mode == "volatile"
+        self.present = present
+        """Whether it is for the process that its receiver has, and for no later one."""
         self.key = key
         self.value_key: ValueKey | None = None
         self.sent_at = sent_at
@@ -83,11 +89,16 @@ class Terms:
                 if self.outdated
                 else 0
                 if self.ttl_ticks and now >= self.deadline
+                # Another broker cannot know which process had it.
+                else EVENT_PRESENT
+                if self.present and event.replayed
                 else None
             )
             if question is not None:
                 return session, number, stamp, topic, to, b"", exclude, question | EVENT_QUESTION
             flags = 0 if bounced else EVENT_AGAIN
+        if self.present:
+            flags |= EVENT_PRESENT
         if self.volatile:
             flags |= EVENT_VOLATILE
         elif self.value_key is not None:
@@ -104,11 +115,14 @@ def terms_of(
     topic: str,
     to: str | list[str] | None,
     exclude: list[str],
+    *,
+    present_process: bool = False,
 ) -> Terms | None:
     """The terms of an event; None where it is plainly reliable.
 
     Args:
         ttl_ms: milliseconds after `sent_at` when it is of no use any more; None for never.
+        present_process: whether it is for the process that each receiver has, and for no later one.
 
     Raises:
         ValueError: there is no such mode, a key is missing, too long or given for nothing, or the time is none.
@@ -131,9 +145,9 @@ def terms_of(
             raise ValueError(
                 f"ttl_ms={ttl_ms!r}: a time to live is more than 0 and at most a day ({MAX_TTL_MS})"
             )
-    if mode == "reliable" and ttl_ms is None:
+    if mode == "reliable" and ttl_ms is None and not present_process:
         return None
-    terms = Terms(mode, name, ttl_ms, sent_at)
+    terms = Terms(mode, name, ttl_ms, sent_at, present=bool(present_process))
     if key is not None:
         terms.value_key = (lane, topic, tuple(to) if isinstance(to, list) else to, tuple(exclude), name)
     return terms

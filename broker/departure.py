@@ -85,7 +85,7 @@ class Departures:
             after.gaps, after.tellers, after.untold = before.gaps, before.tellers, before.untold
             before.paused = {}
             before.clear()
-            self.give(new, lane, taken, verdict, now)
+            self.give(new, lane, taken, verdict, now, is_another=not old.attachment.expected)
         self._egress.trials.begin(new, now)
 
     def judge(self, session: Session) -> Verdict:
@@ -117,7 +117,16 @@ class Departures:
                 session.trial.group[lane].discard(event)
         return Taken(tried, [*fresh, *waiting])
 
-    def give(self, session: Session, lane: Lane, taken: Taken, verdict: Verdict, now: float) -> None:
+    def give(
+        self,
+        session: Session,
+        lane: Lane,
+        taken: Taken,
+        verdict: Verdict,
+        now: float,
+        *,
+        is_another: bool = True,
+    ) -> None:
         """Give a session parts that another one did not settle; `Trials.begin` lets them go.
 
         What the other one had been sent may be what ended it. It comes marked as redelivered, in front of all that the
@@ -125,12 +134,15 @@ class Departures:
 
         Args:
             verdict: what the end of the other one's process says of them, from before they were taken.
+            is_another: whether it is another process than they were for; not where that had not come back yet.
         """
         receiving = session.receiving[lane]
         suspects: list[Event] = []
         for event, deliveries in taken.sent:
             if _volatile(event):
                 self._part_ended(event, Outcome.UNKNOWN, Reason.RECEIVER_GONE, now)
+            elif _present(event):
+                self._part_ended(event, Outcome.UNKNOWN, Reason.PROCESS_ENDED, now)
             elif verdict.failures.get(event, 0) >= MAX_FAILURES:
                 self._poison(event, session, deliveries, now)
             else:
@@ -141,8 +153,13 @@ class Departures:
             if session.trial is None:
                 session.trial = Trial()
             accept(session.trial, verdict, lane, suspects)
-        receiving.waiting.extend(taken.fresh)
-        receiving.waiting_bytes += sum(event.size for event in taken.fresh)
+        fresh = taken.fresh
+        if is_another and any(map(_present, fresh)):
+            for event in filter(_present, fresh):
+                self._part_ended(event, Outcome.REFUSED, Reason.PROCESS_ENDED, now)
+            fresh = [event for event in fresh if not _present(event)]
+        receiving.waiting.extend(fresh)
+        receiving.waiting_bytes += sum(event.size for event in fresh)
         self._egress.overflow.note(receiving)
         receiving.gated = bool(receiving.suspects or receiving.waiting)
 
@@ -161,6 +178,10 @@ class Departures:
             )
         )
         self._part_ended(event, Outcome.REFUSED, Reason.POISON, now)
+
+
+def _present(event: Event) -> bool:
+    return event.terms is not None and event.terms.present
 
 
 def _volatile(event: Event) -> bool:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from lanebus.wire.batches import EVENT_LATEST, EVENT_VOLATILE, DownEvent
+from lanebus.wire.batches import (
+    EVENT_LATEST,
+    EVENT_PRESENT,
+    EVENT_REDELIVERED,
+    EVENT_REPLAYED,
+    EVENT_VOLATILE,
+    DownEvent,
+)
 from lanebus.wire.bodies import encode_body
 from lanebus.wire.lanes import Lane
 from lanebus.wire.outcomes import Outcome, Reason
@@ -55,13 +62,24 @@ class Event(msgspec.Struct, eq=False, gc=False):
     def question_wire(self, flags: int) -> bytes:
         """The question that is sent instead of the event: as the event, without its payload and time to live."""
         shown = _decoder.decode(self.wire)
-        flags |= shown.flags & ~(EVENT_LATEST | EVENT_VOLATILE)
+        flags |= shown.flags & ~(EVENT_PRESENT | EVENT_LATEST | EVENT_VOLATILE)
         return encode_body((shown.origin, shown.number, shown.stamp, flags, shown.topic, b""))
 
 
-def flagged_wire(wire: bytes, flags: int, without: int = 0) -> bytes:
-    """An event with other flags: for one receiver, to whom more has to be said of it, or for all."""
+def flagged_wire(wire: bytes, flags: int) -> bytes:
+    """An event with further flags, for one receiver to whom more has to be said of it."""
     shown = _decoder.decode(wire)
-    new = (shown.flags | flags) & ~without
-    row = (shown.origin, shown.number, shown.stamp, new, shown.topic, shown.payload)
+    return _with_flags(shown, shown.flags | flags)
+
+
+def moved_wire(wire: bytes) -> bytes:
+    """An event that goes to another instance: one that was replayed is new there, and may have been handled."""
+    shown = _decoder.decode(wire)
+    if not shown.flags & EVENT_REPLAYED:
+        return wire
+    return _with_flags(shown, (shown.flags | EVENT_REDELIVERED) & ~EVENT_REPLAYED)
+
+
+def _with_flags(shown: DownEvent, flags: int) -> bytes:
+    row = (shown.origin, shown.number, shown.stamp, flags, shown.topic, shown.payload)
     return encode_body((*row, shown.ttl) if shown.ttl else row)

@@ -16,10 +16,10 @@ from lanebus.broker.attachment import Attachment
 from lanebus.broker.departure import Departures, Taken
 from lanebus.broker.directory import Directory
 from lanebus.broker.egress import Egress
-from lanebus.broker.events import Event, flagged_wire
+from lanebus.broker.events import Event, moved_wire
 from lanebus.broker.sessions import Served, Session
 from lanebus.broker.timers import Timers
-from lanebus.wire.batches import EVENT_REPLAYED, DownEvent
+from lanebus.wire.batches import DownEvent
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Revoked
 from lanebus.wire.names import Role
@@ -114,7 +114,7 @@ class Failover:
                 self._note_senders(lane, taken, targets)
                 for event in (*(event for event, _ in taken.sent), *taken.fresh):
                     # Whoever gets it now is not known to have had it.
-                    event.wire = flagged_wire(event.wire, 0, without=EVENT_REPLAYED)
+                    event.wire = moved_wire(event.wire)
                 for event, _ in taken.sent:
                     session.revoked.setdefault((event.origin, lane), []).append(event.number)
                 for target, parts in _by_target(taken, targets).items():

@@ -20,7 +20,9 @@ from lanebus.broker.violations import Violation, Violations
 from lanebus.conf.model import Config
 from lanebus.wire.batches import (
     EVENT_LATEST,
+    EVENT_PRESENT,
     EVENT_QUESTION,
+    EVENT_REDELIVERED,
     EVENT_REPLAYED,
     EVENT_VOLATILE,
     MAX_SPREAD,
@@ -38,7 +40,7 @@ from lanebus.wire.names import PatternTable, Role, valid_topic
 from lanebus.wire.outcomes import Outcome, Reason
 
 _TOPICS_REMEMBERED = 8192
-_TOLD = EVENT_LATEST | EVENT_VOLATILE | EVENT_QUESTION
+_TOLD = EVENT_PRESENT | EVENT_LATEST | EVENT_VOLATILE | EVENT_QUESTION
 """The flags of a sender that its receivers get."""
 
 
@@ -277,7 +279,7 @@ class Intake:
             )
             return
         sending.parts.accepted += plan.parts
-        flags = 0 if before is None or plan.moved else EVENT_REPLAYED
+        flags = 0 if before is None else EVENT_REDELIVERED if plan.moved else EVENT_REPLAYED
         routed = self._routed(session, lane, event, flags, now, hold_until)
         self._budget.held_bytes += routed.size
         self._egress.deliver(routed, plan)

@@ -15,12 +15,11 @@ from collections.abc import Callable
 from lanebus.broker.attachment import Attachment
 from lanebus.broker.directory import Directory, Plan
 from lanebus.broker.egress import Egress
-from lanebus.broker.events import Event, flagged_wire
+from lanebus.broker.events import Event, moved_wire
 from lanebus.broker.registry import Registry
 from lanebus.broker.sending import Sending
 from lanebus.broker.sessions import Session, Unresolved
 from lanebus.broker.settling import Settling
-from lanebus.wire.batches import EVENT_REPLAYED
 from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.names import PREFIX, Role
 from lanebus.wire.outcomes import Outcome, Reason
@@ -157,7 +156,7 @@ class Recovery:
             sending.unresolved.popleft()
             sending.parts.accepted += plan.parts - 1
             if plan.moved:
-                event.wire = flagged_wire(event.wire, 0, without=EVENT_REPLAYED)
+                event.wire = moved_wire(event.wire)
             self._egress.deliver(event, plan)
         self._senders.pop((session, lane), None)
 

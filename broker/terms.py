@@ -8,6 +8,7 @@ from math import inf
 from lanebus.wire.batches import (
     EVENT_AGAIN,
     EVENT_LATEST,
+    EVENT_PRESENT,
     EVENT_QUESTION,
     EVENT_VOLATILE,
     TICKS_PER_S,
@@ -26,13 +27,15 @@ class Terms:
     passed it on, and its receiver knows better.
     """
 
-    __slots__ = ("asks", "deadline", "expires", "key", "late", "volatile")
+    __slots__ = ("asks", "deadline", "expires", "key", "late", "present", "volatile")
 
     def __init__(self) -> None:
         self.asks = False
         """Whether it came as a question."""
         self.key: Hashable | None = None
         """What a newer value, which takes its place, has the same of."""
+        self.present = False
+        """Whether it is for the process that its receiver has, and for no later one."""
         self.volatile = False
         """Whether a part that finds no credit is dropped, and one that was sent is not sent again."""
         self.deadline = inf
@@ -62,6 +65,7 @@ def terms_of(event: UpEvent, origin: int, now: float, started: float) -> Terms |
     sent_at = now - age_s(event.stamp, now - started)
     terms.asks = bool(flags & EVENT_QUESTION)
     terms.volatile = bool(flags & EVENT_VOLATILE) and not terms.asks
+    terms.present = bool(flags & EVENT_PRESENT)
     if event.ttl:
         terms.deadline = terms.expires = sent_at + event.ttl / TICKS_PER_S
     elif terms.volatile:

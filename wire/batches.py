@@ -34,6 +34,9 @@ EVENT_REPLAYED: Final = 0x04
 """Event flag: another broker, or another session, may have accepted it before. A receiver that has been given a later
 event of this sender on this lane had it then, or was not to have it."""
 
+EVENT_PRESENT: Final = 0x08
+"""Event flag: it is for the process that its receiver has when it is accepted, and for no later one. On a question: who
+has not seen it answers `unknown: process_ended`."""
 EVENT_AGAIN: Final = 0x10
 """Event flag, to the broker: an earlier link or broker may have passed it on; only its receivers may end it."""
 EVENT_VOLATILE: Final = 0x20
@@ -42,7 +45,7 @@ EVENT_LATEST: Final = 0x40
 """Event flag: a newer value of its key takes its place. On a question: unseen is `superseded: newer_value`."""
 EVENT_QUESTION: Final = 0x80
 """Event flag: it comes without its payload, and asks how it ended; unseen is `expired: too_late`."""
-UP_FLAGS: Final = EVENT_AGAIN | EVENT_VOLATILE | EVENT_LATEST | EVENT_QUESTION
+UP_FLAGS: Final = EVENT_PRESENT | EVENT_AGAIN | EVENT_VOLATILE | EVENT_LATEST | EVENT_QUESTION
 """The flags that a sender may give."""
 MAX_KEY_CHARACTERS: Final = 128
 """Longest key of a latest value."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from lanebus.wire.batches import EVENT_LATEST, EVENT_VOLATILE
+from lanebus.wire.batches import EVENT_LATEST, EVENT_PRESENT, EVENT_VOLATILE
 from lanebus.wire.outcomes import Outcome, Reason
 
 Mode = Literal["reliable", "latest", "volatile"]
@@ -20,6 +20,7 @@ End = tuple[Outcome, Reason]
 SUPERSEDED: Final[End] = (Outcome.SUPERSEDED, Reason.NEWER_VALUE)
 EXPIRED: Final[End] = (Outcome.EXPIRED, Reason.TOO_LATE)
 DROPPED_LATE: Final[End] = (Outcome.DROPPED, Reason.TOO_LATE)
+PROCESS_ENDED: Final[End] = (Outcome.UNKNOWN, Reason.PROCESS_ENDED)
 LOST: Final[End] = (Outcome.DROPPED, Reason.LINK_LOST)
 
 
@@ -27,4 +28,6 @@ def unseen(flags: int) -> End:
     """How an event ends that a receiver is asked for and has never seen, by the question's flags."""
     if flags & EVENT_VOLATILE:
         return LOST
+    if flags & EVENT_PRESENT:
+        return PROCESS_ENDED
     return SUPERSEDED if flags & EVENT_LATEST else EXPIRED

@@ -61,6 +61,8 @@ class Reason(StrEnum):
     """The receiver's egress queue was past its limit in bytes or age, or without credit for a volatile part."""
     RECEIVER_GONE = "receiver_gone"
     """The receiver's session ended first."""
+    PROCESS_ENDED = "process_ended"
+    """It was for the receiver's process of its time alone, and another one has taken that one's place."""
     SENDER_GONE = "sender_gone"
     """The sender's session ended before the part did."""
     TOO_LARGE = "too_large"
@@ -99,13 +101,21 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
             Reason.HANDLER_ERROR,
             Reason.BAD_PAYLOAD,
             Reason.RECEIVER_GONE,
+            Reason.PROCESS_ENDED,
             Reason.POISON,
             Reason.TOO_LARGE,
             Reason.TOPIC_LIMIT,
         }
     ),
     Outcome.UNKNOWN: frozenset(
-        {Reason.PASSED_OVER, Reason.RECEIVER_GONE, Reason.SENDER_GONE, Reason.FENCED, Reason.CLOSED}
+        {
+            Reason.PASSED_OVER,
+            Reason.RECEIVER_GONE,
+            Reason.PROCESS_ENDED,
+            Reason.SENDER_GONE,
+            Reason.FENCED,
+            Reason.CLOSED,
+        }
     ),
 }
 """Which reasons go with which outcome; a settlement from a receiver outside this table is malformed."""
@@ -117,6 +127,7 @@ RECEIVER_REASONS: Final = frozenset(
         Reason.HANDLER_ERROR,
         Reason.BAD_PAYLOAD,
         Reason.PASSED_OVER,
+        Reason.PROCESS_ENDED,
         Reason.NEWER_VALUE,
         Reason.TOO_LATE,
         Reason.LINK_LOST,

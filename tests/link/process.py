@@ -134,6 +134,7 @@ class Peer:
         mode: Mode = "reliable",
         key: str | int | None = None,
         ttl_ms: float | None = None,
+        present_process: bool = False,
     ) -> OutEvent:
         """What `send` of an adapter does."""
         event = self.core.sessions[session].outbox.accept(
@@ -146,7 +147,17 @@ class Peer:
             self.net.now,
             self.core.requests.last,
             True,
-            terms_of(mode, key, ttl_ms, self.net.now, lane, topic, to, list(exclude)),
+            terms_of(
+                mode,
+                key,
+                ttl_ms,
+                self.net.now,
+                lane,
+                topic,
+                to,
+                list(exclude),
+                present_process=present_process,
+            ),
         )
         self.core.outgoing.put(event)
         if flush:

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from tests.link.link import Net, Reaches
+from tests.link.marks import Marks
 from tests.link.process import Peer
 from tests.link.settings import UNLIMITED, small_config
 
@@ -120,6 +121,7 @@ class World:
         self.sent: list[Sent] = []
         self.got: dict[tuple[str, bytes], list[int]] = defaultdict(list)
         """By receiver and its process: which of `sent` it handled, in order."""
+        self.marks = Marks()
         self.room: set[str] = set()
         """Members of the group, as its server has asked."""
         self.gone: set[str] = set()
@@ -144,6 +146,7 @@ class World:
         peer = Peer(self.net, name, role, tick_s=tick_s, outbox_bytes=20_000)
         peer.program = lambda session, event: self._handle(peer, session, event)
         self.peers.append(peer)
+        self.marks.begins(peer)
         return peer.start()
 
     # What programs do
@@ -205,6 +208,7 @@ class World:
 
     def _handle(self, peer: Peer, session: SessionCore, event: Event) -> None:
         serial, what, _ = event.payload
+        self.marks.handled(peer, session.name, serial, redelivered=event.redelivered)
         self.got[session.name, session.process].append(serial)
         if what == FAILS:
             raise ValueError("a handler that fails")
@@ -329,6 +333,7 @@ class World:
                 for lane in LANES:
                     book = session.outbox.books[lane]
                     assert book.in_flight == len(session.outbox.unsettled[lane]), f"{session.name}: {book}"
+        assert self.marks.missing == []
         if self.net.broker is not None:
             problems = audit(self.net.broker).problems
             assert problems == [], problems

@@ -40,12 +40,12 @@ def test_every_reason_goes_with_some_outcome(reason: Reason) -> None:
     assert any(reason in reasons for reasons in LEGAL_REASONS.values())
 
 
-def test_a_receiver_can_settle_in_any_way_and_knows_one_that_is_unknown() -> None:
+def test_a_receiver_can_settle_in_any_way_and_knows_two_that_are_unknown() -> None:
     possible = {
         outcome for outcome, reasons in LEGAL_REASONS.items() for reason in reasons & RECEIVER_REASONS
     }
     assert possible == set(Outcome)
-    assert LEGAL_REASONS[Outcome.UNKNOWN] & RECEIVER_REASONS == {Reason.PASSED_OVER}
+    assert LEGAL_REASONS[Outcome.UNKNOWN] & RECEIVER_REASONS == {Reason.PASSED_OVER, Reason.PROCESS_ENDED}
 
 
 def test_what_a_sender_withholds_ends_with_reasons_of_its_own() -> None:
