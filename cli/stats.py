@@ -42,8 +42,8 @@ _WIDE_RATES: Final = 100
     epilog="In: accepted from the peer; again are events that it sent though they had been accepted; throttled ones "
     "were over a limit, and come later; not delivered are those that ended so, of all it accepted. Out: parts "
     "sent to it; again are those that an earlier connection may have delivered; queued ones wait to be sent; "
-    "retrying ones were sent before, and are not settled; settled is the time from the broker's acceptance of "
-    "an event until this receiver had handled it and said so."
+    "retrying ones were sent before, and are not settled; handled is the time from send to handler, by "
+    "this receiver's own clock. NAME also lists how long the handlers of each topic of its process take, and refusals."
 )
 @click.argument("peer", metavar="[NAME]", required=False)
 @watch_option
