@@ -7,7 +7,14 @@ from tests.adapters.parts import accept_on, sessions
 
 from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.terms import Terms, terms_of
-from lanebus.wire.batches import EVENT_AGAIN, EVENT_LATEST, EVENT_QUESTION, EVENT_VOLATILE, MAX_KEY_CHARACTERS
+from lanebus.wire.batches import (
+    EVENT_AGAIN,
+    EVENT_LATEST,
+    EVENT_PRESENT,
+    EVENT_QUESTION,
+    EVENT_VOLATILE,
+    MAX_KEY_CHARACTERS,
+)
 from lanebus.wire.lanes import Lane
 from lanebus.wire.modes import DROPPED_LATE, EXPIRED, MAX_TTL_MS
 
@@ -101,3 +108,13 @@ def test_what_is_of_no_use_any_more_is_asked_for_without_its_payload() -> None:
     for each, flag in ((late, 0), (outdated, EVENT_LATEST), (volatile, EVENT_VOLATILE)):
         each.transmitted = True
         assert row(each, NOW + 0.1)[3:] == (b"", [], EVENT_QUESTION | flag)
+
+
+def test_an_event_for_the_present_process_is_asked_for_at_a_new_broker_alone() -> None:
+    sent = event("volatile")
+    sent.terms = terms_of("reliable", None, None, NOW, Lane.NORMAL, "t", "server:a", [], present_process=True)
+    assert row(sent) == (77, "topic", "server:a", b"x", [], EVENT_PRESENT, 0, "")
+    sent.transmitted = True
+    assert row(sent) == (77, "topic", "server:a", b"x", [], EVENT_PRESENT | EVENT_AGAIN, 0, "")
+    sent.replayed = True
+    assert row(sent) == (77, "topic", "server:a", b"", [], EVENT_PRESENT | EVENT_QUESTION)
