@@ -1,12 +1,13 @@
 """`lanebus limits`, against a real broker with a player that sends too fast."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.commands import complaint, lanebus, wait_until
+from tests.cli.commands import LANEBUS, complaint, environment, lanebus, wait_until
 
 from lanebus import ClientAdapter, Loop, OutboxFull, ServerAdapter
 from lanebus.cli.broker_process import BrokerProcess
@@ -47,6 +48,16 @@ class Scene:
         self.flood()
         return bool(self.player.throttled)
 
+    def limits_during_a_flood(self) -> str:
+        """What `lanebus limits` prints of the player, which floods until the command has ended."""
+        asking = [*LANEBUS, "limits", "loud", "-s", self.control]
+        with subprocess.Popen(asking, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+            while process.poll() is None:
+                self.flood()
+            assert process.returncode == 0
+            assert process.stdout is not None
+            return process.stdout.read()
+
     def has_all(self) -> bool:
         """Whether everything that was sent is handled, after another turn."""
         self.loop.turn(0.01)
@@ -73,7 +84,8 @@ def scene() -> Iterator[Scene]:
 
 def test_a_flood_is_seen_its_limit_raised_and_all_of_it_arrives(scene: Scene) -> None:
     wait_until(scene.is_throttled)
-    text = scene.limits("loud")
+    text = scene.limits_during_a_flood()
+    wait_until(scene.is_throttled)
     assert "THROTTLED by events_per_s" in text
     assert scene.json("loud")["used"]["events_per_s"] > 0.0
     (held,) = scene.player.throttled
