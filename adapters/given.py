@@ -10,29 +10,21 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable
+from itertools import islice
 from math import inf, isfinite
 from numbers import Real
 from typing import Any, Final
 
+from lanebus.wire.shown import shown
+
 log = logging.getLogger("lanebus.adapters")
 
-SHOWN_CHARACTERS: Final = 80
-"""Of what was given, in an error."""
 LONGEST_S: Final = 1e9
 """Longer waits are as long: some clocks cannot count further."""
 _CALL: Final = "__call__"
 _PLAIN: Final = (
     "it is called, not awaited: give a plain function, which may start a task for what has to be awaited"
 )
-
-
-def shown(value: object) -> str:
-    """What was given, in a length that an error can hold; whatever it is."""
-    try:
-        text = ascii(value)
-    except Exception:
-        text = f"a {type(value).__name__} that cannot show itself"
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def text(value: object, what: str) -> str:
@@ -54,18 +46,25 @@ def text(value: object, what: str) -> str:
     return plain
 
 
-def texts(values: object, what: str) -> list[str]:
+def texts(values: object, what: str, most: int, remedy: str = "") -> list[str]:
     """A list of plain texts.
+
+    Args:
+        remedy: what to do instead of giving more than `most`.
 
     Raises:
         TypeError: it is no list of texts.
-        ValueError: it is one text, or one of them cannot be written as UTF-8.
+        ValueError: it is one text, has more than `most`, or one of them cannot be written as UTF-8.
     """
     if isinstance(values, str):
         raise ValueError(f"{what} is {shown(values)}, one text: give a list of texts")
     if not isinstance(values, Iterable):
         raise TypeError(f"{what} is {shown(values)}: give a list of texts")
-    return [text(each, what) for each in values]
+    # Who gives an iterator need not have thought of its end.
+    found = [text(each, what) for each in islice(values, most + 1)]
+    if len(found) > most:
+        raise ValueError(f"{what} has more than {most} entries{remedy and ': '}{remedy}")
+    return found
 
 
 def number(value: object, what: str, least: float = -inf, most: float = inf) -> float:

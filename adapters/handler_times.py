@@ -14,6 +14,7 @@ from lanebus.wire.histogram import Histogram
 from lanebus.wire.lanes import DEFAULT_TIMINGS, LANES, Lane, lane_of
 from lanebus.wire.reports import MAX_TOPIC_TIMES
 from lanebus.wire.reports import TopicTimes as Report
+from lanebus.wire.shown import shown
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -32,6 +33,7 @@ WARNING_INTERVAL_S: Final = 1.0
 """Shortest time between two warnings, whatever they are about."""
 REPORT_S: Final = 10.0
 """Between two reports to the broker of times that are within their budgets."""
+LONGEST_BUDGET_MS: Final = 1e12
 MAX_RECENT: Final = 64
 """Different times of one topic that are counted before they go into its histogram."""
 
@@ -197,7 +199,7 @@ def _by_lane(budgets_ms: Budgets | None) -> list[float | None]:
         return found
     if not isinstance(budgets_ms, Mapping):
         raise ValueError(
-            f"handler_budget_ms is {budgets_ms!r}: give milliseconds by lane, as in {{'critical': 8}}"
+            f"handler_budget_ms is {shown(budgets_ms)}: give milliseconds by lane, as in {{'critical': 8}}"
         )
     given: Mapping[str, object] = budgets_ms  # what a program gives need not be what it should be
     for name, budget_ms in given.items():
@@ -209,10 +211,14 @@ def _by_lane(budgets_ms: Budgets | None) -> list[float | None]:
 def _checked(lane: Lane, budget_ms: object) -> float | None:
     if budget_ms is None:
         return None
-    if isinstance(budget_ms, int | float) and 0 < budget_ms < inf:
-        return budget_ms
+    if (
+        isinstance(budget_ms, int | float)
+        and not isinstance(budget_ms, bool)
+        and 0 < budget_ms <= LONGEST_BUDGET_MS
+    ):
+        return float(budget_ms)
     raise ValueError(
-        f"handler_budget_ms of {lane.label} is {budget_ms!r}: give milliseconds above 0, or None for no budget"
+        f"handler_budget_ms of {lane.label} is {shown(budget_ms)}: give milliseconds above 0, or None for no budget"
     )
 
 

@@ -10,10 +10,11 @@ import msgspec
 
 from lanebus.adapters.event import Event
 from lanebus.adapters.given import function as check_function
-from lanebus.adapters.given import ran, shown
+from lanebus.adapters.given import ran
 from lanebus.wire.alerts import ALERT_TOPIC
 from lanebus.wire.names import PatternTable
 from lanebus.wire.outcomes import Outcome, Reason
+from lanebus.wire.shown import shown
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -31,8 +32,13 @@ def decoder_of(schema: Any) -> Callable[[bytes], Any]:
     Raises:
         TypeError: it is no type that payloads can be decoded as.
     """
-    decode = msgspec.msgpack.Decoder(schema).decode
-    other = _unknown_class(msgspec.inspect.type_info(schema), set())
+    try:
+        decode = msgspec.msgpack.Decoder(schema).decode
+        other = _unknown_class(msgspec.inspect.type_info(schema), set())
+    except Exception as error:  # annotations are looked at, whatever they raise
+        raise TypeError(
+            f"schema={shown(schema)} is no type to decode payloads as: {str(error)[:200]}"
+        ) from error
     if other is not None:
         raise TypeError(
             f"schema={shown(schema)}: payloads cannot be decoded as {other.__name__}: give a msgspec.Struct, a "

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lanebus.adapters.core import AttachmentCore
-from lanebus.adapters.given import shown, text
+from lanebus.adapters.given import text
 from lanebus.adapters.requests import Request
 from lanebus.wire.kinds import Kind
 from lanebus.wire.messages import Join, Leave
 from lanebus.wire.names import Role, valid_group, valid_peer
+from lanebus.wire.shown import shown
 
 
 class Memberships:

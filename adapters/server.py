@@ -10,7 +10,7 @@ from lanebus.adapters.actions import State
 from lanebus.adapters.base import DEFAULT_BROKER, DEFAULT_OUTBOX_BYTES, Adapter
 from lanebus.adapters.errors import Closed
 from lanebus.adapters.given import function as check_function
-from lanebus.adapters.given import shown, text
+from lanebus.adapters.given import text
 from lanebus.adapters.handler_times import Budgets
 from lanebus.adapters.memberships import Memberships, forget_answered, forget_refused
 from lanebus.adapters.players import OnPlayer, Player
@@ -22,6 +22,7 @@ from lanebus.wire.messages import Assign, Watch, Watched
 from lanebus.wire.names import Role, full_name, valid_service
 from lanebus.wire.presence import What
 from lanebus.wire.services import Instance
+from lanebus.wire.shown import shown
 
 ServiceT = TypeVar("ServiceT", bound=Callable[[ServiceChange], Any])
 OnPlayerT = TypeVar("OnPlayerT", bound=OnPlayer)
@@ -171,6 +172,7 @@ class ServerAdapter(Adapter):
             Closed: the adapter is closed.
         """
         self.owner.check()
+        on = bool(on)
         self._watch(Watched.SERVICES, on=on)
         if not on:
             self.core.services.forget()
@@ -265,6 +267,7 @@ class ServerAdapter(Adapter):
             Closed: the adapter is closed.
         """
         self.owner.check()
+        on = bool(on)
         if on is not (Watched.ALERTS in self._watches):
             self._watch(Watched.ALERTS, on=on)
             self.core.alerts.watch(on=on)

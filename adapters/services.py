@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from lanebus.adapters.given import function, ran, seconds, shown, tell, text, texts, whole
+from lanebus.adapters.given import function, ran, seconds, tell, text, texts, whole
 from lanebus.adapters.incoming import Incoming
 from lanebus.adapters.news import News
 from lanebus.wire.errors import ErrorNumber, ProtocolError
@@ -27,6 +27,7 @@ from lanebus.wire.services import (
     Instance,
     ServiceState,
 )
+from lanebus.wire.shown import shown
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -69,7 +70,7 @@ class Registration:
         starting: bool = False,
     ) -> None:
         self.service = text(service, "service")
-        self.depends_on = texts(depends_on, "depends_on")
+        self.depends_on = texts(depends_on, "depends_on", MAX_DEPENDENCIES)
         for name in (self.service, *self.depends_on):
             if not valid_service(name):
                 raise ValueError(f"{shown(name)} cannot name a service: letters, digits, '_', '.' and '-'")
@@ -82,11 +83,9 @@ class Registration:
             raise ValueError(
                 f"the version has {len(self.version)} characters, at most {MAX_VERSION_CHARACTERS}"
             )
-        self.tags = texts(tags, "tags")
-        if len(self.tags) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG_CHARACTERS for tag in self.tags):
+        self.tags = texts(tags, "tags", MAX_TAGS)
+        if not all(0 < len(tag) <= MAX_TAG_CHARACTERS for tag in self.tags):
             raise ValueError(f"tags are at most {MAX_TAGS} texts of 1 to {MAX_TAG_CHARACTERS} characters")
-        if len(self.depends_on) > MAX_DEPENDENCIES:
-            raise ValueError(f"depends on {len(self.depends_on)} services, at most {MAX_DEPENDENCIES}")
         if health is not None:
             function(health, "health")
         health_interval_s = seconds(health_interval_s, "health_interval_s")

@@ -15,7 +15,7 @@ from lanebus.adapters.dispatch import requeue
 from lanebus.adapters.errors import Closed, TooLarge
 from lanebus.adapters.event import Event, Gap, Receipt, Unsettled
 from lanebus.adapters.given import function as check_function
-from lanebus.adapters.given import shown, text, texts
+from lanebus.adapters.given import text, texts
 from lanebus.adapters.session import SessionCore
 from lanebus.adapters.terms import terms_of
 from lanebus.wire.alerts import ALERT_TOPIC
@@ -25,6 +25,7 @@ from lanebus.wire.lanes import Lane, lane_of
 from lanebus.wire.modes import Mode
 from lanebus.wire.names import Destination, DestinationKind, check_pattern, parse_destination, valid_topic
 from lanebus.wire.outcomes import Book
+from lanebus.wire.shown import shown
 
 if TYPE_CHECKING:
     from lanebus.adapters.base import Adapter
@@ -180,11 +181,11 @@ class Speaker:
         elif isinstance(to, str):
             destination = _DESTINATIONS.get(to) or _remember_destination(to)
         else:
-            destination = texts(to, "to")
-            _check_destinations(destination, core.limits.destinations)
+            destination = texts(to, "to", core.limits.destinations, "use a group")
+            _check_destinations(destination)
         left_out: list[str] = []
         if exclude:
-            left_out = texts(exclude, "exclude")
+            left_out = texts(exclude, "exclude", MAX_EXCLUDED, "use another group")
             _check_excluded(left_out)
         try:
             encoded = _encode(payload)
@@ -192,6 +193,9 @@ class Speaker:
             raise TypeError(f"the payload of {topic} does not encode as MessagePack: {error}") from error
         if len(encoded) > core.limits.event_bytes:
             raise TooLarge(topic, len(encoded), core.limits.event_bytes)
+        # Whatever asks a value for its truth does so before anything is accepted.
+        if flush is not False or receipt is not False:
+            flush, receipt = bool(flush), bool(receipt)
         now = time.monotonic()
         terms = (
             None
@@ -262,20 +266,14 @@ def _check_destination(plain: str) -> Destination:
         raise ValueError(error.detail) from None
 
 
-def _check_destinations(destinations: list[str], most: int) -> None:
+def _check_destinations(destinations: list[str]) -> None:
     if not destinations:
         raise ValueError("an empty list of destinations: the event would be for nobody")
-    if len(destinations) > most:
-        raise ValueError(f"{len(destinations)} destinations, at most {most} are allowed: use a group")
     for each in destinations:
         _check_destination(each)
 
 
 def _check_excluded(names: list[str]) -> None:
-    if len(names) > MAX_EXCLUDED:
-        raise ValueError(
-            f"{len(names)} names in exclude, at most {MAX_EXCLUDED} are allowed: use another group"
-        )
     for each in names:
         if _check_destination(each).kind not in (DestinationKind.PLAYER, DestinationKind.SERVER):
             raise ValueError(f"{each!r} cannot be left out: only a player or a server can")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
-from lanebus.adapters.given import number, shown, text
+from lanebus.adapters.given import number, text
 from lanebus.wire.batches import (
     EVENT_AGAIN,
     EVENT_LATEST,
@@ -17,6 +17,7 @@ from lanebus.wire.batches import (
 )
 from lanebus.wire.lanes import Lane
 from lanebus.wire.modes import DROPPED_LATE, EXPIRED, MAX_TTL_MS, MODES, VOLATILE_LATE_S, End
+from lanebus.wire.shown import shown
 
 if TYPE_CHECKING:
     from lanebus.adapters.outevent import OutEvent

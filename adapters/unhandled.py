@@ -12,6 +12,7 @@ from lanebus.adapters.inbox import EVENT_BYTES, Arrival, Stream
 from lanebus.wire.batches import DownEvent
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.reports import MAX_UNHANDLED_TOPICS, UnhandledTopic
+from lanebus.wire.shown import shown
 
 log = logging.getLogger("lanebus.adapters")
 
@@ -200,4 +201,6 @@ def checked_wait_s(handler_wait_s: object) -> float:
         and 0 <= handler_wait_s <= MAX_HANDLER_WAIT_S
     ):
         return float(handler_wait_s)
-    raise ValueError(f"handler_wait_s is {handler_wait_s!r}: give seconds, from 0 to {MAX_HANDLER_WAIT_S:g}")
+    raise ValueError(
+        f"handler_wait_s is {shown(handler_wait_s)}: give seconds, from 0 to {MAX_HANDLER_WAIT_S:g}"
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, Literal, NamedTuple
 
+from lanebus.wire.shown import shown
+
 LaneName = Literal["critical", "normal", "low"]
 
 
@@ -57,4 +59,4 @@ def lane_of(name: str | Lane) -> Lane:
         # By its value: the hash of an enumeration's member is that of its name.
         return _BY_NAME[str.__str__(name)]
     except (KeyError, TypeError):
-        raise ValueError(f"no lane {name!r}: use one of {', '.join(LANE_NAMES)}") from None
+        raise ValueError(f"no lane {shown(name)}: use one of {', '.join(LANE_NAMES)}") from None

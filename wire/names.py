@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from lanebus.wire.errors import ErrorNumber, ProtocolError
+from lanebus.wire.shown import shown
 
 MAX_TOPIC_BYTES: Final = 128
 MAX_NAME_BYTES: Final = 64
@@ -97,7 +98,7 @@ def parse_destination(text: str) -> Destination:
         return Destination(DestinationKind(prefix), name)
     raise ProtocolError(
         ErrorNumber.BAD_DESTINATION,
-        f"{text[:80]!r} is no destination: use player:NAME, server:NAME, service:NAME, group:NAME or all",
+        f"{shown(text)} is no destination: use player:NAME, server:NAME, service:NAME, group:NAME or all",
     )
 
 
@@ -111,7 +112,7 @@ def full_name(name: str, role: Role) -> str:
     full = name if name.startswith(prefix + ":") else f"{prefix}:{name}"
     if not valid_peer(full, role):
         raise ValueError(
-            f"{name!r} cannot name a {prefix}: letters, digits, '_', '.' and '-', at most {MAX_NAME_BYTES} bytes"
+            f"{shown(name)} cannot name a {prefix}: letters, digits, '_', '.' and '-', at most {MAX_NAME_BYTES} bytes"
         )
     return full
 
@@ -124,7 +125,7 @@ def check_pattern(pattern: str) -> None:
     """
     if not valid_pattern(pattern):
         raise ValueError(
-            f"{pattern[:80]!r} is no topic pattern: dotted words, '*' for one word, a last '**' for one or more"
+            f"{shown(pattern)} is no topic pattern: dotted words, '*' for one word, a last '**' for one or more"
         )
 
 

@@ -4,6 +4,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Iterator
 from enum import Enum, IntEnum, StrEnum
+from itertools import repeat
 from math import inf, nan
 from typing import Any
 
@@ -11,12 +12,10 @@ import pytest
 
 from lanebus.adapters.given import (
     LONGEST_S,
-    SHOWN_CHARACTERS,
     function,
     number,
     ran,
     seconds,
-    shown,
     tell,
     text,
     texts,
@@ -68,11 +67,11 @@ def test_what_is_no_text_is_named(value: object) -> None:
 
 
 def test_a_list_of_texts_is_no_single_text() -> None:
-    assert texts((Mixed.A, "c"), "tags") == ["a.b", "c"]
+    assert texts((Mixed.A, "c"), "tags", 2) == ["a.b", "c"]
     with pytest.raises(ValueError, match="tags is 'ab', one text: give a list of texts"):
-        texts("ab", "tags")
+        texts("ab", "tags", 2)
     with pytest.raises(TypeError, match="tags is 7: give a list of texts"):
-        texts(7, "tags")
+        texts(7, "tags", 2)
 
 
 @pytest.mark.parametrize("value", [nan, inf, -inf, 10**400])
@@ -101,12 +100,6 @@ def test_what_is_over_is_over_and_infinity_is_long() -> None:
     assert seconds(0.5, "until") == 0.5
     with pytest.raises(ValueError, match="until is nan"):
         seconds(nan, "until")
-
-
-def test_what_is_shown_is_short_and_shows_anything() -> None:
-    assert shown("\ud800") == r"'\ud800'"
-    assert len(shown("x" * 10_000)) == SHOWN_CHARACTERS
-    assert shown(Shy()) == "a Shy that cannot show itself"
 
 
 async def a_coroutine(news: object) -> None:
@@ -180,3 +173,8 @@ def test_one_who_fails_does_not_keep_others_from_hearing(caplog: pytest.LogCaptu
     assert heard == ["news"]
     assert "on_gap of server:a failed on 'news'" in caplog.text
     assert "on_gap of server:a returned" in caplog.text
+
+
+def test_a_list_without_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="to has more than 5 entries: use a group"):
+        texts(repeat("player:1"), "to", 5, "use a group")

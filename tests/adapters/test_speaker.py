@@ -102,7 +102,7 @@ def test_what_is_no_name_of_a_lane_is_refused(server: ServerAdapter, lane: Any) 
         (b"all", "to is 97: give a text"),
         (
             [f"player:{number}" for number in range(257)],
-            "257 destinations, at most 256 are allowed: use a group",
+            "to has more than 256 entries: use a group",
         ),
     ],
 )
