@@ -18,7 +18,7 @@ from lanebus.adapters.throttle import Hold, ThrottledLane
 from lanebus.wire.batches import EncodedBatch
 from lanebus.wire.errors import ErrorNumber, ProtocolError
 from lanebus.wire.lanes import LANES, Lane, LaneTiming
-from lanebus.wire.messages import Settlement, Throttled, Welcome, check_settlement
+from lanebus.wire.messages import Limits, Settlement, Throttled, Welcome, check_settlement
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.reports import WaitingLane
 from lanebus.wire.runs import Lookup
@@ -50,6 +50,7 @@ class Outgoing:
         self._clock = clock
         self._paused: dict[tuple[int, Lane, str], list[OutEvent]] = {}
         self._holds: dict[tuple[int, Lane], Hold] = {}
+        self._limits = Limits()
         self.window = Window()
         self.lanes = [OutLane(lane, self.window) for lane in LANES]
 
@@ -60,12 +61,35 @@ class Outgoing:
         window.bytes = welcome.window_bytes
         window.batch_bytes = welcome.batch_bytes
         window.batch_events = welcome.limits.batch_events
+        self._fit(welcome.limits)
         window.threshold_bytes = welcome.compression_threshold_bytes
         window.linked = welcome.linked is True
         for lane, interval_ms, hold_ms in zip(
             self.lanes, welcome.intervals_ms, welcome.holds_ms, strict=True
         ):
             lane.timing = LaneTiming(interval_ms / 1e3, hold_ms / 1e3)
+
+    def _fit(self, limits: Limits) -> None:
+        """End what has never left and this broker would refuse: it was accepted before its limits were known."""
+        before, self._limits = self._limits, limits
+        if limits.event_bytes >= before.event_bytes and limits.destinations >= before.destinations:
+            return
+        for session in self._sessions.values():
+            for lane in self.lanes:
+                for event in list(session.outbox.events(lane.lane)):
+                    reason = _unfit(event, limits)
+                    if reason is not None and not event.transmitted:
+                        self._withhold(event, Outcome.REFUSED, reason)
+        for lane in self.lanes:
+            lane.keep(self._is_unsettled)
+        for held in self._paused.values():
+            held[:] = filter(self._is_unsettled, held)
+        for hold in self._holds.values():
+            hold.events = deque(filter(self._is_unsettled, hold.events))
+
+    def _is_unsettled(self, event: OutEvent) -> bool:
+        session = self._sessions.get(event.session)
+        return session is not None and event.number in session.outbox.unsettled[event.lane]
 
     def put(self, event: OutEvent) -> None:
         """Queue an accepted event, or hold it while its destination is paused.
@@ -331,6 +355,15 @@ class Outgoing:
                 self.lanes[event.lane].put(event)
         self._paused.clear()
         self._holds.clear()
+
+
+def _unfit(event: OutEvent, limits: Limits) -> Reason | None:
+    """Why a broker with these limits would refuse an event."""
+    if len(event.payload) > limits.event_bytes:
+        return Reason.TOO_LARGE
+    if isinstance(event.to, list) and len(event.to) > limits.destinations:
+        return Reason.BAD_DESTINATION
+    return None
 
 
 def _pause_key(to: str | list[str] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import inf
 from typing import Any, Final
 
@@ -252,6 +252,11 @@ class OutLane:
                     kept.append(event)
             self.queue = kept
         return taken
+
+    def keep(self, is_wanted: Callable[[OutEvent], bool]) -> None:
+        """Take out of the queue what is not wanted any more."""
+        self.queue = deque(filter(is_wanted, self.queue))
+        self.queued_bytes = sum(event.size for event in self.queue)
 
     def discard(self, session: int) -> None:
         """Forget the events of a closed session: none of them leaves any more, or leaves again."""

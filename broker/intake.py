@@ -45,6 +45,13 @@ _TOLD = EVENT_PRESENT | EVENT_LATEST | EVENT_VOLATILE | EVENT_QUESTION
 
 
 _TOO_LARGE = (Outcome.REFUSED, Reason.TOO_LARGE)
+_BROKEN = {
+    Reason.NOT_ALLOWED: Violation.NOT_ALLOWED,
+    Reason.TOO_LARGE: Violation.TOO_LARGE,
+    Reason.BAD_TOPIC: Violation.BAD_TOPIC,
+    Reason.BAD_DESTINATION: Violation.BAD_DESTINATION,
+}
+"""The rules that an event has broken which ends for one of these reasons."""
 _FIELDS_BYTES = 16
 """What an event takes in a batch beside its topic and payload, roughly: only its share of the frame matters."""
 
@@ -244,8 +251,8 @@ class Intake:
             if not self._throttling.admits(
                 session, limits, lane, number, charged, now, replayed=before is not None
             ):
-                if plan is Reason.NOT_ALLOWED:
-                    self._violations.by_session(session, Violation.NOT_ALLOWED, now)
+                if isinstance(plan, Reason) and plan in _BROKEN:
+                    self._violations.by_session(session, _BROKEN[plan], now)
                 return
         traffic = session.traffic[lane]
         if not sending.is_new(number):
@@ -255,8 +262,11 @@ class Intake:
         sending.book.accepted += 1
         traffic.events_in += 1
         traffic.bytes_in += size
-        if plan is Reason.NOT_ALLOWED:
-            self._violations.by_session(session, Violation.NOT_ALLOWED, now)
+        broken = _BROKEN.get(plan) if isinstance(plan, Reason) else None
+        if broken is not None:
+            # What was accepted by another broker, or before its limits were known, is no fault of its sender.
+            if before is None or plan is Reason.NOT_ALLOWED:
+                self._violations.by_session(session, broken, now)
             self._policies.ended += 1
         elif limits is not None:
             if len(event.payload) > limits.event_bytes:
@@ -267,7 +277,7 @@ class Intake:
             if end is not None:
                 self._settling.ended_at_once(session.attachment, session.index, lane, event, *end, now)
                 return
-        if plan is not Reason.NOT_ALLOWED and self._recovery.must_wait(session, sending, event.to, plan):
+        if broken is None and self._recovery.must_wait(session, sending, event.to, plan):
             flags = 0 if before is None else EVENT_REPLAYED
             routed = self._routed(session, lane, event, flags, now, hold_until)
             self._budget.held_bytes += routed.size
@@ -319,18 +329,6 @@ class Intake:
                 plans.append(_gone(attachment, event.session))
                 continue
             topic, to = event.topic, event.to
-            if topic not in valid_topics:
-                self._check_topic(session, topic)
-            if len(event.payload) > event_bytes:
-                raise ProtocolError(
-                    ErrorNumber.EVENT_TOO_LARGE,
-                    f"payload of {len(event.payload)} bytes from {session.name}, at most {event_bytes} allowed",
-                )
-            if isinstance(to, list) and len(to) > self._destinations:
-                raise ProtocolError(
-                    ErrorNumber.BAD_DESTINATION,
-                    f"{len(to)} destinations from {session.name}, at most {self._destinations} allowed",
-                )
             if event.flags:
                 check_terms(event)
             end = session.sending[lane].base + MAX_SPREAD
@@ -338,26 +336,33 @@ class Intake:
                 raise ProtocolError(
                     ErrorNumber.BATCH_GAP, f"event {event.number} from {session.name} is too far ahead"
                 )
-            if topics is not None and session.role is Role.CLIENT and not topics.match(topic):
+            if topic not in valid_topics and not self._is_topic(topic):
+                plan = Reason.BAD_TOPIC
+            elif len(event.payload) > event_bytes:
+                plan = Reason.TOO_LARGE
+            elif isinstance(to, list) and len(to) > self._destinations:
+                plan = Reason.BAD_DESTINATION
+            elif topics is not None and session.role is Role.CLIENT and not topics.match(topic):
                 plan = Reason.NOT_ALLOWED
             else:
                 before = befores[len(plans)] if befores else None
-                plan = self._directory.resolve(session, topic, to, event.exclude, before)
+                try:
+                    plan = self._directory.resolve(session, topic, to, event.exclude, before)
+                except ProtocolError:
+                    plan = Reason.BAD_DESTINATION
             plans.append(plan)
-            if event.exclude:
-                # The next one may leave out others.
+            if event.exclude or plan is Reason.TOO_LARGE:
+                # The next one may leave out others, or be smaller.
                 topic = None
         return plans
 
-    def _check_topic(self, session: Session, topic: str) -> None:
+    def _is_topic(self, topic: str) -> bool:
         if not valid_topic(topic):
-            raise ProtocolError(
-                ErrorNumber.BAD_TOPIC,
-                f"{topic[:80]!r} from {session.name}: topics are dotted words of letters, digits, '_' and '-'",
-            )
+            return False
         if len(self._valid_topics) >= _TOPICS_REMEMBERED:
             self._valid_topics.clear()
         self._valid_topics.add(topic)
+        return True
 
     def _routed(
         self, session: Session, lane: Lane, event: UpEvent, flags: int, now: float, hold_until: float

@@ -18,6 +18,7 @@ from lanebus.wire.lanes import LANES, Lane
 from lanebus.wire.messages import Ack, Settle, Settlement
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.runs import Lookup, count_numbers
+from lanebus.wire.shown import shown
 
 MAX_SETTLEMENTS = 16_384
 """Settlements in one message; more follow in the next."""
@@ -25,6 +26,10 @@ MAX_BOUNDS = 65_536
 """Bounds of their runs in one message, so that it fits into a frame."""
 MANY_ENDS = 1024
 """Ends of delivered events that are not kept back until the interval is over: their sender has a limit of its own."""
+
+
+_UNREAD = (Reason.BAD_TOPIC, Reason.BAD_DESTINATION, Reason.TOO_LARGE)
+"""Reasons for which an event's destination was not looked at, or is none."""
 
 
 class Settling:
@@ -131,8 +136,10 @@ class Settling:
         session = attachment.sessions[index]
         number, sending = event.number, session.sending[lane]
         if outcome is Outcome.REFUSED:
-            to = event.to if isinstance(event.to, str) else ""
-            self.refusals.note(session.name, to, event.topic, reason, now)
+            # What is none is shown as it was written, and not as a terminal or a file would take it.
+            to = event.to if isinstance(event.to, str) and reason not in _UNREAD else ""
+            topic = shown(event.topic) if reason is Reason.BAD_TOPIC else event.topic
+            self.refusals.note(session.name, to, topic, reason, now)
         sending.parts.accepted += 1
         sending.parts.ended[outcome] += 1
         sending.end(number, outcome, reason)

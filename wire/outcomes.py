@@ -66,7 +66,11 @@ class Reason(StrEnum):
     SENDER_GONE = "sender_gone"
     """The sender's session ended before the part did."""
     TOO_LARGE = "too_large"
-    """Its payload was past the limit of its sender's own."""
+    """Its payload was past a limit of the broker, or of its sender's own."""
+    BAD_TOPIC = "bad_topic"
+    """Its topic is none."""
+    BAD_DESTINATION = "bad_destination"
+    """What it is for cannot be a destination, or it has more of them than the broker allows."""
     TOPIC_LIMIT = "topic_limit"
     """Its sender was over a limit that the configuration sets for the topic."""
     BROKER_FULL = "broker_full"
@@ -105,6 +109,8 @@ LEGAL_REASONS: Final[dict[Outcome, frozenset[Reason]]] = {
             Reason.POISON,
             Reason.TOO_LARGE,
             Reason.TOPIC_LIMIT,
+            Reason.BAD_TOPIC,
+            Reason.BAD_DESTINATION,
         }
     ),
     Outcome.UNKNOWN: frozenset(
@@ -136,7 +142,7 @@ RECEIVER_REASONS: Final = frozenset(
 )
 """The reasons that a receiver may give; all others are the broker's or the sender's own."""
 
-WITHHELD: Final = (Outcome.SUPERSEDED, Outcome.EXPIRED, Outcome.DROPPED)
+WITHHELD: Final = (Outcome.SUPERSEDED, Outcome.EXPIRED, Outcome.DROPPED, Outcome.REFUSED)
 """How an event may end at its sender, before it was ever sent."""
 BOOK_FIGURES: Final = 1 + len(OUTCOMES)
 """Figures of a book as it travels; those of what its sender withheld may follow."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.adapters.down import welcome
 from tests.adapters.parts import accept, accept_on, sessions
 
 from lanebus.adapters.clock import BrokerClock
@@ -10,7 +11,7 @@ from lanebus.adapters.event import Unsettled
 from lanebus.adapters.outevent import OutEvent
 from lanebus.adapters.outgoing import Outgoing
 from lanebus.wire.lanes import Lane
-from lanebus.wire.messages import Throttled
+from lanebus.wire.messages import Limits, Throttled
 from lanebus.wire.outcomes import Outcome, Reason
 from lanebus.wire.reports import WaitingLane
 
@@ -212,7 +213,7 @@ def test_what_is_late_is_ended_wherever_it_waits_at_most_ten_times_a_second(
     assert bench.outgoing.expires_at == 6.0
     bench.outgoing.unpause(0, Lane.NORMAL, "server:a")
     assert bench.queued() == [(0, 3), (0, 4)]
-    assert bench.sessions[0].outbox.withheld[Lane.NORMAL] == [0, 2, 0]
+    assert bench.sessions[0].outbox.withheld[Lane.NORMAL] == [0, 2, 0, 0]
 
 
 def test_what_is_late_when_it_should_leave_does_not(bench: Bench) -> None:
@@ -276,3 +277,29 @@ def test_what_may_not_leave_is_counted_by_session_and_lane_whatever_holds_it(ben
     }
     bench.outgoing.unpause(1, Lane.LOW, "player:9")
     assert 1 not in bench.outgoing.waiting()
+
+
+def test_what_a_broker_with_smaller_limits_would_refuse_ends_alone_wherever_it_waits(bench: Bench) -> None:
+    def put(size: int, to: str | list[str]) -> OutEvent:
+        event = accept(bench.sessions[0], to=to, payload=b"x" * size)
+        bench.outgoing.put(event)
+        return event
+
+    put(200, "server:b")
+    assert bench.leave() == 1
+    bench.outgoing.pause(0, Lane.NORMAL, "server:a")
+    put(100, "server:b"), put(101, "server:b"), put(101, "server:a"), put(1, "server:a")
+    put(1, ["player:1", "player:2"]), put(1, ["player:1", "player:2", "player:3"])
+    bench.outgoing.adopt(welcome(limits=Limits(event_bytes=100, destinations=2)))
+    assert [(told.number, told.outcome, told.reason) for _, told in bench.told] == [
+        (3, Outcome.REFUSED, Reason.TOO_LARGE),
+        (4, Outcome.REFUSED, Reason.TOO_LARGE),
+        (7, Outcome.REFUSED, Reason.BAD_DESTINATION),
+    ]
+    assert bench.queued() == [(0, 2), (0, 6)]
+    lane = bench.outgoing.lanes[Lane.NORMAL]
+    assert lane.queued_bytes == sum(event.size for event in lane.queue)
+    assert bench.sessions[0].outbox.withheld[Lane.NORMAL] == [0, 0, 0, 3]
+    assert 1 in bench.sessions[0].outbox.unsettled[Lane.NORMAL], "it has left: its broker says how it ended"
+    bench.outgoing.unpause(0, Lane.NORMAL, "server:a")
+    assert bench.queued() == [(0, 2), (0, 6), (0, 5)]

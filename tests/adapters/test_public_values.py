@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from tests.adapters.real import RunningBroker, until
 
 from lanebus.adapters.client import ClientAdapter
 from lanebus.adapters.errors import LanebusError
@@ -232,6 +233,45 @@ def test_what_is_refused_changes_nothing_and_what_is_taken_can_be_read_by_a_brok
             if said:
                 assert after == before, f"{label}: {said}"
                 assert len(said.encode()) < 1000, label
+        finally:
+            world.close()
+
+
+MAKES_AN_ADAPTER: Final = ("client name", "server name", "gateway name")
+
+
+def test_after_all_of_them_every_adapter_is_up_and_others_get_their_events(broker: RunningBroker) -> None:
+    """A real broker, and every value that a call takes really sent to it."""
+    world = World(broker.address)
+    with (
+        ServerAdapter("witness", broker=broker.address) as witness,
+        ClientAdapter("w", broker=broker.address) as w,
+    ):
+        got: list[object] = []
+        w.on("t")(lambda event: got.append(event.payload))
+        try:
+            for name, call in CALLS.items():
+                if name in MAKES_AN_ADAPTER:
+                    continue
+                for value in ODD.values():
+                    outcome_of(call, world, value)
+                for adapter in (*world.adapters, witness, w):
+                    adapter.poll()
+            sent = [
+                adapter.send("t", adapter.name, to="player:w")
+                for adapter in (world.server, world.plain, witness)
+            ]
+            assert len(sent) == 3
+            wanted = {"server:s", "server:p", "server:witness"}
+            until(
+                lambda: wanted <= {each for each in got if isinstance(each, str)},
+                *world.adapters,
+                witness,
+                w,
+                what="all came",
+            )
+            assert [adapter.state for adapter in (*world.adapters, witness, w)] == ["up"] * 6
+            assert [adapter.stats()["reconnects"] for adapter in world.adapters] == [0] * 4
         finally:
             world.close()
 

@@ -65,16 +65,11 @@ def test_lanes_count_on_their_own(bench: Bench, server: Peer, player: Peer) -> N
 @pytest.mark.parametrize(
     ("event", "error"),
     [
-        (raw_event(2, topic="two words"), ErrorNumber.BAD_TOPIC),
-        (raw_event(2, topic=""), ErrorNumber.BAD_TOPIC),
-        (raw_event(2, payload=bytes(1025)), ErrorNumber.EVENT_TOO_LARGE),
-        (raw_event(2, to="nowhere"), ErrorNumber.BAD_DESTINATION),
-        (raw_event(2, to=["player:1"] * 5), ErrorNumber.BAD_DESTINATION),
         (raw_event(MAX_SPREAD + 1), ErrorNumber.BATCH_GAP),
         (UpEvent(1, 2, 0, "t", "player:1", b""), ErrorNumber.UNKNOWN_SESSION_INDEX),
     ],
 )
-def test_one_bad_event_keeps_its_whole_batch_out_and_ends_the_link(
+def test_an_event_that_is_nobodys_keeps_its_whole_batch_out_and_ends_the_link(
     bench: Bench, server: Peer, player: Peer, event: UpEvent, error: ErrorNumber
 ) -> None:
     server.send_batch([raw_event(1), event], bases=[(0, 1)])
@@ -82,6 +77,34 @@ def test_one_bad_event_keeps_its_whole_batch_out_and_ends_the_link(
     assert server.errors == [error]
     assert player.got == []
     assert bench.core.counters.errors == {error.label: 1}
+    assert bench.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (raw_event(2, topic="two words"), Reason.BAD_TOPIC),
+        (raw_event(2, topic=""), Reason.BAD_TOPIC),
+        (raw_event(2, topic="x" * 1_000), Reason.BAD_TOPIC),
+        (raw_event(2, payload=bytes(1025)), Reason.TOO_LARGE),
+        (raw_event(2, to="nowhere"), Reason.BAD_DESTINATION),
+        (raw_event(2, to=[]), Reason.BAD_DESTINATION),
+        (raw_event(2, to=["player:1"] * 5), Reason.BAD_DESTINATION),
+    ],
+    ids=range(7),
+)
+def test_one_bad_event_ends_with_its_reason_and_its_batch_goes_on(
+    bench: Bench, server: Peer, player: Peer, event: UpEvent, reason: Reason
+) -> None:
+    server.send_batch([raw_event(1), event, raw_event(3)], bases=[(0, 1)])
+    bench.advance(1.0)
+    assert server.errors == []
+    assert player.numbers() == [1, 3]
+    book = bench.session("server:a").sending[Lane.CRITICAL].book
+    assert (book.accepted, book.ended[Outcome.REFUSED]) == (3, 1)
+    (row,) = bench.core.settling.refusals.of_sender("server:a")
+    assert row.reason is reason
+    assert len(row.topic) <= 128
     assert bench.problems() == []
 
 
@@ -196,16 +219,14 @@ def test_a_waiting_batch_is_not_acknowledged_and_comes_again_after_a_cut(
     assert bench.core.counters.duplicates == 0
 
 
-def test_a_waiting_batch_with_a_bad_event_ends_the_link_when_its_time_comes(
-    bench: Bench, server: Peer
-) -> None:
+def test_a_bad_event_of_a_waiting_batch_ends_when_its_time_comes(bench: Bench, server: Peer) -> None:
     server.send_batch([raw_event(1, topic="two words")], Lane.NORMAL, after=1)
     bench.turn()
-    assert not server.errors
+    book = bench.session("server:a").sending[Lane.NORMAL].book
+    assert book.accepted == 0
     server.request(Kind.LEAVE, group="room", member="player:1")
     bench.turn()
-    assert server.errors == [ErrorNumber.BAD_TOPIC]
-    assert bench.attachment("server:a").links == [None, None, None]
+    assert (book.accepted, book.ended[Outcome.REFUSED], server.errors) == (1, 1, [])
 
 
 # Refusals
@@ -444,9 +465,9 @@ def test_what_came_before_is_told_apart_within_a_run(bench: Bench, server: Peer,
 def test_one_illegal_event_behind_legal_ones_leaves_none_accepted(
     bench: Bench, server: Peer, player: Peer
 ) -> None:
-    server.send_batch([raw_event(1), raw_event(2), raw_event(3, payload=b"x" * 2000)])
+    server.send_batch([raw_event(1), raw_event(2), raw_event(MAX_SPREAD + 1)])
     bench.turn()
-    assert server.errors == [ErrorNumber.EVENT_TOO_LARGE]
+    assert server.errors == [ErrorNumber.BATCH_GAP]
     assert bench.session("server:a").sending[Lane.CRITICAL].book.accepted == 0
 
 

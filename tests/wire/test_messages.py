@@ -141,7 +141,7 @@ def test_bytes_after_the_end_are_refused(kind: Kind, lane: Lane, message: Messag
         ("open", "index", [0, -1, MAX_UNSIGNED + 1]),
         ("open", "rtt_ms", [float("nan"), float("inf"), -0.1, "1", 1e12]),
         ("open", "request", [-1, MAX_UNSIGNED + 1, (1 << 64) - 1]),
-        ("close", "books", [[[0] * 6], [[0] * 11], [[-1] * 7], BOOKS + BOOKS]),
+        ("close", "books", [[[0] * 6], [[0] * 12], [[-1] * 7], BOOKS + BOOKS]),
         ("register", "topics", ["a", [""], ["x" * 161], [b"a"]]),
         ("assign", "instance", ["", 5]),
         ("join", "group", ["", "x" * 161]),

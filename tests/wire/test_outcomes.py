@@ -49,7 +49,7 @@ def test_a_receiver_can_settle_in_any_way_and_knows_two_that_are_unknown() -> No
 
 
 def test_what_a_sender_withholds_ends_with_reasons_of_its_own() -> None:
-    assert [outcome.label for outcome in WITHHELD] == ["superseded", "expired", "dropped"]
+    assert [outcome.label for outcome in WITHHELD] == ["superseded", "expired", "dropped", "refused"]
     assert Reason.NO_ROOM in LEGAL_REASONS[Outcome.DROPPED] - RECEIVER_REASONS
 
 
