@@ -58,7 +58,8 @@ def audit(core: BrokerCore) -> Audit:
         for session in disputed:
             # What waits for a pause to end is at the sender, and in its book alone.
             if session not in paused:
-                problems.extend(lasting(session, core.config.sessions.ping_interval_s))
+                settings = core.config.sessions
+                problems.extend(lasting(session, settings.ping_interval_s, settings.lease_s))
     for session in [*live, *registry.ended.values()]:
         for lane in LANES:
             fresh = _compare(session, lane, problems) and fresh

@@ -14,6 +14,9 @@ INTERVALS: Final = 1.8
 """How long both books have to stay as they are, in intervals between two reports: the last settlement, or event, may
 have crossed the first report, and the third may come a little early."""
 
+LEASES: Final = 2.0
+"""The same, in leases, of events that the peer has in flight and the broker has never had."""
+
 _BOOK_NAMES: Final = ("accepted", *OUTCOME_NAMES)
 
 
@@ -67,21 +70,30 @@ def _at_rest(session: Session, lane: Lane) -> bool:
     )
 
 
-def lasting(session: Session, interval_s: float) -> list[str]:
+def lasting(session: Session, interval_s: float, lease_s: float) -> list[str]:
     """The disputes that time does not end, in words; none where the session's peer is away.
 
     Args:
         interval_s: between two reports.
+        lease_s: how long a link may swallow what its peer has sent until it is given up.
     """
     if session.ended or session.attachment.away_since is not None:
         return []
     return [
         f"{session.name} says on {lane.label}: {_written(dispute.told)}; the broker has: {_written(dispute.booked)}"
         for lane, dispute in session.disputes.items()
-        if dispute.last - dispute.since >= INTERVALS * interval_s
+        if dispute.last - dispute.since >= _patience_s(dispute, interval_s, lease_s)
         and dispute.booked == session.sending[lane].book.as_list()
         and _at_rest(session, lane)
     ]
+
+
+def _patience_s(dispute: Dispute, interval_s: float, lease_s: float) -> float:
+    """How long a dispute has to last: what a peer still has in flight may be on a link that swallows it."""
+    accepted, *ended = dispute.told
+    if accepted > sum(ended) and accepted > dispute.booked[0]:
+        return max(INTERVALS * interval_s, LEASES * lease_s)
+    return INTERVALS * interval_s
 
 
 def _written(figures: list[int]) -> str:

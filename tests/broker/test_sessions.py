@@ -34,6 +34,6 @@ def test_a_report_of_a_peer_brings_what_it_withheld_into_the_brokers_book() -> N
     assert session.reported is not None
     assert session.sending[Lane.LOW].book == session.reported[Lane.LOW]
     session.report([zeros, zeros, [6, 0, 2, 1, 2, 0, 0, 2, 1]])
-    assert session.sending[Lane.LOW].withheld == [2, 1, 0]
+    assert session.sending[Lane.LOW].withheld == [2, 1, 0, 0]
     session.report([zeros, zeros, zeros])
     assert session.sending[Lane.LOW].book.as_list() == [1, 0, 0, 0, 0, 0, 0]

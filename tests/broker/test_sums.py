@@ -45,7 +45,12 @@ def test_ends_are_told_by_outcome_and_reason(bench: Bench) -> None:
         ["delivered", "", 1],
         ["refused", "unknown_destination", 2],
     ]
-    assert ask(bench)["withheld"]["critical"] == {"superseded": 0, "expired": 0, "dropped": 0}
+    assert ask(bench)["withheld"]["critical"] == {
+        "superseded": 0,
+        "expired": 0,
+        "dropped": 0,
+        "refused": 0,
+    }
 
 
 def test_the_fullest_queue_and_the_oldest_part_of_those_without_credit(bench: Bench) -> None:

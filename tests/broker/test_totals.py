@@ -97,4 +97,4 @@ def test_sums_are_figures_of_their_own(bench: Bench) -> None:
     assert again.reasons[Lane.CRITICAL] == {(Outcome.REFUSED, Reason.NOT_ALLOWED): 1}
     assert again.traffic[Role.CLIENT][Lane.CRITICAL].events_in == 1
     assert again.events[Lane.CRITICAL].accepted == 1
-    assert again.withheld[Lane.CRITICAL] == [0, 0, 0]
+    assert again.withheld[Lane.CRITICAL] == [0, 0, 0, 0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from time import process_time
 from types import ModuleType
 from typing import Final
 
@@ -24,6 +23,7 @@ from lanebus.broker import (
     directory,
     egress,
     flapping,
+    handling,
     hellos,
     intake,
     name_rules,
@@ -33,6 +33,7 @@ from lanebus.broker import (
     strangers,
     violations,
 )
+from lanebus.wire import history
 from lanebus.wire.names import PatternTable
 
 # The limits of what is remembered are replaced by small ones, and the adapters' clock by a number.
@@ -55,9 +56,11 @@ LIMITS: Final[tuple[tuple[ModuleType, str, int], ...]] = (
     (closed, "CLOSED_REMEMBERED", 32),
     (departure, "DEAD_REMEMBERED", 8),
     (directory, "MAX_UNCLAIMED", 8),
-    (egress, "ORIGINS_ANNOUNCED", 64),
+    (egress, "ORIGINS_ANNOUNCED", 8),
     (flapping, "MAX_PEERS", 8),
-    (handler_times, "MAX_TOPICS", 32),
+    (handler_times, "MAX_TOPICS", 8),
+    (handling, "MAX_TOPICS", 4),
+    (history, "HISTORY_BYTES", 64),
     (hellos, "ADDRESSES_REMEMBERED", 8),
     (hellos, "NAMES_REMEMBERED", 8),
     (inbox, "MAX_SENDERS", 64),
@@ -117,16 +120,14 @@ def test_after_any_number_of_players_everything_is_as_it_was(
 ) -> None:
     life = Life(monkeypatch, idle_s=IDLE_S)
     come_back = life.restart_broker if brokers_die else life.cut
-    looks, took_s = [], []
+    looks = []
     for _ in range(3):
-        began_s = process_time()
         for wave in range(WAVES // 3):
             life.wave()
             if wave % 28 == 13:
                 come_back()
             elif wave % 28 == 27:
                 life.cut()
-        took_s.append(process_time() - began_s)
         looks.append(Look(life, come_back))
     first, second, last = looks
     assert life.players > WAVES * PLAYERS
@@ -136,4 +137,3 @@ def test_after_any_number_of_players_everything_is_as_it_was(
     assert {way: since_second[way] for way in since_first if way in since_second} == {}
     for what, count in last.sums.items():
         assert count <= first.sums[what] * MOST_MORE, f"{what}: {[look.sums[what] for look in looks]}"
-    assert took_s[2] < 2.0 * took_s[0], f"seconds of processor time for each third: {took_s}"
