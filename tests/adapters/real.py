@@ -11,17 +11,31 @@ import msgspec
 
 from lanebus.adapters.base import Adapter
 from lanebus.broker.driver import Broker
+from lanebus.cli.ports import free_ports
 from lanebus.conf.model import Config, LanesConfig, SessionsConfig
 from lanebus.wire.lanes import LANES
 
 DEADLINE_S = 20.0
 
 
+def _on_ports(config: Config, ports: list[int]) -> Config:
+    replace = msgspec.structs.replace
+    lanes = {
+        lane.label: replace(getattr(config.lanes, lane.label), port=port)
+        for lane, port in zip(LANES, ports, strict=False)
+    }
+    control = replace(config.control, port=ports[len(LANES)])
+    return replace(config, lanes=LanesConfig(**lanes), control=control)
+
+
 class RunningBroker:
     """A broker on free ports of this machine, which can stop and come back on the same ones."""
 
     def __init__(self, config: Config | None = None) -> None:
-        self._config = (config or Config(sessions=SessionsConfig(recovery_s=0.0))).on_free_ports()
+        # None of those that the system gives to outgoing connections: one could take it while the broker is away.
+        self._config = _on_ports(
+            config or Config(sessions=SessionsConfig(recovery_s=0.0)), free_ports(["127.0.0.1"])
+        )
         self._thread: threading.Thread | None = None
         self.broker = Broker(self._config)
 
@@ -33,18 +47,6 @@ class RunningBroker:
     def start(self) -> None:
         """Bind and serve."""
         self.broker.bind()
-        ports = self.broker.core.ports
-        replace = msgspec.structs.replace
-        lanes = self._config.lanes
-        self._config = replace(
-            self._config,
-            lanes=LanesConfig(
-                **{
-                    lane.label: replace(getattr(lanes, lane.label), port=port)
-                    for lane, port in zip(LANES, ports, strict=True)
-                }
-            ),
-        )
         self._thread = threading.Thread(target=self.broker.run, name="broker")
         self._thread.start()
 

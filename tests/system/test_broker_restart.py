@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+from lanebus.cli.ports import free_ports
 
 TRACES = Path(os.environ.get("LANEBUS_TRACES", Path(__file__).parents[3] / "shared" / "traces"))
 TRACE = TRACES / "sc2-4v4-tracker.jsonl.gz"
@@ -26,15 +27,6 @@ pytestmark = [
 ]
 
 LANEBUS = [sys.executable, "-m", "lanebus.cli.main"]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @contextmanager
@@ -54,7 +46,7 @@ def broker(config: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_replay_survives_the_kill_of_its_broker_without_losing_anything(tmp_path: Path) -> None:
-    critical, normal, low, control = free_ports(4)
+    critical, normal, low, control = free_ports(["127.0.0.1"])
     config = tmp_path / "lanebus.toml"
     config.write_text(
         f"[lanes.critical]\nport = {critical}\n[lanes.normal]\nport = {normal}\n"

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.system.test_broker_restart import LANEBUS, broker, free_ports
+from tests.system.test_broker_restart import LANEBUS, broker
 
 from lanebus import ClientAdapter, Loop, ServerAdapter
+from lanebus.cli.ports import free_ports
 
 DEADLINE_S = 60.0
 TICKS = 90
@@ -46,7 +47,7 @@ def run(loop: Loop, seconds: float) -> None:
 
 
 def test_values_stay_in_order_and_the_books_balance_when_the_broker_is_killed(tmp_path: Path) -> None:
-    critical, normal, low, control = free_ports(4)
+    critical, normal, low, control = free_ports(["127.0.0.1"])
     config = tmp_path / "lanebus.toml"
     config.write_text(
         f"[lanes.critical]\nport = {critical}\n[lanes.normal]\nport = {normal}\n"

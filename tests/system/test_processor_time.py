@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.system.test_broker_restart import broker, free_ports
+from tests.system.test_broker_restart import broker
+
+from lanebus.cli.ports import free_ports
 
 MOST = 0.02
 """Share of a core."""
@@ -162,7 +164,7 @@ def test_no_state_takes_processor_time_while_there_is_no_broker() -> None:
 def test_no_state_takes_processor_time_while_a_broker_is_up_drains_stands_still_and_is_gone(
     tmp_path: Path,
 ) -> None:
-    critical, normal, low, control = free_ports(4)
+    critical, normal, low, control = free_ports(["127.0.0.1"])
     config = tmp_path / "lanebus.toml"
     config.write_text(
         f"[broker]\ndrain_s = 25.0\n[lanes.critical]\nport = {critical}\n[lanes.normal]\nport = {normal}\n"
