@@ -294,12 +294,12 @@ def test_an_adapter_closes_with_the_help_of_the_others_in_its_loop(crew: Crew) -
 
 def test_all_are_closed_together_and_none_before_the_others_are_settled(crew: Crew) -> None:
     game = crew.server("game", service="game")
+    game.on("ask")(lambda event: game.send("answer", to=event.sender, lane="low"))
     clients = [crew.client(str(number)) for number in range(20)]
     gateway = crew.gateway("gw")
     crew.up()
     player = gateway.open("behind")
     answered: list[str] = []
-    game.on("ask")(lambda event: game.send("answer", to=event.sender, lane="low"))
     for each in (*clients, player):
         each.on("answer")(lambda event: answered.append(event.receiver))
         each.send("ask", lane="low")
