@@ -66,7 +66,8 @@ def trace(
                 else:
                     show(out, line)
         finally:
-            if not out.is_json:
+            # The first line says how the peer is when the trace begins; without it there was no trace.
+            if tally.lines and not out.is_json:
                 click.echo(tally.text(out), err=True)
 
 
@@ -111,9 +112,11 @@ class Tally:
         self._frames = {"<": 0, ">": 0}
         self._bytes = {"<": 0, ">": 0}
         self._lost = 0
+        self.lines = 0
 
     def count(self, line: Line) -> None:
         """Count one line."""
+        self.lines += 1
         mark = line["mark"]
         if mark in self._frames:
             self._frames[mark] += 1
