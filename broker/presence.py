@@ -127,7 +127,7 @@ class Watchers:
         self._changes.clear()
         if waits and self._looks_at <= now:
             self._looks_at = now + LOOK_S
-            self._timers.at(self._looks_at, self._nothing)
+            self._timers.wake(self._looks_at)
         for attachment in self._to_list:
             self._lists[attachment] = [each for each in self._sessions() if _is_player(each)][::-1]
         if self._lists:
@@ -150,11 +150,7 @@ class Watchers:
             if not left:
                 del self._lists[attachment]
         if self._lists:
-            self._timers.at(now + STEP_S, self._nothing)
-
-    @staticmethod
-    def _nothing(now: float) -> None:
-        """The turn that the timer has begun ends with another look."""
+            self._timers.wake(now + STEP_S)
 
     def _tell(
         self,

@@ -23,6 +23,10 @@ class Timers:
         """Call `action` once `when` has come."""
         heapq.heappush(self._heap, (when, next(self._order), action))
 
+    def wake(self, when: float) -> None:
+        """See to it that there is a turn at an instant, for what is looked at in every turn."""
+        self.at(when, _nothing)
+
     def next(self) -> float | None:
         """The earliest instant anything is due at."""
         return self._heap[0][0] if self._heap else None
@@ -38,3 +42,7 @@ class Timers:
 
     def __len__(self) -> int:
         return len(self._heap)
+
+
+def _nothing(now: float) -> None:
+    """The turn is what was wanted."""

@@ -78,11 +78,7 @@ class Watching:
                     self._outgoing.control(link, Kind.SERVICES, part)
         if self._in_order and self._looks_at <= now:
             self._looks_at = now + LOOK_S
-            self._timers.at(self._looks_at, self._nothing)
-
-    @staticmethod
-    def _nothing(now: float) -> None:
-        """The turn that the timer has begun ends with another look."""
+            self._timers.wake(self._looks_at)
 
     def _to_tell(self, session: Session, news: list[News[Instance]]) -> list[Instance]:
         in_order = self._in_order.get(session) or InOrder()

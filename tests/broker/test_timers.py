@@ -42,3 +42,11 @@ def test_an_action_may_ask_for_another_one() -> None:
     timers.at(0.0, again)
     assert timers.run(0.0) == 3
     assert len(timers) == 0
+
+
+def test_a_turn_can_be_asked_for_by_itself() -> None:
+    timers = Timers()
+    timers.wake(2.0)
+    assert timers.next() == 2.0
+    assert timers.run(2.0) == 1
+    assert timers.next() is None
